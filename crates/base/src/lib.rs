@@ -1,0 +1,15 @@
+//! What every part of Godwit agrees on: ids, limits, time and chance as seams, and the numbered
+//! invariants. No I/O, no async; builds for the browser.
+
+mod id;
+mod invariant;
+mod join;
+pub mod limits;
+mod seam;
+
+pub use id::{AccountId, DeviceId, DeviceNumber, Handle, IdError, MessageId, Seq};
+#[doc(hidden)]
+pub use invariant::broken as __broken;
+pub use invariant::{Invariant, set_alarm, violations};
+pub use join::{JoinError, JoinLink};
+pub use seam::{Clock, ManualClock, SystemClock};

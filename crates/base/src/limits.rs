@@ -1,0 +1,48 @@
+//! Every bound that two crates must agree on, with its arithmetic. Bounds of one crate live there.
+
+/// Longest handle, bytes: a display column, and short enough to index.
+pub const HANDLE_BYTES_MAX: usize = 32;
+
+/// Largest frame on the link, ciphertext bytes after the length prefix. 64 KiB lets a worker's one
+/// read buffer hold a whole frame; larger things (media) go by reference.
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// Largest sealed copy in a submission. Leaves room in a frame for the routing header of its
+/// recipient (64 B is ample) and the tag; a text of 48,000 bytes still fits after padding.
+pub const BODY_BYTES_MAX: usize = 56 * 1024;
+
+/// Most recipients of one submission: the largest group.
+pub const RECIPIENTS_MAX: usize = 1_024;
+
+/// Most devices an account.
+pub const DEVICES_MAX: usize = 8;
+
+/// Counters that a sending device may have unresolved at once: the server's de-duplication window
+/// in bits. A client never submits a counter more than this above its oldest unresolved one.
+pub const DEDUP_WINDOW: u64 = 128;
+
+/// Records a mailbox holds: a month of a busy person's messages.
+pub const MAILBOX_RECORDS_MAX: usize = 10_000;
+
+/// Bytes of bodies a mailbox holds, 32 MB.
+pub const MAILBOX_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Days after which an undelivered record is dropped and the sender's tick stays single.
+pub const EXPIRY_DAYS: u64 = 30;
+
+/// One-time keys a device keeps on the server; it tops up below [`ONE_TIME_KEYS_LOW`].
+pub const ONE_TIME_KEYS_MAX: usize = 100;
+
+/// The client tops up when fewer than this many one-time keys are left.
+pub const ONE_TIME_KEYS_LOW: usize = 30;
+
+/// Largest signed key blob, bytes: 32 key + 64 signature + header, with room for a suite that adds
+/// a 1,184-byte post-quantum key.
+pub const SIGNED_KEY_BYTES_MAX: usize = 2_048;
+
+/// Largest signed device list, bytes: 8 devices of under 256 B each, header and signature, and room.
+pub const SIGNED_LIST_BYTES_MAX: usize = 8_192;
+
+/// Seconds of quiet after which each side sends a keepalive, to start with. Most NATs drop a
+/// mapping after 60 s or more.
+pub const KEEPALIVE_S: u32 = 30;
