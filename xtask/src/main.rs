@@ -1,1 +1,39 @@
-fn main() {}
+//! One-command set-up, checks and proofs. `cargo xtask --help` lists them.
+
+mod crash;
+mod edges;
+mod fuzz;
+mod shell;
+mod test;
+mod tools;
+mod up;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Set-up, checks and proofs of Godwit")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what is missing, build, start a server and say how to join.
+    Up(up::Args),
+    /// Run every check: format, lints, dependencies, documents, tests, wasm, fuzz smoke, crash smoke.
+    Test(test::Args),
+    /// Kill server and clients at random points and show that nothing is lost or repeated.
+    Crash(crash::Args),
+    /// Run every fuzz target for some seconds.
+    Fuzz(fuzz::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Args::parse().task {
+        Task::Up(args) => up::run(&args),
+        Task::Test(args) => test::run(&args),
+        Task::Crash(args) => crash::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
+    }
+}

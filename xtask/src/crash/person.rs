@@ -1,0 +1,248 @@
+//! People as processes of the command-line client: senders that never stop talking, receivers that
+//! never stop listening, until they are killed and start again.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use anyhow::{Context, Result, bail};
+
+use super::pause;
+use crate::shell::root;
+
+/// Lines a sending process is given: from one message to more than the client keeps in flight.
+const BATCH_LINES: std::ops::RangeInclusive<u32> = 1..=200;
+
+/// Patience of the last message of each sender, seconds: all that is queued before it must first
+/// arrive, on a machine that may be busy with other work.
+const LAST_MESSAGE_S: &str = "180";
+
+/// Text of the last message of a sender.
+pub(super) const LAST: &str = "last";
+
+fn godwit(home: &Path) -> Command {
+    let mut command = Command::new(root().join("target/debug/godwit"));
+    command.arg("--home").arg(home).stdin(Stdio::null());
+    command
+}
+
+fn join(home: &Path, handle: &str, link: &str) -> Result<()> {
+    let status = godwit(home).args(["join", link, "--as", handle]).stdout(Stdio::null()).status()?;
+    if !status.success() {
+        bail!("{handle} could not join: {status}");
+    }
+    Ok(())
+}
+
+/// What `godwit history` says of the conversation with `peer`, one object a message.
+pub(super) fn history(home: &Path, peer: &str) -> Result<Vec<serde_json::Value>> {
+    let output = godwit(home).args(["history", peer, "--json"]).stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        bail!("history of {} with {peer}: {}", home.display(), output.status);
+    }
+    let text = String::from_utf8(output.stdout)?;
+    text.lines().map(|line| serde_json::from_str(line).context("history is one JSON a line")).collect()
+}
+
+/// Somebody who sends numbered lines to random receivers in a thread of its own.
+pub(super) struct Sender {
+    stop: Arc<AtomicBool>,
+    child: Arc<Mutex<Option<Child>>>,
+    thread: JoinHandle<Result<Ended>>,
+}
+
+/// A sender that has sent its last message.
+pub(super) struct Ended {
+    /// Its handle.
+    pub(super) handle: String,
+    /// Its home.
+    pub(super) home: PathBuf,
+    /// Whom it wrote to.
+    pub(super) peers: Vec<String>,
+    /// File with each message id that it was told.
+    pub(super) told: PathBuf,
+}
+
+impl Sender {
+    /// Registers and starts to send.
+    pub(super) fn join(
+        dir: &Path,
+        handle: &str,
+        link: &str,
+        peers: &[String],
+        seed: u64,
+    ) -> Result<Self> {
+        let home = dir.join(handle);
+        join(&home, handle, link)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let child = Arc::new(Mutex::new(None));
+        let talk = Talk {
+            ended: Ended {
+                handle: handle.to_owned(),
+                told: dir.join(format!("{handle}.ids")),
+                home,
+                peers: peers.to_vec(),
+            },
+            log: dir.join(format!("{handle}.log")),
+            rng: fastrand::Rng::with_seed(seed),
+            stop: stop.clone(),
+            child: child.clone(),
+            next: BTreeMap::new(),
+        };
+        let thread = std::thread::spawn(move || talk.run());
+        Ok(Self { stop, child, thread })
+    }
+
+    /// Kills the process that is sending now.
+    pub(super) fn kill(&self) {
+        if let Some(child) = self.child.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            let _ = child.kill();
+        }
+    }
+
+    /// Ends with one last message to each peer that waits until it is delivered.
+    pub(super) fn finish(self) -> Result<Ended> {
+        self.stop.store(true, Ordering::Relaxed);
+        match self.thread.join() {
+            Ok(ended) => ended,
+            Err(_) => bail!("a sender's thread panicked"),
+        }
+    }
+}
+
+struct Talk {
+    ended: Ended,
+    log: PathBuf,
+    rng: fastrand::Rng,
+    stop: Arc<AtomicBool>,
+    child: Arc<Mutex<Option<Child>>>,
+    next: BTreeMap<String, u32>,
+}
+
+impl Talk {
+    fn run(mut self) -> Result<Ended> {
+        while !self.stop.load(Ordering::Relaxed) {
+            self.send_batch()?;
+        }
+        for peer in &self.ended.peers {
+            let mut last = godwit(&self.ended.home);
+            last.args(["send", peer, LAST, "--wait", "delivered", "--timeout", LAST_MESSAGE_S]);
+            let status = last.stdout(Stdio::null()).stderr(append(&self.log)?).status()?;
+            if !status.success() {
+                bail!("the last message of {} to {peer} did not arrive: {status}", self.ended.handle);
+            }
+        }
+        Ok(self.ended)
+    }
+
+    /// One process, one peer, some lines. It may be killed at any moment.
+    fn send_batch(&mut self) -> Result<()> {
+        let peer = self.ended.peers[self.rng.usize(..self.ended.peers.len())].clone();
+        let mut child = godwit(&self.ended.home)
+            .args(["send", &peer, "--lines", "--wait", "accepted", "--timeout", "20"])
+            .stdin(Stdio::piped())
+            .stdout(append(&self.ended.told)?)
+            .stderr(append(&self.log)?)
+            .spawn()?;
+        let mut stdin = child.stdin.take().context("stdin is piped")?;
+        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
+        let next = self.next.entry(peer).or_default();
+        for _ in 0..self.rng.u32(BATCH_LINES) {
+            // A killed reader breaks the pipe; what it did not take was never promised.
+            if writeln!(stdin, "{} {next}", self.ended.handle).is_err() {
+                break;
+            }
+            *next += 1;
+        }
+        drop(stdin);
+        self.wait_for_child()
+    }
+
+    fn wait_for_child(&self) -> Result<()> {
+        loop {
+            let mut slot = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(child) = slot.as_mut() else { return Ok(()) };
+            if child.try_wait()?.is_some() {
+                *slot = None;
+                return Ok(());
+            }
+            drop(slot);
+            pause(5);
+        }
+    }
+}
+
+/// Somebody who listens; what is shown goes to a file, one object a line.
+pub(super) struct Receiver {
+    handle: String,
+    /// Its home.
+    pub(super) home: PathBuf,
+    /// What was shown, over all its lives.
+    pub(super) shown: PathBuf,
+    log: PathBuf,
+    child: Child,
+}
+
+impl Receiver {
+    /// Registers and starts to listen.
+    pub(super) fn join(dir: &Path, handle: &str, link: &str) -> Result<Self> {
+        let home = dir.join(handle);
+        join(&home, handle, link)?;
+        let shown = dir.join(format!("{handle}.shown"));
+        let log = dir.join(format!("{handle}.log"));
+        let child = listen(&home, &shown, &log)?;
+        Ok(Self { handle: handle.to_owned(), home, shown, log, child })
+    }
+
+    pub(super) fn handle(&self) -> &str {
+        &self.handle
+    }
+
+    pub(super) fn kill_and_restart(&mut self) -> Result<()> {
+        let _ = self.child.kill();
+        self.child.wait()?;
+        self.child = listen(&self.home, &self.shown, &self.log)?;
+        Ok(())
+    }
+
+    /// Waits until the last message of every sender was shown, then ends the process.
+    pub(super) fn drain(&mut self, senders: &[Ended]) -> Result<()> {
+        const STEP_MS: u64 = 50;
+        const PATIENCE_MS: u64 = 60_000;
+        for _ in 0..PATIENCE_MS / STEP_MS {
+            let shown = super::judge::shown(&self.shown)?;
+            let has_last = |sender: &Ended| {
+                shown.iter().any(|message| message.from == sender.handle && message.text == LAST)
+            };
+            if senders.iter().all(has_last) {
+                self.child.kill()?;
+                self.child.wait()?;
+                return Ok(());
+            }
+            pause(STEP_MS);
+        }
+        bail!("{} was not shown every sender's last message; see {}", self.handle, self.shown.display())
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn listen(home: &Path, shown: &Path, log: &Path) -> Result<Child> {
+    let mut command = godwit(home);
+    command.args(["listen", "--json"]).stdout(append(shown)?).stderr(append(log)?);
+    Ok(command.spawn()?)
+}
+
+fn append(path: &Path) -> Result<File> {
+    Ok(File::options().create(true).append(true).open(path)?)
+}

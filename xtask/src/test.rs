@@ -1,0 +1,117 @@
+//! `cargo xtask test`: every check, in the order in which a mistake is cheapest to learn of.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::shell::{cargo, root, run as run_command};
+use crate::{crash, fuzz, tools};
+
+/// Crates that must also build for the browser, with the flags that leave native parts out.
+const BROWSER: [&str; 5] =
+    ["godwit-base", "godwit-wire", "godwit-link", "godwit-seal", "godwit-client"];
+
+/// Kills of the crash proof in CI: about a minute. The full proof is 1,000.
+const CRASH_KILLS: u32 = 25;
+
+/// Seconds a fuzz target in CI: enough to meet its corpus and a few hundred thousand mutations.
+const FUZZ_SECONDS: u32 = 5;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Run only the checks with these names.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+}
+
+type Check = (&'static str, fn() -> Result<()>);
+
+const CHECKS: [Check; 10] = [
+    ("fmt", fmt),
+    ("clippy", clippy),
+    ("deny", deny),
+    ("build", build),
+    ("tests", tests),
+    ("docs", docs),
+    ("wasm", wasm),
+    ("interop", interop),
+    ("fuzz", fuzz_smoke),
+    ("crash", crash_smoke),
+];
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if let Some(unknown) = args.only.iter().find(|o| CHECKS.iter().all(|(name, _)| name != o)) {
+        anyhow::bail!("no check is named {unknown}: {:?}", CHECKS.map(|(name, _)| name));
+    }
+    let wanted = |name: &str| args.only.is_empty() || args.only.iter().any(|only| only == name);
+    let mut done = Vec::new();
+    for (name, check) in CHECKS.into_iter().filter(|(name, _)| wanted(name)) {
+        eprintln!("--- {name}");
+        let start = Instant::now();
+        check()?;
+        done.push((name, start.elapsed().as_secs()));
+    }
+    for (name, seconds) in done {
+        println!("ok {name} ({seconds} s)");
+    }
+    Ok(())
+}
+
+fn fmt() -> Result<()> {
+    run_command(cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn clippy() -> Result<()> {
+    let scope = ["clippy", "--workspace", "--all-targets", "--all-features", "--locked"];
+    run_command(cargo().args(scope).args(["--", "-D", "warnings"]))
+}
+
+fn deny() -> Result<()> {
+    tools::cargo_deny()?;
+    run_command(cargo().args(["deny", "--all-features", "check", "bans", "licenses", "sources"]))
+}
+
+/// The binaries that tests start, with the crash points compiled in.
+fn build() -> Result<()> {
+    run_command(cargo().args(["build", "--workspace", "--bins", "--all-features", "--locked"]))
+}
+
+fn tests() -> Result<()> {
+    tools::cargo_nextest()?;
+    tools::tmux()?;
+    let scope = ["--workspace", "--all-features", "--locked"];
+    run_command(cargo().args(["nextest", "run"]).args(scope))?;
+    run_command(cargo().args(["test", "--doc"]).args(scope))
+}
+
+fn docs() -> Result<()> {
+    let scope = ["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"];
+    run_command(cargo().args(scope).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn wasm() -> Result<()> {
+    tools::wasm_target()?;
+    let mut check = cargo();
+    check.args(["check", "--target", "wasm32-unknown-unknown", "--no-default-features", "--locked"]);
+    for package in BROWSER {
+        check.args(["-p", package]);
+    }
+    run_command(&mut check)
+}
+
+/// An independent Noise implementation shakes hands with the real server.
+fn interop() -> Result<()> {
+    let python = tools::noise_python()?;
+    let server = crash::Server::start_for_interop()?;
+    let script = root().join("tests/interop/noise_client.py");
+    run_command(Command::new(python).arg(script).arg(server.join()))
+}
+
+fn fuzz_smoke() -> Result<()> {
+    fuzz::run(&fuzz::Args { seconds: FUZZ_SECONDS, target: None })
+}
+
+fn crash_smoke() -> Result<()> {
+    crash::run(&crash::Args { kills: CRASH_KILLS, ..crash::Args::default() })
+}

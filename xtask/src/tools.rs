@@ -1,0 +1,63 @@
+//! What a check or a proof needs and a new machine lacks. Each tool says what it is for, looks
+//! whether it is there, and installs itself.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell::{cargo, root, run, works};
+
+/// `cargo-deny`: judges licences, sources and banned crates.
+pub(crate) fn cargo_deny() -> Result<()> {
+    installed_by_cargo("cargo-deny", works("cargo", &["deny", "--version"]))
+}
+
+/// `cargo-nextest`: runs every test in its own process.
+pub(crate) fn cargo_nextest() -> Result<()> {
+    installed_by_cargo("cargo-nextest", works("cargo", &["nextest", "--version"]))
+}
+
+/// The browser target, for the parts that must build for it.
+pub(crate) fn wasm_target() -> Result<()> {
+    run(Command::new("rustup").args(["target", "add", "wasm32-unknown-unknown"]))
+}
+
+/// A terminal that scripts can type into, for the full-screen client.
+pub(crate) fn tmux() -> Result<()> {
+    debian_package("tmux", works("tmux", &["-V"]))
+}
+
+/// A Python of its own with an independent Noise implementation. Returns its interpreter.
+pub(crate) fn noise_python() -> Result<PathBuf> {
+    let home = root().join("target/interop-venv");
+    let python = home.join("bin/python");
+    let ready = |python: &Path| {
+        python.to_str().is_some_and(|path| works(path, &["-c", "import noise.connection"]))
+    };
+    if !ready(&python) {
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "noiseprotocol==0.3.1"]))?;
+    }
+    if !ready(&python) {
+        bail!("noiseprotocol was installed in {} but cannot be imported", home.display());
+    }
+    Ok(python)
+}
+
+fn installed_by_cargo(name: &str, present: bool) -> Result<()> {
+    if present {
+        return Ok(());
+    }
+    eprintln!("{name} is missing: building it (some minutes, once)");
+    run(cargo().args(["install", "--locked", "--quiet", name]))
+}
+
+fn debian_package(name: &str, present: bool) -> Result<()> {
+    if present {
+        return Ok(());
+    }
+    let advice = || format!("{name} is missing and apt-get cannot install it: install {name} by hand");
+    run(Command::new("apt-get").args(["update", "-qq"])).with_context(advice)?;
+    run(Command::new("apt-get").args(["install", "-y", "-qq", name])).with_context(advice)
+}
