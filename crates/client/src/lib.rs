@@ -1,1 +1,20 @@
-//! client
+//! Godwit's SDK.
+//!
+//! | part | what it does |
+//! |---|---|
+//! | [`Event`], [`MessageState`], ... | what an application sees |
+//! | [`Error`] | what can go wrong, and what to do then |
+//! | [`Client`] | the native face: one per home, over tokio and SQLite |
+
+mod error;
+mod model;
+#[cfg(feature = "native")]
+mod native;
+
+pub use error::Error;
+pub use model::{
+    ChatSummary, ConnectionState, Event, Failure, HistoryItem, Me, MessageState, Note,
+    SafetyNumber, WarningKind,
+};
+#[cfg(feature = "native")]
+pub use native::{Client, EventStream, InboxReader, Joined, Since};

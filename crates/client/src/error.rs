@@ -1,0 +1,91 @@
+//! What can go wrong in a call, and what to do then.
+
+use godwit_base::{Handle, MessageId};
+use serde::{Deserialize, Serialize};
+
+/// Why a call failed. Each message says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The home holds no account yet.
+    #[error("{home} holds no account: join first, with the link that the server printed")]
+    NotJoined {
+        /// The home.
+        home: String,
+    },
+    /// The home already holds an account.
+    #[error("{home} already belongs to {handle}: use another home for another account")]
+    AlreadyJoined {
+        /// The home.
+        home: String,
+        /// Its account.
+        handle: Handle,
+    },
+    /// The server refused; the number is of its refusal table.
+    #[error("{text}: {advice}")]
+    Refused {
+        /// Number of the refusal.
+        code: u16,
+        /// What was refused.
+        text: String,
+        /// What to do.
+        advice: String,
+    },
+    /// No answer from the server.
+    #[error("cannot reach the server at {address} ({reason}): check the address and the network")]
+    Unreachable {
+        /// `host:port`.
+        address: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// Another process owns the home and does not answer.
+    #[error("another process uses {home} and does not answer: end it, then try again")]
+    HomeBusy {
+        /// The home.
+        home: String,
+    },
+    /// The process that owns the home is of another version.
+    #[error("the process that owns this home is of another version: end it, then try again")]
+    OtherVersion,
+    /// The home's files cannot be read or written.
+    #[error("cannot use the home's files ({0}): check space and permissions")]
+    Storage(String),
+    /// The home's files do not fit together.
+    #[error("the home is damaged ({0}): restore its folder whole, or join anew with an empty one")]
+    Damaged(String),
+    /// The text is larger than a message may be.
+    #[error("the text has {bytes} bytes, a message holds {max}: send it in parts")]
+    TextTooLong {
+        /// Its size in UTF-8.
+        bytes: usize,
+        /// The largest.
+        max: usize,
+    },
+    /// A message needs a text.
+    #[error("a message needs a text: nothing was sent")]
+    TextEmpty,
+    /// Nobody writes to themselves yet.
+    #[error("you cannot write to yourself")]
+    ToYourself,
+    /// The outbox holds all that it may.
+    #[error(
+        "the outbox holds {max} messages that the server has not accepted: wait until it is online"
+    )]
+    OutboxFull {
+        /// Messages it may hold.
+        max: usize,
+    },
+    /// The contact's key changed and the user had verified the old one.
+    #[error("{0} was verified and now has another key: compare the safety number, then accept it")]
+    KeyChanged(Handle),
+    /// No chat with this handle.
+    #[error("there is no chat with {0}: send a message first")]
+    NoChat(Handle),
+    /// This home never sent such a message.
+    #[error("no message {0} in this home")]
+    NoMessage(MessageId),
+    /// The client was closed.
+    #[error("the client was closed")]
+    Closed,
+}

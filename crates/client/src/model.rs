@@ -1,0 +1,245 @@
+//! What an application sees: messages, chats, states, events.
+
+use std::fmt;
+
+use godwit_base::{AccountId, DeviceId, Handle, MessageId};
+use serde::{Deserialize, Serialize};
+
+/// Who this installation is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Me {
+    /// The name that others write to.
+    pub handle: Handle,
+    /// The account behind it.
+    pub account: AccountId,
+    /// This installation.
+    pub device: DeviceId,
+}
+
+/// How far a message came. The ticks: none, ✓, ✓✓, blue ✓✓.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageState {
+    /// Durable in this device's outbox; the server has not confirmed it.
+    Pending,
+    /// Durable on the server for every device of the recipient.
+    Accepted,
+    /// Committed by a device of the recipient.
+    Delivered,
+    /// The recipient says that it was read. Of an incoming message: read here.
+    Read,
+    /// It will not arrive; sending again is a new message.
+    Failed(Failure),
+}
+
+impl MessageState {
+    /// The state as one lower-case word: `pending`, `accepted`, `delivered`, `read`, `failed`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Accepted => "accepted",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    /// Whether this state is `goal` or further. A failed message reaches nothing but failure.
+    pub const fn reached(self, goal: Self) -> bool {
+        self.rank() >= goal.rank() && self.is_failed() == goal.is_failed()
+    }
+
+    /// Whether the message failed.
+    pub const fn is_failed(self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+
+    const fn rank(self) -> u8 {
+        match self {
+            Self::Pending => 0,
+            Self::Accepted => 1,
+            Self::Delivered => 2,
+            Self::Read => 3,
+            Self::Failed(_) => 4,
+        }
+    }
+}
+
+impl fmt::Display for MessageState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a message failed for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Failure {
+    /// Nobody has this handle.
+    #[error("nobody has this handle: check its spelling")]
+    UnknownAccount,
+    /// The recipient's mailbox holds all that it may.
+    #[error("the recipient's mailbox is full: send again when they have been online")]
+    MailboxFull,
+    /// The handle has another identity key and the contact was verified: accept the new key first.
+    #[error(
+        "this contact was verified and now has another key: compare the safety number, then accept it"
+    )]
+    KeyChanged,
+    /// What the server said about the recipient's keys is not signed by them.
+    #[error("the recipient's keys are not signed by them: ask the operator of the server")]
+    BadKeys,
+    /// The recipient's devices changed faster than the message could be sealed for them.
+    #[error("the recipient's devices keep changing: send it again")]
+    DevicesChanging,
+    /// The server refused the message; the number is of its refusal table.
+    #[error("the server refused the message (refusal {0})")]
+    Refused(u16),
+}
+
+/// Why a message has no text to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Note {
+    /// It could not be opened; its sender was asked to send it again.
+    Waiting,
+    /// It could not be opened and will not be sent again.
+    Lost,
+    /// It is of a kind that this version does not know: update to see it.
+    UpdateNeeded,
+}
+
+/// One message of a conversation as this device has stored it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryItem {
+    /// Order in which this device stored it; grows, never used again.
+    pub row: u64,
+    /// Which message.
+    pub id: MessageId,
+    /// The other side of the conversation.
+    pub with: Handle,
+    /// Who sent it.
+    pub from: Handle,
+    /// To whom.
+    pub to: Handle,
+    /// The text; none when `note` says why.
+    pub text: Option<String>,
+    /// Why there is no text.
+    pub note: Option<Note>,
+    /// When its sender says it was sent, unix milliseconds.
+    pub sent_at_ms: u64,
+    /// Incoming: when the server stored it. Outgoing: when the server accepted it, if it has.
+    /// Server's clock, unix milliseconds.
+    pub received_at_ms: Option<u64>,
+    /// How far it came.
+    pub state: MessageState,
+}
+
+impl HistoryItem {
+    /// Whether this device's account sent it.
+    pub fn is_outgoing(&self) -> bool {
+        self.with == self.to && self.with != self.from
+    }
+}
+
+/// One line of the list of chats.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatSummary {
+    /// The other side.
+    pub with: Handle,
+    /// Text of the newest message; none when the chat has none or it cannot be shown.
+    pub last_text: Option<String>,
+    /// When the newest message was sent, unix milliseconds; 0 when there is none.
+    pub last_at_ms: u64,
+    /// Incoming messages not marked as read.
+    pub unread: u32,
+    /// The user compared the safety number.
+    pub verified: bool,
+    /// Something that the user must know about this contact.
+    pub notice: Option<String>,
+}
+
+/// What two people compare to know that nobody sits between them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SafetyNumber {
+    /// 60 decimal digits, the same on both sides.
+    pub digits: String,
+    /// Content of the QR code.
+    pub qr: Vec<u8>,
+}
+
+/// The link to the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectionState {
+    /// Dialling or shaking hands.
+    Connecting,
+    /// Attached: messages flow.
+    Online,
+    /// Not connected.
+    Offline {
+        /// When the next attempt comes; none when there will be none until the user acts.
+        retry_in_ms: Option<u64>,
+        /// What happened and what to do.
+        reason: String,
+    },
+}
+
+/// What a [`Event::Warning`] is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WarningKind {
+    /// A contact has another identity key than before.
+    KeyChange,
+    /// This machine's clock and the server's differ by more than an hour.
+    Clock,
+    /// A message could not be opened.
+    Undecryptable,
+    /// The server said something that does not hold, such as a list with a wrong signature.
+    Server,
+    /// This device was removed from its account.
+    Revoked,
+    /// Another process with the same keys took over the link: this home was copied.
+    Displaced,
+}
+
+/// What happens, in order. Everything it tells of is already committed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A message was stored: an incoming one, or one that a command of this home sent.
+    Message(HistoryItem),
+    /// A message changed its state.
+    State {
+        /// Which message.
+        id: MessageId,
+        /// The chat it belongs to.
+        with: Handle,
+        /// Who caused it: the contact for `Delivered` and `Read`, ourselves for `Accepted`.
+        by: Handle,
+        /// The new state.
+        state: MessageState,
+        /// When, unix milliseconds.
+        at_ms: u64,
+    },
+    /// Everything that waited on the server has been received.
+    CaughtUp,
+    /// The link changed.
+    Connection(ConnectionState),
+    /// Something that the user should know.
+    Warning {
+        /// What it is about.
+        kind: WarningKind,
+        /// The contact concerned.
+        with: Option<Handle>,
+        /// What happened and what to do, one line.
+        text: String,
+    },
+    /// The application read too slowly: this many events were dropped. Nothing is lost, read the
+    /// history again.
+    Lagged(u64),
+}

