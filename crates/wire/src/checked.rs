@@ -1,0 +1,85 @@
+//! Every message of the schema with its limits: decoding that checks first.
+
+use bytes::Buf;
+use prost::Message;
+
+use crate::malformed::{Fault, Malformed};
+use crate::shape::{self, Shape};
+use crate::v1;
+
+/// A message of the schema. Only this crate's table of limits makes one.
+pub trait Checked: Message + Default + sealed::Limits {}
+
+pub(crate) mod sealed {
+    use crate::shape::Shape;
+
+    /// The limits of a message.
+    pub trait Limits {
+        /// Its entry in the table.
+        #[doc(hidden)]
+        #[expect(private_interfaces, reason = "sealed: nobody outside names the table")]
+        const SHAPE: &'static Shape;
+    }
+}
+
+/// Reads one message, such as the [`v1::Hello`] in a handshake's payload. From [`bytes::Bytes`] its
+/// `bytes` fields are slices that share the buffer; from a slice they are copies of exact size.
+///
+/// # Errors
+/// [`Malformed`] before anything is allocated, if a limit is broken or the bytes are no such message.
+pub fn decode<M: Checked>(bytes: impl Buf) -> Result<M, Malformed> {
+    let shape = M::SHAPE;
+    debug_assert_eq!(bytes.chunk().len(), bytes.remaining(), "one piece");
+    shape::check(shape, bytes.chunk())?;
+    M::decode(bytes).map_err(|_| Malformed::new(shape.name, "?", Fault::Undecodable))
+}
+
+/// Writes one message.
+pub fn encode<M: Checked>(message: &M) -> Vec<u8> {
+    message.encode_to_vec()
+}
+
+macro_rules! checked {
+    ($($message:ident: $shape:ident,)*) => {
+        $(
+            impl sealed::Limits for v1::$message {
+                #[expect(private_interfaces, reason = "sealed: nobody outside names the table")]
+                const SHAPE: &'static Shape = &shape::$shape;
+            }
+            impl Checked for v1::$message {}
+        )*
+
+        #[cfg(test)]
+        pub(crate) const SHAPES: &[&Shape] = &[$(&shape::$shape,)*];
+    };
+}
+
+checked! {
+    Hello: HELLO,
+    Welcome: WELCOME,
+    Attach: ATTACH,
+    Submit: SUBMIT,
+    Recipient: RECIPIENT,
+    SealedCopy: SEALED_COPY,
+    Ack: ACK,
+    Register: REGISTER,
+    DeviceListUpload: DEVICE_LIST_UPLOAD,
+    DeviceRow: DEVICE_ROW,
+    KeyUpload: KEY_UPLOAD,
+    OneTimeKey: ONE_TIME_KEY,
+    Registered: REGISTERED,
+    Fetch: FETCH,
+    Bundles: BUNDLES,
+    DeviceBundle: DEVICE_BUNDLE,
+    PublishKeys: PUBLISH_KEYS,
+    KeysPublished: KEYS_PUBLISHED,
+    TermsRequest: TERMS_REQUEST,
+    Terms: TERMS,
+    Accepted: ACCEPTED,
+    Refused: REFUSED,
+    Mismatch: MISMATCH,
+    Deliver: DELIVER,
+    Receipt: RECEIPT,
+    CaughtUp: CAUGHT_UP,
+    Goodbye: GOODBYE,
+}

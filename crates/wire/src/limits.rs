@@ -1,0 +1,20 @@
+//! Bounds that only the wire knows; those that other crates share are in `godwit_base::limits`.
+
+/// Bytes of an account identity key, Ed25519.
+pub const ACCOUNT_KEY_BYTES: usize = 32;
+
+/// Bytes of a device's link key, X25519.
+pub const LINK_KEY_BYTES: usize = 32;
+
+/// Longest name and version of a client program, for statistics only.
+pub const CLIENT_NAME_BYTES_MAX: usize = 64;
+
+/// Longest invite code: 16 random bytes are 26 characters in base32, and room for groups and dashes.
+pub const INVITE_BYTES_MAX: usize = 64;
+
+/// Largest resumption ticket with its key: 32 key + nonce, tag, sealed link key and times are under
+/// 160 bytes; room to grow, and the welcome still fits in a handshake message.
+pub const TICKET_BYTES_MAX: usize = 512;
+
+/// Largest key transparency proof: 2 x 64 hashes of 32 bytes and their frame. Reserved, empty today.
+pub const KT_PROOF_BYTES_MAX: usize = 8 * 1024;

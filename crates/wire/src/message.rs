@@ -1,0 +1,192 @@
+//! The messages inside a frame's plaintext, one after another, each as protobuf writes an embedded
+//! message: key (number << 3 | 2), length, body.
+
+use bytes::{Buf, Bytes};
+use prost::encoding::message as embedded;
+
+use crate::checked::decode;
+use crate::malformed::{Fault, Malformed};
+use crate::shape::{Reader, Value};
+use crate::v1;
+
+/// The plaintext of one frame: a borrowed slice, or [`Bytes`] whose pieces the bodies will share.
+///
+/// A body that shares a big frame keeps the whole frame alive: from a slice it gets its own bytes.
+pub trait Plaintext: Buf + sealed::Split {}
+
+mod sealed {
+    pub trait Split {
+        /// Takes the first `length` bytes off; `length` is at most what is left.
+        fn split(&mut self, length: usize) -> Self;
+    }
+}
+
+impl Plaintext for &[u8] {}
+
+impl sealed::Split for &[u8] {
+    fn split(&mut self, length: usize) -> Self {
+        self.split_off(..length.min(self.len())).unwrap_or_default()
+    }
+}
+
+impl Plaintext for Bytes {}
+
+impl sealed::Split for Bytes {
+    fn split(&mut self, length: usize) -> Self {
+        self.split_to(length.min(self.len()))
+    }
+}
+
+/// One direction of the protocol.
+trait Direction: Sized {
+    /// The message with that number, or `None` if this version does not know the number.
+    fn decode_numbered(number: u32, body: impl Buf) -> Option<Result<Self, Malformed>>;
+}
+
+/// Iterator over the messages of a frame; after an error it ends.
+#[derive(Debug)]
+pub struct Messages<P, D> {
+    rest: P,
+    direction: std::marker::PhantomData<fn() -> D>,
+}
+
+impl<P: Plaintext, D> Messages<P, D> {
+    const fn new(rest: P) -> Self {
+        Self { rest, direction: std::marker::PhantomData }
+    }
+
+    /// Takes the next message's number and body off the front.
+    fn split_next(&mut self) -> Result<(u32, P), Fault> {
+        let mut reader = Reader(self.rest.chunk());
+        let before = reader.len();
+        let (number, Value::Bytes(body)) = reader.field()? else { return Err(Fault::WrongType) };
+        let head = before - reader.len() - body.len();
+        let length = body.len();
+        self.rest.advance(head);
+        Ok((number, self.rest.split(length)))
+    }
+}
+
+impl<P: Plaintext, D: Direction> Iterator for Messages<P, D> {
+    type Item = Result<D, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.rest.has_remaining() {
+            let decoded = match self.split_next() {
+                Ok((number, body)) => D::decode_numbered(number, body),
+                Err(fault) => Some(Err(Malformed::new("frame", "?", fault))),
+            };
+            match decoded {
+                None => {} // an unknown number is skipped
+                Some(Ok(message)) => return Some(Ok(message)),
+                Some(Err(malformed)) => {
+                    self.rest.advance(self.rest.remaining());
+                    return Some(Err(malformed));
+                }
+            }
+        }
+        None
+    }
+}
+
+macro_rules! direction {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident($message:ident) = $number:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant(v1::$message),)*
+        }
+
+        impl $name {
+            /// The messages of one plaintext, in order; unknown numbers are skipped.
+            ///
+            /// Each item is an error if a message breaks the schema or a limit; nothing comes after
+            /// it. Limits are checked before anything is allocated.
+            pub fn decode_all<P: Plaintext>(plaintext: P) -> Messages<P, Self> {
+                Messages::new(plaintext)
+            }
+
+            /// Appends the message to a plaintext.
+            pub fn encode_into(&self, out: &mut Vec<u8>) {
+                match self {
+                    $(Self::$variant(message) => embedded::encode($number, message, out),)*
+                }
+            }
+
+            /// Bytes that [`Self::encode_into`] appends.
+            pub fn encoded_len(&self) -> usize {
+                match self {
+                    $(Self::$variant(message) => embedded::encoded_len($number, message),)*
+                }
+            }
+
+            /// Its name in the schema.
+            pub const fn name(&self) -> &'static str {
+                match self { $(Self::$variant(_) => stringify!($message),)* }
+            }
+        }
+
+        impl Direction for $name {
+            fn decode_numbered(number: u32, body: impl Buf) -> Option<Result<Self, Malformed>> {
+                match number {
+                    $($number => Some(decode(body).map(Self::$variant)),)*
+                    _ => None,
+                }
+            }
+        }
+
+        $(
+            impl From<v1::$message> for $name {
+                fn from(message: v1::$message) -> Self {
+                    Self::$variant(message)
+                }
+            }
+        )*
+    };
+}
+
+direction! {
+    /// What a device says.
+    ToServer {
+        /// Takes the mailbox of this device.
+        Attach(Attach) = 1,
+        /// Sends one message.
+        Submit(Submit) = 2,
+        /// Lets records be deleted.
+        Ack(Ack) = 3,
+        /// Creates the account.
+        Register(Register) = 4,
+        /// Asks who somebody is, and for keys.
+        Fetch(Fetch) = 5,
+        /// Tops up the one-time keys.
+        PublishKeys(PublishKeys) = 6,
+        /// Asks how this server admits and what it keeps.
+        Terms(TermsRequest) = 7,
+    }
+}
+
+direction! {
+    /// What the server says.
+    ToClient {
+        /// One tick.
+        Accepted(Accepted) = 1,
+        /// A no to a message or a request.
+        Refused(Refused) = 2,
+        /// A message of the mailbox.
+        Deliver(Deliver) = 3,
+        /// Two ticks.
+        Receipt(Receipt) = 4,
+        /// The mailbox is drained.
+        CaughtUp(CaughtUp) = 5,
+        /// Answer to a fetch.
+        Bundles(Bundles) = 6,
+        /// The account exists.
+        Registered(Registered) = 7,
+        /// The keys are stored.
+        KeysPublished(KeysPublished) = 8,
+        /// Answer to the question for terms.
+        Terms(Terms) = 9,
+        /// The server closes the link.
+        Goodbye(Goodbye) = 10,
+    }
+}

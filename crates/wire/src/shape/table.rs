@@ -1,0 +1,256 @@
+//! The table. A test reads the schema and demands that each of its fields is here, with its type.
+
+use godwit_base::limits::{
+    BODY_BYTES_MAX, DEVICES_MAX, HANDLE_BYTES_MAX, ONE_TIME_KEYS_MAX, RECIPIENTS_MAX,
+    SIGNED_KEY_BYTES_MAX, SIGNED_LIST_BYTES_MAX,
+};
+
+use super::{Field, Rule, Shape};
+use crate::limits::{
+    ACCOUNT_KEY_BYTES, CLIENT_NAME_BYTES_MAX, INVITE_BYTES_MAX, KT_PROOF_BYTES_MAX, LINK_KEY_BYTES,
+    TICKET_BYTES_MAX,
+};
+
+const fn shape(name: &'static str, fields: &'static [Field]) -> Shape {
+    assert!(fields.len() <= super::FIELDS_MAX, "the walk counts so many fields at most");
+    Shape { name, fields }
+}
+
+const fn number(number: u32, name: &'static str, min: u64, max: u64) -> Field {
+    Field { number, name, rule: Rule::Number { min, max } }
+}
+
+/// A u32, any value.
+const fn n32(at: u32, name: &'static str) -> Field {
+    number(at, name, 0, u32::MAX as u64)
+}
+
+/// A u32 that counts from 1: device and request numbers.
+const fn from_one(at: u32, name: &'static str) -> Field {
+    number(at, name, 1, u32::MAX as u64)
+}
+
+/// A u64, any value.
+const fn n64(at: u32, name: &'static str) -> Field {
+    number(at, name, 0, u64::MAX)
+}
+
+/// A u64 that counts from 1: message counters and list versions.
+const fn from_one_64(at: u32, name: &'static str) -> Field {
+    number(at, name, 1, u64::MAX)
+}
+
+/// An enum or a bool that has to fit in a byte; values unknown today are carried.
+const fn n8(at: u32, name: &'static str) -> Field {
+    number(at, name, 0, u8::MAX as u64)
+}
+
+const fn fixed64(number: u32, name: &'static str) -> Field {
+    Field { number, name, rule: Rule::Fixed64 }
+}
+
+const fn bytes(number: u32, name: &'static str, min: usize, max: usize) -> Field {
+    Field { number, name, rule: Rule::Bytes { min, max } }
+}
+
+const fn numbers(number: u32, name: &'static str, count_max: usize) -> Field {
+    Field { number, name, rule: Rule::Numbers { count_max } }
+}
+
+const fn one(number: u32, name: &'static str, shape: &'static Shape) -> Field {
+    many(number, name, 1, 1, shape)
+}
+
+const fn many(
+    number: u32,
+    name: &'static str,
+    count_min: usize,
+    count_max: usize,
+    shape: &'static Shape,
+) -> Field {
+    Field { number, name, rule: Rule::Messages { count_min, count_max, shape } }
+}
+
+pub(crate) static HELLO: Shape = shape(
+    "Hello",
+    &[n32(1, "version"), n64(2, "features"), bytes(3, "client", 0, CLIENT_NAME_BYTES_MAX)],
+);
+
+pub(crate) static WELCOME: Shape = shape(
+    "Welcome",
+    &[
+        from_one(1, "version"),
+        n64(2, "features"),
+        n8(3, "standing"),
+        fixed64(4, "account"),
+        n32(5, "device"),
+        n64(6, "time_ms"),
+        n32(7, "keepalive_s"),
+        bytes(8, "ticket", 0, TICKET_BYTES_MAX),
+        n64(9, "ticket_expires_ms"),
+    ],
+);
+
+pub(crate) static ATTACH: Shape = shape("Attach", &[]);
+
+pub(crate) static SUBMIT: Shape = shape(
+    "Submit",
+    &[from_one_64(1, "counter"), many(2, "recipients", 1, RECIPIENTS_MAX, &RECIPIENT)],
+);
+
+pub(crate) static RECIPIENT: Shape = shape(
+    "Recipient",
+    &[
+        fixed64(1, "account"),
+        n64(2, "list_version"),
+        many(3, "copies", 0, DEVICES_MAX, &SEALED_COPY),
+    ],
+);
+
+pub(crate) static SEALED_COPY: Shape = shape(
+    "SealedCopy",
+    &[from_one(1, "device"), n8(2, "kind"), bytes(3, "body", 1, BODY_BYTES_MAX)],
+);
+
+pub(crate) static ACK: Shape = shape("Ack", &[fixed64(1, "up_to")]);
+
+pub(crate) static REGISTER: Shape = shape(
+    "Register",
+    &[
+        from_one(1, "request"),
+        bytes(2, "handle", 1, HANDLE_BYTES_MAX),
+        bytes(3, "invite", 0, INVITE_BYTES_MAX),
+        bytes(4, "account_key", ACCOUNT_KEY_BYTES, ACCOUNT_KEY_BYTES),
+        one(5, "list", &DEVICE_LIST_UPLOAD),
+        one(6, "keys", &KEY_UPLOAD),
+    ],
+);
+
+pub(crate) static DEVICE_LIST_UPLOAD: Shape = shape(
+    "DeviceListUpload",
+    &[
+        from_one_64(1, "version"),
+        many(2, "devices", 1, DEVICES_MAX, &DEVICE_ROW),
+        bytes(3, "signed", 1, SIGNED_LIST_BYTES_MAX),
+    ],
+);
+
+pub(crate) static DEVICE_ROW: Shape = shape(
+    "DeviceRow",
+    &[from_one(1, "number"), bytes(2, "link_key", LINK_KEY_BYTES, LINK_KEY_BYTES)],
+);
+
+pub(crate) static KEY_UPLOAD: Shape = shape(
+    "KeyUpload",
+    &[
+        many(1, "one_time", 0, ONE_TIME_KEYS_MAX, &ONE_TIME_KEY),
+        bytes(2, "fallback", 0, SIGNED_KEY_BYTES_MAX),
+    ],
+);
+
+pub(crate) static ONE_TIME_KEY: Shape =
+    shape("OneTimeKey", &[n64(1, "id"), bytes(2, "signed", 1, SIGNED_KEY_BYTES_MAX)]);
+
+pub(crate) static REGISTERED: Shape =
+    shape("Registered", &[from_one(1, "request"), fixed64(2, "account"), from_one(3, "device")]);
+
+pub(crate) static FETCH: Shape = shape(
+    "Fetch",
+    &[
+        from_one(1, "request"),
+        bytes(2, "handle", 0, HANDLE_BYTES_MAX),
+        fixed64(3, "account"),
+        n8(4, "keys"),
+        numbers(5, "devices", DEVICES_MAX),
+    ],
+);
+
+pub(crate) static BUNDLES: Shape = shape(
+    "Bundles",
+    &[
+        from_one(1, "request"),
+        fixed64(2, "account"),
+        bytes(3, "handle", 0, HANDLE_BYTES_MAX),
+        bytes(4, "account_key", ACCOUNT_KEY_BYTES, ACCOUNT_KEY_BYTES),
+        n64(5, "list_version"),
+        bytes(6, "signed_list", 1, SIGNED_LIST_BYTES_MAX),
+        many(7, "devices", 0, DEVICES_MAX, &DEVICE_BUNDLE),
+        bytes(8, "kt_proof", 0, KT_PROOF_BYTES_MAX),
+    ],
+);
+
+pub(crate) static DEVICE_BUNDLE: Shape = shape(
+    "DeviceBundle",
+    &[
+        from_one(1, "number"),
+        bytes(2, "one_time", 0, SIGNED_KEY_BYTES_MAX),
+        bytes(3, "fallback", 0, SIGNED_KEY_BYTES_MAX),
+    ],
+);
+
+pub(crate) static PUBLISH_KEYS: Shape =
+    shape("PublishKeys", &[from_one(1, "request"), one(2, "keys", &KEY_UPLOAD)]);
+
+pub(crate) static KEYS_PUBLISHED: Shape =
+    shape("KeysPublished", &[from_one(1, "request"), n32(2, "one_time_left")]);
+
+pub(crate) static TERMS_REQUEST: Shape = shape("TermsRequest", &[from_one(1, "request")]);
+
+pub(crate) static TERMS: Shape = shape(
+    "Terms",
+    &[
+        from_one(1, "request"),
+        n8(2, "admission"),
+        n32(3, "frame_bytes_max"),
+        n32(4, "mailbox_records_max"),
+        n64(5, "mailbox_bytes_max"),
+        n32(6, "expiry_days"),
+    ],
+);
+
+pub(crate) static ACCEPTED: Shape =
+    shape("Accepted", &[from_one_64(1, "counter"), n64(2, "time_ms")]);
+
+pub(crate) static REFUSED: Shape = shape(
+    "Refused",
+    &[
+        n64(1, "counter"),
+        n32(2, "request"),
+        from_one(3, "code"),
+        n32(4, "retry_after_ms"),
+        many(5, "mismatches", 0, RECIPIENTS_MAX, &MISMATCH),
+    ],
+);
+
+pub(crate) static MISMATCH: Shape = shape(
+    "Mismatch",
+    &[
+        fixed64(1, "account"),
+        n64(2, "list_version"),
+        bytes(3, "signed_list", 0, SIGNED_LIST_BYTES_MAX),
+        numbers(4, "missing", DEVICES_MAX),
+        numbers(5, "extra", DEVICES_MAX),
+    ],
+);
+
+pub(crate) static DELIVER: Shape = shape(
+    "Deliver",
+    &[
+        fixed64(1, "seq"),
+        fixed64(2, "account"),
+        n32(3, "device"),
+        n64(4, "counter"),
+        n8(5, "kind"),
+        bytes(6, "body", 1, BODY_BYTES_MAX),
+    ],
+);
+
+pub(crate) static RECEIPT: Shape = shape(
+    "Receipt",
+    &[fixed64(1, "seq"), fixed64(2, "account"), n32(3, "device"), n64(4, "up_to")],
+);
+
+pub(crate) static CAUGHT_UP: Shape = shape("CaughtUp", &[n32(1, "one_time_left")]);
+
+pub(crate) static GOODBYE: Shape =
+    shape("Goodbye", &[from_one(1, "code"), n32(2, "reconnect_after_ms")]);
