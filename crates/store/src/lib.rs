@@ -1,1 +1,30 @@
-//! store
+//! Durable state of a Godwit server: mailboxes, directory, prekeys, behind object-safe traits.
+//!
+//! The map:
+//! - [`Store`] is what the server holds (`Arc<dyn Store>`): [`Mailboxes`] for the message path,
+//!   [`Directory`] and [`Prekeys`] beside it, [`Operations`] for the operator. All in [`api`].
+//! - [`Sink`] is what the store calls back: what is settled, and what is new in which mailbox.
+//!
+//! What the traits promise, for every engine:
+//! - **durable, then settled**: [`Outcome::Accepted`] is told only after all records of the
+//!   submission are synced (M1); either all recipients have it or none.
+//! - **acknowledge deletes and files the receipt in one commit** (M2, M5).
+//! - **a message id is stored once** (M3): a repeat stores nothing and is settled as
+//!   [`Outcome::Repeated`].
+//! - **bounded** (M8): a full queue answers [`Full`], a full mailbox [`Outcome::MailboxFull`], a full
+//!   disk [`Outcome::DiskFull`]; nothing accepted is dropped.
+
+mod api;
+
+pub use api::directory::{
+    DeviceList, Directory, INVITES_MAX, Invite, KeyUpload, ListError, Profile, RegisterError,
+    Registration, Standing, Who,
+};
+pub use api::error::{Answer, Full, OpenError, StoreError};
+pub use api::mailbox::{
+    Appended, Entry, Mailboxes, Mismatch, Outcome, Page, Recipient, Record, SealedCopy, Settled,
+    Sink, Submission, Token,
+};
+pub use api::operations::{BackupReport, META_BYTES_MAX, Operations, Stats, Swept, VerifyReport};
+pub use api::prekeys::{KeysError, Prekeys, TakenKeys};
+pub use api::{Quotas, Store};

@@ -1,0 +1,187 @@
+//! Directory: accounts, their device lists, link keys and invites. Off the message path.
+
+use bytes::Bytes;
+use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle};
+
+use super::error::{Answer, StoreError};
+
+/// Who exists, and which link key is whom.
+pub trait Directory: Send + Sync + 'static {
+    /// Who holds this link key. From memory, never waits.
+    fn standing(&self, link_key: &[u8; 32]) -> Standing;
+
+    /// Creates an account with its first device list and keys, all or nothing. The very same
+    /// registration again succeeds and changes nothing (and costs no invite).
+    ///
+    /// # Errors
+    /// See [`RegisterError`]. # Cancel safety: repeat the same registration to learn the outcome.
+    fn register(&self, registration: Registration) -> Answer<(), RegisterError>;
+
+    /// Who is behind a handle or account id. Costs a disk read, not the writer.
+    ///
+    /// # Errors
+    /// Any [`StoreError`]. # Cancel safety: dropping the answer changes nothing.
+    fn profile(&self, who: Who) -> Answer<Option<Profile>>;
+
+    /// Replaces an account's device list. Devices that left it are revoked: their mailboxes and keys
+    /// go, their link keys are remembered as revoked and never accepted again. The very same list
+    /// again succeeds and changes nothing.
+    ///
+    /// # Errors
+    /// See [`ListError`]. # Cancel safety: repeat the same list to learn the outcome.
+    fn replace_list(&self, account: AccountId, list: DeviceList) -> Answer<(), ListError>;
+
+    /// Creates an invite, or replaces the one with the same code. The caller draws the code.
+    ///
+    /// # Errors
+    /// Any [`StoreError`]. # Cancel safety: may have happened; repeat it.
+    fn put_invite(&self, invite: Invite) -> Answer<()>;
+
+    /// All invites, used up and expired ones too, ordered by code; at most [`INVITES_MAX`] exist.
+    ///
+    /// # Errors
+    /// Any [`StoreError`]. # Cancel safety: dropping the answer changes nothing.
+    fn invites(&self) -> Answer<Vec<Invite>>;
+}
+
+/// Invites that may exist at once: 10,000 x about 100 B. Putting one more first drops those that are
+/// used up or expired, then answers [`StoreError::Busy`].
+pub const INVITES_MAX: usize = 10_000;
+
+/// Who holds a link key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// A device on its account's list.
+    Device(DeviceId),
+    /// A device that was removed from its list.
+    Revoked(DeviceId),
+    /// Nobody known: may register.
+    Stranger,
+}
+
+/// A new account. The store checks uniqueness and bounds; signatures are for the clients to verify.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// The account identity key; the account id is [`AccountId::of_key`] of it.
+    pub account_key: [u8; 32],
+    /// The wished handle.
+    pub handle: Handle,
+    /// An invite code, if the client has one. Used only if `require_invite`.
+    pub invite: Option<String>,
+    /// Whether registration needs an invite.
+    pub require_invite: bool,
+    /// The first device list: at least one device.
+    pub list: DeviceList,
+    /// The device that registers, on the list, and owner of `keys`.
+    pub device: DeviceNumber,
+    /// Its first keys.
+    pub keys: KeyUpload,
+}
+
+/// The devices of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceList {
+    /// Grows with each change.
+    pub version: u64,
+    /// As the account's owner signed it; opaque here. At most `SIGNED_LIST_BYTES_MAX`.
+    pub signed: Bytes,
+    /// Number and link key of each, 1 to `DEVICES_MAX`, numbers ascending from 1 and never reused.
+    pub devices: Vec<(DeviceNumber, [u8; 32])>,
+}
+
+/// Keys that a device publishes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeyUpload {
+    /// (id, signed key). Ids grow: one at or below the highest id that this device ever published is
+    /// a repeat and changes nothing, so that a key once taken can never come back (M9).
+    pub one_time: Vec<(u64, Bytes)>,
+    /// The new fallback key, or keep the present one.
+    pub fallback: Option<Bytes>,
+}
+
+/// Whom to look up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// By what people call it.
+    Handle(Handle),
+    /// By its id.
+    Account(AccountId),
+}
+
+/// An account as others see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// Its id.
+    pub account: AccountId,
+    /// Its handle.
+    pub handle: Handle,
+    /// The account identity key.
+    pub account_key: [u8; 32],
+    /// Its present device list.
+    pub list: DeviceList,
+}
+
+/// Something that lets strangers register.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invite {
+    /// The secret, 1 to 64 bytes.
+    pub code: String,
+    /// Registrations it is still good for.
+    pub uses_left: u32,
+    /// Unix milliseconds from which it is void.
+    pub expires_ms: u64,
+}
+
+/// Why an account was not created. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// Another account has this handle.
+    #[error("the handle is taken")]
+    HandleTaken,
+    /// Another registration has this account id.
+    #[error("the account exists already")]
+    AccountTaken,
+    /// A link key of the list belongs, or belonged, to a device.
+    #[error("the link key is in use")]
+    LinkKeyTaken,
+    /// An invite is needed and none was given.
+    #[error("an invite is required")]
+    InviteRequired,
+    /// The invite is unknown, used up or expired.
+    #[error("the invite is not valid")]
+    InviteInvalid,
+    /// The list is empty, out of order or too long, or does not hold the device.
+    #[error("the device list is malformed")]
+    ListMalformed,
+    /// More one-time keys than may be kept, or a key too large.
+    #[error("too many one-time keys or a key too large")]
+    KeyLimit,
+    /// The store itself.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a device list was not replaced. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListError {
+    /// No such account.
+    #[error("no such account")]
+    UnknownAccount,
+    /// The version is not above the present one.
+    #[error("a newer device list is stored")]
+    Stale,
+    /// A new device has a number that was used before.
+    #[error("device numbers are never reused")]
+    NumberReused,
+    /// A link key belongs, or belonged, to another device, or a device's key was changed.
+    #[error("the link key is in use")]
+    LinkKeyTaken,
+    /// The list is empty, out of order or too long.
+    #[error("the device list is malformed")]
+    ListMalformed,
+    /// The store itself.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,207 @@
+//! Mailboxes: the durable, ordered queue of each device. The message path of the server.
+
+use bytes::Bytes;
+use godwit_base::{AccountId, DeviceId, DeviceNumber, Seq};
+
+use super::error::{Answer, Full, StoreError};
+
+/// The message path. Its two verbs never block and never wait: the one writer decides, and tells the
+/// [`Sink`].
+pub trait Mailboxes: Send + Sync + 'static {
+    /// Stores one message for every device of its recipients, or for none.
+    ///
+    /// Exactly one [`Settled`] with the submission's token and counter follows, in the order of
+    /// submission per sender. The submission is decided whole: window, device lists, quotas.
+    ///
+    /// # Errors
+    /// [`Full`] if the queue is full: nothing was taken and nothing will be settled.
+    fn submit(&self, submission: Submission) -> Result<(), Full>;
+
+    /// Deletes every record of `device` up to and including `up_to`, and files receipts in the same
+    /// commit into all mailboxes of the accounts the records came from.
+    ///
+    /// There is no answer: if it is lost in a crash the records are delivered again and the client
+    /// drops them. Name only what was delivered to the device (cumulative, never "all").
+    ///
+    /// # Errors
+    /// [`Full`] if the queue is full: nothing was taken. The next acknowledgement covers this one.
+    fn acknowledge(&self, device: DeviceId, up_to: Seq) -> Result<(), Full>;
+
+    /// Reads records of `device` after `after` in order: at most `max_records`, and bodies of at most
+    /// `max_bytes` bytes, but at least one record if there is any.
+    ///
+    /// The page holds what is durable when the store decides the read, and everything that is made
+    /// durable later is told to [`Sink::appended`]: a record may come both ways, never neither way. An
+    /// empty mailbox touches no disk. An unknown device has an empty mailbox.
+    ///
+    /// # Errors
+    /// Any [`StoreError`]. # Cancel safety: dropping the answer changes nothing.
+    fn read(
+        &self,
+        device: DeviceId,
+        after: Seq,
+        max_records: usize,
+        max_bytes: usize,
+    ) -> Answer<Page, StoreError>;
+}
+
+/// What the store calls back, from its one writer thread: return at once, never block, never call
+/// the store's waiting methods from here.
+///
+/// After each durable batch: first [`Sink::settled`], then [`Sink::appended`].
+pub trait Sink: Send + Sync + 'static {
+    /// These submissions are decided: durable, repeated or refused.
+    fn settled(&self, settled: &[Settled]);
+
+    /// These records are durable and new; in order per device. Told for every device: one without a
+    /// session is the receiver's business.
+    fn appended(&self, appended: &[Appended]);
+}
+
+/// One message to store.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// The sending device.
+    pub origin: DeviceId,
+    /// The sender's own counter: with `origin` the message id. From 1.
+    pub counter: u64,
+    /// Who gets it; each account once.
+    pub recipients: Vec<Recipient>,
+    /// Comes back in [`Settled`].
+    pub token: Token,
+}
+
+/// The copies for one account.
+#[derive(Debug, Clone)]
+pub struct Recipient {
+    /// The account.
+    pub account: AccountId,
+    /// Version of the device list that the copies were sealed for.
+    pub list_version: u64,
+    /// Exactly one for each device of that list, less the sending device.
+    pub copies: Vec<SealedCopy>,
+}
+
+/// One device's copy; the body is opaque to the store.
+#[derive(Debug, Clone)]
+pub struct SealedCopy {
+    /// The device, within the recipient's account.
+    pub device: DeviceNumber,
+    /// What its mailbox will hold.
+    pub body: Bytes,
+}
+
+/// Whatever the caller wants back with the outcome, typically its key of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token(pub u64);
+
+/// A decided submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// The submission's token.
+    pub token: Token,
+    /// The submission's counter.
+    pub counter: u64,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of a submission. Everything but the first two stored nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Durable for every recipient device.
+    Accepted {
+        /// When it was stored, unix milliseconds.
+        at_ms: u64,
+    },
+    /// Was accepted before and is durable; nothing was stored now.
+    Repeated {
+        /// Now, unix milliseconds: when the first one was stored is not remembered.
+        at_ms: u64,
+    },
+    /// Sealed for other devices than these accounts have. Seal again, same counter.
+    Mismatch(Vec<Mismatch>),
+    /// No such recipient.
+    UnknownAccount(AccountId),
+    /// This device's mailbox is full, or its sender has its fair share of it already. If the device
+    /// is the sender itself, it must first fetch the receipts that wait for it.
+    MailboxFull(DeviceId),
+    /// Older than the de-duplication window: it cannot be told whether it was accepted.
+    CounterTooOld,
+    /// The sending device is not (or no longer) on its account's list.
+    Revoked,
+    /// An account named twice, no recipients, counter 0, or a bound of `godwit_base::limits` broken.
+    Malformed,
+    /// The disk is below its reserve. A retry helps.
+    DiskFull,
+    /// A write or sync failed. A retry helps, and tells whether it was stored after all.
+    Unavailable,
+}
+
+/// One recipient's true device list beside what was submitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The account.
+    pub account: AccountId,
+    /// Version of its present list.
+    pub list_version: u64,
+    /// The present list as its owner signed it.
+    pub signed: Bytes,
+    /// Devices of the list without a copy.
+    pub missing: Vec<DeviceNumber>,
+    /// Copies for devices that are not on the list (or named twice).
+    pub extra: Vec<DeviceNumber>,
+}
+
+/// A record of a mailbox. Cloning shares the body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its place: grows along the mailbox; holds the time at which it was stored.
+    pub seq: Seq,
+    /// What it is.
+    pub entry: Entry,
+}
+
+/// What a record is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// A sealed message.
+    Message {
+        /// The sending device.
+        from: DeviceId,
+        /// The sender's counter.
+        counter: u64,
+        /// As submitted.
+        body: Bytes,
+    },
+    /// A watermark: device `by` has everything that device `origin` of this mailbox's account had
+    /// accepted for it with a counter up to `up_to`. It replaces older ones of the same `by` and
+    /// `origin`, and is never itself receipted.
+    Receipt {
+        /// Whose messages: a device of the mailbox's own account, not always the mailbox's own.
+        origin: DeviceNumber,
+        /// The device that acknowledged.
+        by: DeviceId,
+        /// The newest counter it has.
+        up_to: u64,
+    },
+}
+
+/// A record that is new in a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// The mailbox.
+    pub device: DeviceId,
+    /// The record.
+    pub record: Record,
+}
+
+/// Records of a mailbox, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Page {
+    /// In order of [`Record::seq`].
+    pub records: Vec<Record>,
+    /// Whether the mailbox held more after these. `false` on an empty page means drained.
+    pub more: bool,
+}
