@@ -3,9 +3,14 @@
 /// Longest handle, bytes: a display column, and short enough to index.
 pub const HANDLE_BYTES_MAX: usize = 32;
 
-/// Largest frame on the link, ciphertext bytes after the length prefix. 64 KiB lets a worker's one
-/// read buffer hold a whole frame; larger things (media) go by reference.
-pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// Largest frame on the link, ciphertext bytes after the length prefix, tag included. 65,535 is the
+/// largest Noise message, so any Noise library can speak to us; a worker's one read buffer holds a
+/// whole frame; larger things (media) go by reference.
+pub const FRAME_BYTES_MAX: usize = 65_535;
+
+/// Largest handshake message, either way: 96 B of Noise, a ticket of at most 512 B and a small hello
+/// or welcome. Nothing larger is buffered for somebody who has proven nothing.
+pub const HANDSHAKE_BYTES_MAX: usize = 1_024;
 
 /// Largest sealed copy in a submission. Leaves room in a frame for the routing header of its
 /// recipient (64 B is ample) and the tag; a text of 48,000 bytes still fits after padding.

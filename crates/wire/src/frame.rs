@@ -76,6 +76,7 @@ pub fn encode_header(body: usize, out: &mut Vec<u8>) -> Result<(), FrameError> {
     check(body)?;
     let mut rest = body;
     loop {
+        #[expect(clippy::cast_possible_truncation, reason = "7 bits")]
         let low = (rest & 0x7f) as u8;
         rest >>= 7;
         if rest == 0 {
@@ -133,7 +134,7 @@ mod tests {
         assert_eq!(encode_header(FRAME_BYTES_MAX + 1, &mut out), Err(FrameError::TooLarge));
         assert!(out.is_empty());
         assert_eq!(decode_header(&[0x0f]), Err(FrameError::TooShort));
-        assert_eq!(decode_header(&[0x80, 0x80, 0x04]), Err(FrameError::TooLarge));
+        assert_eq!(decode_header(&[0x80, 0x80, 0x04]), Err(FrameError::TooLarge)); // 65,536
     }
 
     #[test]

@@ -8,15 +8,13 @@
 //! Numbers are big endian. In mode `Resume` message 1 is: length of the ticket (u16), the ticket,
 //! the message of the NNpsk0 handshake.
 
+pub use godwit_base::limits::HANDSHAKE_BYTES_MAX;
+
 /// First bytes of a client that speaks Godwit without TLS or HTTP around it.
 pub const MAGIC: [u8; 2] = *b"GW";
 
 /// Version of this preface; the messages' version is agreed in the hello.
 pub const PREFACE_VERSION: u8 = 1;
-
-/// Largest handshake message each way: keys, tag, hello or welcome and a ticket are under 700 bytes.
-/// 10,000 handshakes in flight hold at most 10 MB.
-pub const HANDSHAKE_BYTES_MAX: usize = 1_024;
 
 /// Bytes of the client's preface before its handshake message.
 pub const CLIENT_HEAD_BYTES: usize = 10;
