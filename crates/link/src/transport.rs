@@ -1,0 +1,130 @@
+//! Frames after the handshake: ChaCha20-Poly1305 under two raw keys, one for each direction, with a
+//! counter that never goes over the wire.
+
+use std::fmt;
+
+use godwit_base::limits::FRAME_BYTES_MAX;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::crypto::{Backend, KEY_BYTES};
+use crate::error::LinkError;
+
+/// Bytes that sealing adds to a frame.
+pub const TAG_BYTES: usize = crate::crypto::TAG_BYTES;
+
+/// Largest plaintext of a frame.
+const PLAINTEXT_BYTES_MAX: usize = FRAME_BYTES_MAX - TAG_BYTES;
+
+/// Noise keeps the last counter for itself.
+const COUNTER_END: u64 = u64::MAX;
+
+/// Both directions of an established link.
+///
+/// A server keeps one for each connection, a million of them: 2 x 32 B of keys and 2 x 8 B of
+/// counters, nothing else.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct Transport {
+    seal_key: [u8; KEY_BYTES],
+    open_key: [u8; KEY_BYTES],
+    sealed: u64,
+    opened: u64,
+}
+
+const _: () = assert!(size_of::<Transport>() <= 80, "the memory of an idle link is promised");
+
+impl Transport {
+    pub(crate) fn new(seal_key: &[u8; KEY_BYTES], open_key: &[u8; KEY_BYTES]) -> Self {
+        Self { seal_key: *seal_key, open_key: *open_key, sealed: 0, opened: 0 }
+    }
+
+    /// Appends the sealed `plaintext` to `out`: as many bytes and [`TAG_BYTES`]. The length header
+    /// of the frame is the caller's.
+    ///
+    /// # Errors
+    /// [`LinkError::TooLarge`] beyond the largest frame, [`LinkError::Exhausted`] after 2^64 - 1
+    /// frames. `out` is then as it was.
+    pub fn seal_into(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), LinkError> {
+        let start = out.len();
+        out.extend_from_slice(plaintext);
+        self.seal_tail(out, start).inspect_err(|_| {
+            wipe_from(out, start);
+        })
+    }
+
+    /// Seals in place what `out` holds from `start` on, and appends the tag: for callers that write
+    /// their messages straight into the send buffer.
+    ///
+    /// # Errors
+    /// As [`seal_into`](Self::seal_into); `out` then still ends in the plaintext.
+    pub fn seal_tail(&mut self, out: &mut Vec<u8>, start: usize) -> Result<(), LinkError> {
+        self.seal_tail_by(Backend::PREFERRED, out, start)
+    }
+
+    pub(crate) fn seal_tail_by(
+        &mut self,
+        backend: Backend,
+        out: &mut Vec<u8>,
+        start: usize,
+    ) -> Result<(), LinkError> {
+        let bug = LinkError::Bug { what: "the plaintext starts after the end of the buffer" };
+        let plaintext = out.get_mut(start..).ok_or(bug)?;
+        if plaintext.len() > PLAINTEXT_BYTES_MAX {
+            let bytes = plaintext.len();
+            return Err(LinkError::TooLarge { bytes, bytes_max: PLAINTEXT_BYTES_MAX });
+        }
+        if self.sealed == COUNTER_END {
+            return Err(LinkError::Exhausted);
+        }
+        let tag = backend.seal(&self.seal_key, self.sealed, &[], plaintext)?;
+        self.sealed += 1;
+        out.extend_from_slice(&tag);
+        Ok(())
+    }
+
+    /// Opens a whole frame, without its length header, in place; the plaintext is the first bytes
+    /// of `frame`, as many as returned.
+    ///
+    /// # Errors
+    /// [`LinkError::Malformed`] and [`LinkError::NotAuthentic`]: the content of `frame` is then
+    /// unspecified and the link must be closed. [`LinkError::Exhausted`] after 2^64 - 1 frames.
+    pub fn open_in_place(&mut self, frame: &mut [u8]) -> Result<usize, LinkError> {
+        self.open_by(Backend::PREFERRED, frame)
+    }
+
+    pub(crate) fn open_by(
+        &mut self,
+        backend: Backend,
+        frame: &mut [u8],
+    ) -> Result<usize, LinkError> {
+        let malformed = LinkError::Malformed { bytes: frame.len() };
+        if frame.len() > FRAME_BYTES_MAX {
+            return Err(malformed);
+        }
+        let (body, tag) = frame.split_last_chunk_mut::<TAG_BYTES>().ok_or(malformed)?;
+        if self.opened == COUNTER_END {
+            return Err(LinkError::Exhausted);
+        }
+        backend
+            .open(&self.open_key, self.opened, &[], body, tag)
+            .map_err(|_| LinkError::NotAuthentic)?;
+        self.opened += 1;
+        Ok(body.len())
+    }
+}
+
+/// Cuts `out` back to `start` without leaving the plaintext in its spare room.
+fn wipe_from(out: &mut Vec<u8>, start: usize) {
+    if let Some(plaintext) = out.get_mut(start..) {
+        plaintext.zeroize();
+    }
+    out.truncate(start);
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport")
+            .field("sealed", &self.sealed)
+            .field("opened", &self.opened)
+            .finish_non_exhaustive()
+    }
+}
