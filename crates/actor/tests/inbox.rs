@@ -92,7 +92,7 @@ fn a_closed_inbox_gives_what_it_has_and_takes_no_more() {
 async fn whoever_waits_is_woken_by_each_kind_of_news() {
     type Wake = fn(&Small);
     let cases: [(Wake, Next<Item>); 3] = [
-        (|inbox| drop(inbox.push(item(7))), Next::Item(item(7))),
+        (|inbox| assert_eq!(inbox.push(item(7)), Push::Pushed), Next::Item(item(7))),
         (Small::mark_behind, Next::Behind),
         (Small::close, Next::Closed),
     ];
