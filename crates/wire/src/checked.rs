@@ -49,8 +49,10 @@ macro_rules! checked {
             impl Checked for v1::$message {}
         )*
 
+        /// Each entry of the table with the decoder of its message.
         #[cfg(test)]
-        pub(crate) const SHAPES: &[&Shape] = &[$(&shape::$shape,)*];
+        pub(crate) const ALL: &[(&Shape, fn(&[u8]) -> Result<(), Malformed>)] =
+            &[$((&shape::$shape, |bytes| decode::<v1::$message>(bytes).map(drop)),)*];
     };
 }
 

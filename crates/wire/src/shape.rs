@@ -3,6 +3,8 @@
 //! allocates is bounded by the table: 64 KiB of empty recipients would otherwise become megabytes.
 
 mod table;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub(crate) use table::*;

@@ -8,4 +8,33 @@
     reason = "generated"
 )]
 
+use std::fmt;
+
 include!(concat!(env!("OUT_DIR"), "/godwit.v1.rs"));
+
+impl fmt::Debug for Welcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Welcome")
+            .field("version", &self.version)
+            .field("features", &self.features)
+            .field("standing", &self.standing())
+            .field("account", &self.account)
+            .field("device", &self.device)
+            .field("time_ms", &self.time_ms)
+            .field("keepalive_s", &self.keepalive_s)
+            .field("ticket_expires_ms", &self.ticket_expires_ms)
+            .finish_non_exhaustive() // the ticket carries its key
+    }
+}
+
+impl fmt::Debug for Register {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Register")
+            .field("request", &self.request)
+            .field("handle", &self.handle)
+            .field("account_key", &self.account_key)
+            .field("list", &self.list)
+            .field("keys", &self.keys)
+            .finish_non_exhaustive() // the invite is worth an account
+    }
+}

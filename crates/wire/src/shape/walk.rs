@@ -83,7 +83,7 @@ const fn within(holds: bool, fault: Fault) -> Result<(), Fault> {
 
 impl Field {
     /// How often it must occur.
-    fn least(&self) -> usize {
+    pub(super) fn least(&self) -> usize {
         match self.rule {
             Rule::Number { min, .. } => usize::from(min > 0),
             Rule::Bytes { min, .. } => usize::from(min > 0),

@@ -1,0 +1,227 @@
+//! Any valid message, for property tests.
+
+use bytes::Bytes;
+use godwit_base::limits::{DEVICES_MAX, HANDLE_BYTES_MAX};
+use godwit_wire::{ToClient, ToServer, v1};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+fn blob(bytes: impl Into<proptest::collection::SizeRange>) -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), bytes).prop_map(Bytes::from)
+}
+
+fn key() -> impl Strategy<Value = Bytes> {
+    any::<[u8; 32]>().prop_map(|key| Bytes::copy_from_slice(&key))
+}
+
+fn text(bytes_max: usize) -> impl Strategy<Value = String> {
+    proptest::string::string_regex(&format!("[a-zæ0-9]{{1,{}}}", bytes_max / 2)).unwrap()
+}
+
+fn devices() -> impl Strategy<Value = Vec<u32>> {
+    vec(1..=u32::MAX, 0..=DEVICES_MAX)
+}
+
+prop_compose! {
+    fn copy()(device in 1..=u32::MAX, kind in 0..=255_i32, body in blob(1..300)) -> v1::SealedCopy {
+        v1::SealedCopy { device, kind, body }
+    }
+}
+
+prop_compose! {
+    fn recipient()(account: u64, list_version: u64, copies in vec(copy(), 0..=DEVICES_MAX))
+        -> v1::Recipient { v1::Recipient { account, list_version, copies } }
+}
+
+prop_compose! {
+    fn submit()(counter in 1..=u64::MAX, recipients in vec(recipient(), 1..20)) -> v1::Submit {
+        v1::Submit { counter, recipients }
+    }
+}
+
+prop_compose! {
+    fn one_time()(id: u64, signed in blob(1..200)) -> v1::OneTimeKey { v1::OneTimeKey { id, signed } }
+}
+
+prop_compose! {
+    fn keys()(one_time in vec(one_time(), 0..=20), fallback in blob(0..200)) -> v1::KeyUpload {
+        v1::KeyUpload { one_time, fallback }
+    }
+}
+
+prop_compose! {
+    fn row()(number in 1..=u32::MAX, link_key in key()) -> v1::DeviceRow {
+        v1::DeviceRow { number, link_key }
+    }
+}
+
+prop_compose! {
+    fn list()(
+        version in 1..=u64::MAX,
+        devices in vec(row(), 1..=DEVICES_MAX),
+        signed in blob(1..2_000),
+    ) -> v1::DeviceListUpload { v1::DeviceListUpload { version, devices, signed } }
+}
+
+prop_compose! {
+    fn register()(
+        request in 1..=u32::MAX,
+        handle in text(HANDLE_BYTES_MAX),
+        invite in text(64),
+        account_key in key(),
+        list in list(),
+        keys in keys(),
+    ) -> v1::Register {
+        v1::Register { request, handle, invite, account_key, list: Some(list), keys: Some(keys) }
+    }
+}
+
+fn who() -> impl Strategy<Value = Option<v1::fetch::Who>> {
+    prop_oneof![
+        Just(None),
+        text(HANDLE_BYTES_MAX).prop_map(|handle| Some(v1::fetch::Who::Handle(handle))),
+        any::<u64>().prop_map(|account| Some(v1::fetch::Who::Account(account))),
+    ]
+}
+
+prop_compose! {
+    fn fetch()(request in 1..=u32::MAX, who in who(), keys: bool, devices in devices())
+        -> v1::Fetch { v1::Fetch { request, keys, devices, who } }
+}
+
+/// Any valid message of a device.
+pub(crate) fn to_server() -> impl Strategy<Value = ToServer> {
+    let request = 1..=u32::MAX;
+    prop_oneof![
+        Just(v1::Attach {}.into()),
+        submit().prop_map(ToServer::from),
+        any::<u64>().prop_map(|up_to| v1::Ack { up_to }.into()),
+        register().prop_map(ToServer::from),
+        fetch().prop_map(ToServer::from),
+        (request.clone(), keys()).prop_map(|(request, keys)| v1::PublishKeys {
+            request,
+            keys: Some(keys)
+        }
+        .into()),
+        request.prop_map(|request| v1::TermsRequest { request }.into()),
+    ]
+}
+
+prop_compose! {
+    fn mismatch()(
+        account: u64,
+        list_version: u64,
+        signed_list in blob(0..500),
+        missing in devices(),
+        extra in devices(),
+    ) -> v1::Mismatch { v1::Mismatch { account, list_version, signed_list, missing, extra } }
+}
+
+prop_compose! {
+    fn refused()(
+        counter: u64,
+        request: u32,
+        code in 1..=u32::MAX,
+        retry_after_ms: u32,
+        mismatches in vec(mismatch(), 0..10),
+    ) -> v1::Refused { v1::Refused { counter, request, code, retry_after_ms, mismatches } }
+}
+
+prop_compose! {
+    fn deliver()(
+        seq: u64, account: u64, device: u32, counter: u64, kind in 0..=255_i32, body in blob(1..300),
+    ) -> v1::Deliver { v1::Deliver { seq, account, device, counter, kind, body } }
+}
+
+prop_compose! {
+    fn bundle()(number in 1..=u32::MAX, one_time in blob(0..200), fallback in blob(0..200))
+        -> v1::DeviceBundle { v1::DeviceBundle { number, one_time, fallback } }
+}
+
+prop_compose! {
+    fn bundles()(
+        request in 1..=u32::MAX,
+        account: u64,
+        handle in text(HANDLE_BYTES_MAX),
+        account_key in key(),
+        list_version: u64,
+        signed_list in blob(1..2_000),
+        devices in vec(bundle(), 0..=DEVICES_MAX),
+        kt_proof in blob(0..100),
+    ) -> v1::Bundles {
+        v1::Bundles {
+            request, account, handle, account_key, list_version, signed_list, devices, kt_proof,
+        }
+    }
+}
+
+prop_compose! {
+    fn terms()(
+        request in 1..=u32::MAX,
+        admission in 0..=255_i32,
+        frame_bytes_max: u32,
+        mailbox_records_max: u32,
+        mailbox_bytes_max: u64,
+        expiry_days: u32,
+    ) -> v1::Terms {
+        v1::Terms {
+            request, admission, frame_bytes_max, mailbox_records_max, mailbox_bytes_max, expiry_days,
+        }
+    }
+}
+
+/// Any valid message of the server.
+pub(crate) fn to_client() -> impl Strategy<Value = ToClient> {
+    let request = 1..=u32::MAX;
+    prop_oneof![
+        (1..=u64::MAX, any::<u64>()).prop_map(|(counter, time_ms)| v1::Accepted {
+            counter,
+            time_ms
+        }
+        .into()),
+        refused().prop_map(ToClient::from),
+        deliver().prop_map(ToClient::from),
+        any::<(u64, u64, u32, u64)>().prop_map(|(seq, account, device, up_to)| {
+            v1::Receipt { seq, account, device, up_to }.into()
+        }),
+        any::<u32>().prop_map(|one_time_left| v1::CaughtUp { one_time_left }.into()),
+        bundles().prop_map(ToClient::from),
+        (request.clone(), any::<u64>(), 1..=u32::MAX).prop_map(|(request, account, device)| {
+            v1::Registered { request, account, device }.into()
+        }),
+        (request, any::<u32>()).prop_map(|(request, one_time_left)| {
+            v1::KeysPublished { request, one_time_left }.into()
+        }),
+        terms().prop_map(ToClient::from),
+        (1..=u32::MAX, any::<u32>()).prop_map(|(code, reconnect_after_ms)| {
+            v1::Goodbye { code, reconnect_after_ms }.into()
+        }),
+    ]
+}
+
+prop_compose! {
+    /// Any valid hello.
+    pub(crate) fn hello()(version: u32, features: u64, client in text(64)) -> v1::Hello {
+        v1::Hello { version, features, client }
+    }
+}
+
+prop_compose! {
+    /// Any valid welcome.
+    pub(crate) fn welcome()(
+        version in 1..=u32::MAX,
+        features: u64,
+        standing in 0..=255_i32,
+        account: u64,
+        device: u32,
+        time_ms: u64,
+        keepalive_s: u32,
+        ticket in blob(0..=512),
+        ticket_expires_ms: u64,
+    ) -> v1::Welcome {
+        v1::Welcome {
+            version, features, standing, account, device, time_ms, keepalive_s, ticket,
+            ticket_expires_ms,
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! One telling example of every message, with fixed values. The golden file holds their bytes.
+
+use bytes::Bytes;
+use godwit_wire::preface::{ClientPreface, Mode, ServerPreface};
+use godwit_wire::{Refusal, ToClient, ToServer, encode, v1};
+
+const ALICE: u64 = 0x66687aadf862bd77;
+const BOB: u64 = 0x1122334455667788;
+const TIME_MS: u64 = 1_700_000_000_123;
+const SEQ: u64 = TIME_MS << 20 | 5;
+
+/// An example: its name, what it says, and its bytes.
+pub(crate) struct Sample {
+    pub(crate) name: &'static str,
+    pub(crate) says: &'static str,
+    pub(crate) bytes: Vec<u8>,
+}
+
+fn sample(name: &'static str, says: &'static str, bytes: Vec<u8>) -> Sample {
+    Sample { name, says, bytes }
+}
+
+/// `length` bytes that count up from `first`.
+fn counting(first: u8, length: u8) -> Bytes {
+    (0..length).map(|index| first.wrapping_add(index)).collect()
+}
+
+/// Everything, in the order of the schema.
+pub(crate) fn all() -> Vec<Sample> {
+    let mut all = before_the_link();
+    all.extend(to_server().into_iter().map(|(says, message)| {
+        let mut bytes = Vec::new();
+        message.encode_into(&mut bytes);
+        sample(message.name(), says, bytes)
+    }));
+    all.extend(to_client().into_iter().map(|(says, message)| {
+        let mut bytes = Vec::new();
+        message.encode_into(&mut bytes);
+        sample(message.name(), says, bytes)
+    }));
+    all
+}
+
+fn before_the_link() -> Vec<Sample> {
+    let written = |preface: ClientPreface<'_>| {
+        let mut out = Vec::new();
+        preface.encode_into(&mut out).unwrap();
+        out
+    };
+    let answered = |preface: ServerPreface<'_>| {
+        let mut out = Vec::new();
+        preface.encode_into(&mut out).unwrap();
+        out
+    };
+    let key_hint = [0xa1, 0xa2, 0xa3, 0xa4];
+    vec![
+        sample(
+            "ClientPreface",
+            "full handshake with the server whose key starts a1a2a3a4; message 1 is 01..08",
+            written(ClientPreface { mode: Mode::Full, key_hint, message: &counting(1, 8) }),
+        ),
+        sample(
+            "ClientPreface",
+            "resumption; a ticket of 3 bytes (f1 f2 f3), then message 1 (01..04)",
+            written(ClientPreface {
+                mode: Mode::Resume,
+                key_hint,
+                message: &[0, 3, 0xf1, 0xf2, 0xf3, 1, 2, 3, 4],
+            }),
+        ),
+        sample(
+            "ServerPreface",
+            "handshake message 2 is 01..08",
+            answered(ServerPreface::Reply(&counting(1, 8))),
+        ),
+        sample(
+            "ServerPreface",
+            "refused: 17 BadTicket, no retry",
+            answered(ServerPreface::Refused {
+                code: Refusal::BadTicket.number(),
+                retry_after_ms: 0,
+            }),
+        ),
+        sample("Hello", "version 1, no features, client godwit/0.1.0", encode(&hello())),
+        sample(
+            "Welcome",
+            "device 1 of account 66687aadf862bd77, keepalive 30 s, a ticket of 8 bytes (e0..e7)",
+            encode(&welcome()),
+        ),
+    ]
+}
+
+pub(crate) fn hello() -> v1::Hello {
+    v1::Hello { version: 1, features: 0, client: "godwit/0.1.0".into() }
+}
+
+pub(crate) fn welcome() -> v1::Welcome {
+    v1::Welcome {
+        version: 1,
+        features: 0,
+        standing: v1::Standing::Device.into(),
+        account: ALICE,
+        device: 1,
+        time_ms: TIME_MS,
+        keepalive_s: 30,
+        ticket: counting(0xe0, 8),
+        ticket_expires_ms: TIME_MS + 86_400_000,
+    }
+}
+
+/// One of each message that a device sends.
+pub(crate) fn to_server() -> Vec<(&'static str, ToServer)> {
+    vec![
+        ("take the mailbox", v1::Attach {}.into()),
+        (
+            "counter 300; to account 1122334455667788, list version 3, device 2, body d0..d7",
+            submit().into(),
+        ),
+        ("everything up to record 5 of 2023-11-14T22:13:20.123Z", v1::Ack { up_to: SEQ }.into()),
+        ("request 7: alice, invite, one device, one one-time key, fallback", register().into()),
+        (
+            "request 8: who is bob, and keys for all devices",
+            v1::Fetch {
+                request: 8,
+                who: Some(v1::fetch::Who::Handle("bob".into())),
+                keys: true,
+                devices: vec![],
+            }
+            .into(),
+        ),
+        (
+            "request 9: who is 1122334455667788, and keys for devices 2 and 300",
+            v1::Fetch {
+                request: 9,
+                who: Some(v1::fetch::Who::Account(BOB)),
+                keys: true,
+                devices: vec![2, 300],
+            }
+            .into(),
+        ),
+        (
+            "request 10: one one-time key",
+            v1::PublishKeys { request: 10, keys: Some(keys(Bytes::new())) }.into(),
+        ),
+        ("request 11", v1::TermsRequest { request: 11 }.into()),
+    ]
+}
+
+fn submit() -> v1::Submit {
+    let copy =
+        v1::SealedCopy { device: 2, kind: v1::CopyKind::Opening.into(), body: counting(0xd0, 8) };
+    let recipient = v1::Recipient { account: BOB, list_version: 3, copies: vec![copy] };
+    v1::Submit { counter: 300, recipients: vec![recipient] }
+}
+
+fn keys(fallback: Bytes) -> v1::KeyUpload {
+    let one_time = v1::OneTimeKey { id: 5, signed: counting(0xb0, 4) };
+    v1::KeyUpload { one_time: vec![one_time], fallback }
+}
+
+fn register() -> v1::Register {
+    let list = v1::DeviceListUpload {
+        version: 1,
+        devices: vec![v1::DeviceRow { number: 1, link_key: counting(0x40, 32) }],
+        signed: counting(0xc0, 6),
+    };
+    v1::Register {
+        request: 7,
+        handle: "alice".into(),
+        invite: "K7Q2-MZ4T".into(),
+        account_key: counting(0, 32),
+        list: Some(list),
+        keys: Some(keys(counting(0xb8, 4))),
+    }
+}
+
+/// One of each message that the server sends.
+pub(crate) fn to_client() -> Vec<(&'static str, ToClient)> {
+    vec![
+        (
+            "counter 300, durable at 2023-11-14T22:13:20.123Z",
+            v1::Accepted { counter: 300, time_ms: TIME_MS }.into(),
+        ),
+        ("counter 300: 30 DeviceMismatch, with the list that is right", refused().into()),
+        ("message 300 from device 1 of 66687aadf862bd77, body d0..d7", deliver().into()),
+        (
+            "device 2 of 1122334455667788 has everything up to counter 300",
+            v1::Receipt { seq: SEQ + 1, account: BOB, device: 2, up_to: 300 }.into(),
+        ),
+        ("drained; 97 one-time keys left", v1::CaughtUp { one_time_left: 97 }.into()),
+        ("request 8: bob, one device with a one-time key and a fallback key", bundles().into()),
+        (
+            "request 7: device 1 of 66687aadf862bd77",
+            v1::Registered { request: 7, account: ALICE, device: 1 }.into(),
+        ),
+        (
+            "request 10: 100 one-time keys now",
+            v1::KeysPublished { request: 10, one_time_left: 100 }.into(),
+        ),
+        ("request 11: by invite; the default limits", terms().into()),
+        (
+            "50 Draining, come back after 1,500 ms",
+            v1::Goodbye { code: Refusal::Draining.number().into(), reconnect_after_ms: 1_500 }
+                .into(),
+        ),
+    ]
+}
+
+fn refused() -> v1::Refused {
+    let mismatch = v1::Mismatch {
+        account: BOB,
+        list_version: 4,
+        signed_list: counting(0xc0, 6),
+        missing: vec![3],
+        extra: vec![2],
+    };
+    v1::Refused {
+        counter: 300,
+        request: 0,
+        code: Refusal::DeviceMismatch.number().into(),
+        retry_after_ms: 0,
+        mismatches: vec![mismatch],
+    }
+}
+
+fn deliver() -> v1::Deliver {
+    v1::Deliver {
+        seq: SEQ,
+        account: ALICE,
+        device: 1,
+        counter: 300,
+        kind: v1::CopyKind::Message.into(),
+        body: counting(0xd0, 8),
+    }
+}
+
+fn bundles() -> v1::Bundles {
+    let device =
+        v1::DeviceBundle { number: 2, one_time: counting(0xb0, 4), fallback: counting(0xb8, 4) };
+    v1::Bundles {
+        request: 8,
+        account: BOB,
+        handle: "bob".into(),
+        account_key: counting(0, 32),
+        list_version: 3,
+        signed_list: counting(0xc0, 6),
+        devices: vec![device],
+        kt_proof: Bytes::new(),
+    }
+}
+
+fn terms() -> v1::Terms {
+    v1::Terms {
+        request: 11,
+        admission: v1::Admission::Invite.into(),
+        frame_bytes_max: 65_535,
+        mailbox_records_max: 10_000,
+        mailbox_bytes_max: 32 * 1024 * 1024,
+        expiry_days: 30,
+    }
+}
