@@ -4,6 +4,8 @@
 #[cfg(any(test, feature = "aws-lc"))]
 mod aws;
 mod portable;
+#[cfg(test)]
+mod tests;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;

@@ -13,6 +13,8 @@ mod error;
 mod handshake;
 mod key;
 mod noise;
+#[cfg(test)]
+mod testing;
 mod ticket;
 mod transport;
 

@@ -261,3 +261,6 @@ impl Hash for Blake2s {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -164,3 +164,6 @@ impl fmt::Debug for TicketKeys {
         f.debug_struct("TicketKeys").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,11 +44,10 @@ impl Transport {
     /// [`LinkError::TooLarge`] beyond the largest frame, [`LinkError::Exhausted`] after 2^64 - 1
     /// frames. `out` is then as it was.
     pub fn seal_into(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), LinkError> {
+        self.may_seal(plaintext.len())?;
         let start = out.len();
         out.extend_from_slice(plaintext);
-        self.seal_tail(out, start).inspect_err(|_| {
-            wipe_from(out, start);
-        })
+        self.seal_tail(out, start)
     }
 
     /// Seals in place what `out` holds from `start` on, and appends the tag: for callers that write
@@ -68,16 +67,20 @@ impl Transport {
     ) -> Result<(), LinkError> {
         let bug = LinkError::Bug { what: "the plaintext starts after the end of the buffer" };
         let plaintext = out.get_mut(start..).ok_or(bug)?;
-        if plaintext.len() > PLAINTEXT_BYTES_MAX {
-            let bytes = plaintext.len();
+        self.may_seal(plaintext.len())?;
+        let tag = backend.seal(&self.seal_key, self.sealed, &[], plaintext)?;
+        self.sealed += 1;
+        out.extend_from_slice(&tag);
+        Ok(())
+    }
+
+    fn may_seal(&self, bytes: usize) -> Result<(), LinkError> {
+        if bytes > PLAINTEXT_BYTES_MAX {
             return Err(LinkError::TooLarge { bytes, bytes_max: PLAINTEXT_BYTES_MAX });
         }
         if self.sealed == COUNTER_END {
             return Err(LinkError::Exhausted);
         }
-        let tag = backend.seal(&self.seal_key, self.sealed, &[], plaintext)?;
-        self.sealed += 1;
-        out.extend_from_slice(&tag);
         Ok(())
     }
 
@@ -112,14 +115,6 @@ impl Transport {
     }
 }
 
-/// Cuts `out` back to `start` without leaving the plaintext in its spare room.
-fn wipe_from(out: &mut Vec<u8>, start: usize) {
-    if let Some(plaintext) = out.get_mut(start..) {
-        plaintext.zeroize();
-    }
-    out.truncate(start);
-}
-
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transport")
@@ -128,3 +123,6 @@ impl fmt::Debug for Transport {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
