@@ -1,1 +1,46 @@
-//! seal
+//! End-to-end encryption: the only code of Godwit that can see plaintext.
+//!
+//! Sans-I/O: bytes and the time come as arguments, results are values, state is plain values that
+//! turn into sealed rows. Randomness comes from the operating system.
+//!
+//! How a message travels: [`DeviceList::verify`] and [`Bundle::verify`] turn what the server says
+//! into [`Verified`] values; [`Pairing::start`] opens a session with a [`Verified`] bundle;
+//! [`Pairing::seal`] and [`Pairing::open`] carry [`Inner`] messages. Nothing unverified reaches a
+//! session. [`RowKey`] seals what is stored.
+
+mod account;
+mod bundle;
+mod device;
+mod error;
+mod format;
+mod inner;
+mod list;
+mod padding;
+mod pairing;
+mod retry;
+mod row;
+mod safety;
+mod suite;
+mod verified;
+
+pub use account::{AccountKey, AccountPublic};
+pub use bundle::{Bundle, BundleError};
+pub use device::{DeviceKeys, FALLBACK_KEEP_MS, FALLBACK_ROTATE_MS, KeyUpload};
+pub use error::{OpenError, SealError};
+pub use inner::{INNER_BODY_BYTES_MAX, Inner};
+pub use list::{
+    DeviceEntry, DeviceList, LIST_AGE_MAX_MS, LIST_AHEAD_MAX_MS, LIST_RENEW_MS, ListError, Peer,
+    Trust,
+};
+pub use pairing::{
+    BURST_MAX, Envelope, FALLBACK_SESSIONS_MAX, Opened, Pairing, SESSION_KEEP_MS, SESSIONS_MAX,
+    Sealed, SessionId,
+};
+pub use retry::{
+    REPAIR_INTERVAL_MS, RESEND_AGE_MAX_MS, RETRY_MAX, RetryDecision, RetryMalformed, RetryRefusal,
+    RetryRequest, SentTo,
+};
+pub use row::{ROW_OVERHEAD_BYTES, RowError, RowKey};
+pub use safety::{QrMatch, SafetyNumber, Side};
+pub use suite::SUITE;
+pub use verified::Verified;

@@ -1,0 +1,102 @@
+//! The account identity key: what contacts pin, and what alone can add a device.
+
+use std::fmt;
+
+use godwit_base::AccountId;
+use serde::{Deserialize, Serialize};
+use vodozemac::{Ed25519PublicKey, Ed25519SecretKey, Ed25519Signature};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::row::{RowError, RowKey};
+
+/// Table name under which [`AccountKey::to_row`] seals.
+const TABLE: &str = "account_key";
+
+/// The secret half, on the primary device only. It is wiped when dropped and cannot be printed.
+pub struct AccountKey(Ed25519SecretKey);
+
+impl AccountKey {
+    /// A new random key: a new account.
+    pub fn generate() -> Self {
+        Self(Ed25519SecretKey::new())
+    }
+
+    /// The key of these 32 secret bytes (RFC 8032 seed).
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(Ed25519SecretKey::from_slice(seed))
+    }
+
+    /// The 32 secret bytes, for a backup that the owner holds.
+    pub fn to_seed(&self) -> Zeroizing<[u8; 32]> {
+        let mut boxed = self.0.to_bytes();
+        let seed = Zeroizing::new(*boxed);
+        boxed.zeroize();
+        seed
+    }
+
+    /// The public half.
+    pub fn public(&self) -> AccountPublic {
+        AccountPublic(*self.0.public_key().as_bytes())
+    }
+
+    pub(crate) fn sign(&self, bytes: &[u8]) -> [u8; 64] {
+        self.0.sign(bytes).to_bytes()
+    }
+
+    /// The key as a sealed row.
+    ///
+    /// # Errors
+    /// [`RowError::Entropy`] if the machine gives no randomness.
+    pub fn to_row(&self, row_key: &RowKey) -> Result<Vec<u8>, RowError> {
+        row_key.seal(TABLE, b"", self.to_seed().as_ref())
+    }
+
+    /// Reads what [`AccountKey::to_row`] wrote.
+    ///
+    /// # Errors
+    /// [`RowError::Damaged`] if the row was changed or belongs to another key.
+    pub fn from_row(row_key: &RowKey, row: &[u8]) -> Result<Self, RowError> {
+        let seed = row_key.open(TABLE, b"", row)?;
+        let seed: &[u8; 32] = seed.as_slice().try_into().map_err(|_| RowError::Damaged)?;
+        Ok(Self::from_seed(seed))
+    }
+}
+
+impl fmt::Debug for AccountKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AccountKey(secret of {})", self.public().id())
+    }
+}
+
+/// The public half, 32 bytes: this is what a contact pins.
+///
+/// It may hold any 32 bytes; bytes that are no Ed25519 key verify no signature.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AccountPublic(pub [u8; 32]);
+
+impl AccountPublic {
+    /// The id that routes to this account.
+    pub fn id(&self) -> AccountId {
+        AccountId::of_key(&self.0)
+    }
+
+    pub(crate) fn verifies(&self, bytes: &[u8], signature: &[u8]) -> bool {
+        verifies(&self.0, bytes, signature)
+    }
+}
+
+impl fmt::Debug for AccountPublic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AccountPublic({})", self.id())
+    }
+}
+
+/// Strict Ed25519: no small-order key, no second encoding of one signature.
+pub(crate) fn verifies(key: &[u8; 32], bytes: &[u8], signature: &[u8]) -> bool {
+    let (Ok(key), Ok(signature)) =
+        (Ed25519PublicKey::from_slice(key), Ed25519Signature::from_slice(signature))
+    else {
+        return false;
+    };
+    key.verify(bytes, &signature).is_ok()
+}

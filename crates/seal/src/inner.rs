@@ -1,0 +1,132 @@
+//! The plaintext of a sealed message: what Olm carries, with the identities of both ends in it,
+//! since Olm itself binds none.
+
+use std::fmt;
+
+use prost::Message;
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::error::{OpenError, SealError};
+use crate::format;
+use crate::list::Peer;
+use crate::padding::{pad, padded_len, unpad};
+use crate::suite::Domain;
+
+/// Longest body of one message, 48 KiB: a text of 48,000 bytes with its framing fits, and the
+/// padded, sealed copy stays below [`godwit_base::limits::BODY_BYTES_MAX`].
+pub const INNER_BODY_BYTES_MAX: usize = 48 * 1024;
+
+const BINDING_BYTES: usize = 16;
+
+/// What the sender says and the recipient reads. The body is wiped when dropped and is not printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Inner {
+    /// The sending device's counter of this message, as on its envelope.
+    pub counter: u64,
+    /// The sender's clock, unix milliseconds: a claim, not a proof.
+    pub sent_at_ms: u64,
+    /// The counter of the earlier message that this one repeats after a retry request.
+    pub resend_of: Option<u64>,
+    /// What the layer above says, at most [`INNER_BODY_BYTES_MAX`].
+    pub body: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner")
+            .field("counter", &self.counter)
+            .field("sent_at_ms", &self.sent_at_ms)
+            .field("resend_of", &self.resend_of)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The two ends of a message, in the order it travels.
+#[derive(Clone, Copy)]
+pub(crate) struct Route<'a> {
+    pub(crate) sender: &'a Peer,
+    pub(crate) recipient: &'a Peer,
+}
+
+impl Route<'_> {
+    fn binding(&self) -> [u8; BINDING_BYTES] {
+        let (from, to) = (self.sender, self.recipient);
+        let hash = Domain::Binding.hash(&[
+            &from.account.0,
+            &from.number.0.to_be_bytes(),
+            &from.signing_key,
+            &from.dh_key,
+            &to.account.0,
+            &to.number.0.to_be_bytes(),
+            &to.signing_key,
+            &to.dh_key,
+        ]);
+        let mut binding = [0; BINDING_BYTES];
+        binding.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
+        binding
+    }
+
+    fn parties(&self) -> format::Parties {
+        format::Parties {
+            sender_account: self.sender.account.0.to_vec(),
+            sender_device: self.sender.number.0,
+            recipient_account: self.recipient.account.0.to_vec(),
+            recipient_device: self.recipient.number.0,
+        }
+    }
+}
+
+/// The padded plaintext of a message. One that opens a session names both ends in full.
+pub(crate) fn encode(
+    inner: &Inner,
+    route: Route<'_>,
+    opening: bool,
+) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    if inner.body.len() > INNER_BODY_BYTES_MAX {
+        return Err(SealError::BodyTooLarge);
+    }
+    let mut message = format::Inner {
+        binding: route.binding().to_vec(),
+        counter: inner.counter,
+        sent_at_ms: inner.sent_at_ms,
+        body: inner.body.to_vec(),
+        resend_of: inner.resend_of.unwrap_or(0),
+        parties: opening.then(|| route.parties()),
+    };
+    // All at once, so that no growth leaves a copy of the text behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(padded_len(message.encoded_len())));
+    message.encode_raw(&mut *text);
+    message.body.zeroize();
+    pad(&mut text);
+    Ok(text)
+}
+
+/// Reads a decrypted plaintext, which must be for us, from the peer and with the counter of its
+/// envelope.
+pub(crate) fn decode(
+    padded: &[u8],
+    route: Route<'_>,
+    opening: bool,
+    counter: u64,
+) -> Result<Inner, OpenError> {
+    let text = unpad(padded).ok_or(OpenError::Malformed)?;
+    let message = format::Inner::decode(text).map_err(|_| OpenError::Malformed)?;
+    let inner = Inner {
+        counter: message.counter,
+        sent_at_ms: message.sent_at_ms,
+        resend_of: (message.resend_of != 0).then_some(message.resend_of),
+        body: Zeroizing::new(message.body),
+    };
+    let names_the_route = match &message.parties {
+        Some(parties) => *parties == route.parties(),
+        None => !opening,
+    };
+    if !names_the_route || !bool::from(message.binding.ct_eq(route.binding().as_slice())) {
+        return Err(OpenError::WrongIdentity);
+    }
+    if inner.counter != counter {
+        return Err(OpenError::WrongCounter);
+    }
+    Ok(inner)
+}

@@ -1,0 +1,231 @@
+//! The signed device list: which devices an account has, in the words of its owner alone.
+
+mod verify;
+
+use godwit_base::{AccountId, DeviceId, DeviceNumber};
+use prost::Message;
+use serde::{Deserialize, Serialize};
+
+use crate::account::{AccountKey, AccountPublic};
+use crate::format;
+use crate::row::{RowError, RowKey};
+use crate::suite::{Domain, SUITE, prefix};
+use crate::verified::Verified;
+
+pub use verify::{ListError, Trust};
+
+/// Oldest list that is believed, 35 days: a server can hide a removal no longer than that. The
+/// primary device signs anew every week, so that four missed weeks do no harm.
+pub const LIST_AGE_MAX_MS: u64 = 35 * 24 * 3600 * 1000;
+
+/// After this time the owner signs anew, 7 days.
+pub const LIST_RENEW_MS: u64 = 7 * 24 * 3600 * 1000;
+
+/// How far ahead of ours the signer's clock may be, 1 day.
+pub const LIST_AHEAD_MAX_MS: u64 = 24 * 3600 * 1000;
+
+/// Table name under which a verified list is stored.
+const TABLE: &str = "device_list";
+
+/// The public keys of one device, as it describes itself; see
+/// [`DeviceKeys::describe`](crate::DeviceKeys::describe).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceEntry {
+    pub(crate) number: DeviceNumber,
+    pub(crate) signing_key: [u8; 32],
+    pub(crate) dh_key: [u8; 32],
+    pub(crate) suites: Vec<u8>,
+    pub(crate) consent: Vec<u8>,
+}
+
+impl DeviceEntry {
+    /// The device's number in its account.
+    pub fn number(&self) -> DeviceNumber {
+        self.number
+    }
+}
+
+/// The devices of one account. Made by [`DeviceList::sign`], believed after [`DeviceList::verify`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceList {
+    account: AccountPublic,
+    version: u64,
+    highest_number: u32,
+    devices: Vec<DeviceEntry>,
+    issued_at_ms: u64,
+    content_hash: [u8; 32],
+    signed: Vec<u8>,
+}
+
+/// One device of a verified list: whom a session is with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    pub(crate) account: AccountPublic,
+    pub(crate) number: DeviceNumber,
+    pub(crate) signing_key: [u8; 32],
+    pub(crate) dh_key: [u8; 32],
+}
+
+impl DeviceList {
+    /// Signs the list of `devices`: version 1 without `previous`, else the version after it.
+    /// Returns the bytes to publish.
+    ///
+    /// # Errors
+    /// A [`ListError`] if the list would not verify: no device or too many, a number twice or used
+    /// before, consent missing, `previous` of another account.
+    pub fn sign(
+        key: &AccountKey,
+        previous: Option<&Verified<Self>>,
+        devices: &[DeviceEntry],
+        now_ms: u64,
+    ) -> Result<Vec<u8>, ListError> {
+        let highest = devices.iter().map(|device| device.number.0).max().unwrap_or(0);
+        let content = format::ListContent {
+            account_key: key.public().0.to_vec(),
+            version: previous.map_or(1, |list| list.version.saturating_add(1)),
+            previous: previous.map(|list| list.content_hash.to_vec()).unwrap_or_default(),
+            highest_number: previous.map_or(highest, |list| list.highest_number.max(highest)),
+            devices: devices.iter().map(to_format).collect(),
+        };
+        let signed = envelope(key, content.encode_to_vec(), now_ms);
+        // What we would refuse from others we do not publish.
+        Self::verify(&signed, Trust::Pinned(&key.public()), previous, now_ms)?;
+        Ok(signed)
+    }
+
+    /// Signs the same list again with a later time, so that contacts go on believing it.
+    pub fn renew(
+        key: &AccountKey,
+        list: &Verified<Self>,
+        now_ms: u64,
+    ) -> Result<Vec<u8>, ListError> {
+        if key.public() != list.account {
+            return Err(ListError::KeyChanged { pinned: list.account, seen: key.public() });
+        }
+        let signed = envelope(key, list.content()?, now_ms);
+        Self::verify(&signed, Trust::Pinned(&list.account), Some(list), now_ms)?;
+        Ok(signed)
+    }
+
+    fn content(&self) -> Result<Vec<u8>, ListError> {
+        let blob = crate::suite::strip(&self.signed).map_err(|_| ListError::Malformed)?;
+        let list = format::SignedList::decode(blob).map_err(|_| ListError::Malformed)?;
+        Ok(list.content)
+    }
+
+    /// The account's key.
+    pub fn account_key(&self) -> &AccountPublic {
+        &self.account
+    }
+
+    /// The account's id.
+    pub fn account(&self) -> AccountId {
+        self.account.id()
+    }
+
+    /// From 1, one more for each change of the devices.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// When it was signed, unix milliseconds by the signer's clock.
+    pub fn issued_at_ms(&self) -> u64 {
+        self.issued_at_ms
+    }
+
+    /// The signed bytes as they were verified.
+    pub fn signed(&self) -> &[u8] {
+        &self.signed
+    }
+
+    /// The devices, ascending by number.
+    pub fn numbers(&self) -> impl Iterator<Item = DeviceNumber> {
+        self.devices.iter().map(|device| device.number)
+    }
+
+    /// The highest device number ever given out; the next device gets one more.
+    pub fn highest_number(&self) -> DeviceNumber {
+        DeviceNumber(self.highest_number)
+    }
+
+    /// The entries, to sign a list that keeps them.
+    pub fn entries(&self) -> &[DeviceEntry] {
+        &self.devices
+    }
+
+    /// Whether it is young enough to seal for its devices. A list that was verified once grows too
+    /// old like any other; fetch it anew then.
+    pub fn is_fresh(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.issued_at_ms) <= LIST_AGE_MAX_MS
+    }
+
+    /// Whether the owner should sign it anew.
+    pub fn is_renewal_due(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.issued_at_ms) >= LIST_RENEW_MS
+    }
+}
+
+impl Verified<DeviceList> {
+    /// A device of the list, or `None` if the account has no such device now.
+    pub fn peer(&self, number: DeviceNumber) -> Option<Peer> {
+        let device = self.devices.iter().find(|device| device.number == number)?;
+        Some(Peer {
+            account: self.account,
+            number,
+            signing_key: device.signing_key,
+            dh_key: device.dh_key,
+        })
+    }
+
+    /// The list as a sealed row, so that it need not be verified again.
+    ///
+    /// # Errors
+    /// [`RowError::Entropy`] if the machine gives no randomness.
+    pub fn to_row(&self, row_key: &RowKey) -> Result<Vec<u8>, RowError> {
+        row_key.seal_value(TABLE, &self.account().0.to_be_bytes(), &**self)
+    }
+
+    /// Reads what [`Verified::to_row`] wrote. Sealed rows are ours: no signature is checked again.
+    ///
+    /// # Errors
+    /// [`RowError::Damaged`] if the row was changed or belongs to another account.
+    pub fn from_row(row_key: &RowKey, account: AccountId, row: &[u8]) -> Result<Self, RowError> {
+        row_key.open_value(TABLE, &account.0.to_be_bytes(), row).map(Self::vouch)
+    }
+}
+
+impl Peer {
+    /// The device's address.
+    pub fn id(&self) -> DeviceId {
+        DeviceId { account: self.account.id(), number: self.number }
+    }
+
+    /// The key of the account that it belongs to.
+    pub fn account_key(&self) -> &AccountPublic {
+        &self.account
+    }
+}
+
+fn to_format(device: &DeviceEntry) -> format::Device {
+    format::Device {
+        number: device.number.0,
+        signing_key: device.signing_key.to_vec(),
+        dh_key: device.dh_key.to_vec(),
+        suites: device.suites.clone(),
+        consent: device.consent.clone(),
+    }
+}
+
+fn envelope(key: &AccountKey, content: Vec<u8>, issued_at_ms: u64) -> Vec<u8> {
+    let signature =
+        key.sign(&Domain::DeviceList.bytes(&[&issued_at_ms.to_be_bytes(), &content])).to_vec();
+    prefix(&format::SignedList { content, issued_at_ms, signature })
+}
+
+/// What a device signs to agree that it belongs to an account.
+pub(crate) fn consent_bytes(account: &AccountPublic, number: u32, dh_key: &[u8; 32]) -> Vec<u8> {
+    Domain::Device.bytes(&[&account.0, &number.to_be_bytes(), dh_key])
+}
+
+/// The suites that this version writes into its own entry.
+pub(crate) const OUR_SUITES: [u8; 1] = [SUITE];
