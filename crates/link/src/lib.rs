@@ -21,5 +21,5 @@ mod transport;
 pub use error::{Fault, LinkError};
 pub use handshake::{Arrival, Established, Initiator, Responder};
 pub use key::{PublicKey, ServerKeys, StaticKey};
-pub use ticket::{TICKET_BYTES_MAX, TICKET_LIFETIME_MS, Ticket, TicketKeys};
+pub use ticket::{TICKET_BYTES_MAX, Ticket, TicketKeys};
 pub use transport::{TAG_BYTES, Transport};

@@ -15,11 +15,6 @@ use crate::key::PublicKey;
 /// that the resumption fits a handshake message.
 pub const TICKET_BYTES_MAX: usize = 512;
 
-/// How long a ticket should be good for, and how often the ticket key should be rotated: three days,
-/// a phone left at home over a weekend. With two keys valid, a stolen key betrays who resumed for
-/// six days at most.
-pub const TICKET_LIFETIME_MS: u64 = 3 * 24 * 60 * 60 * 1_000;
-
 /// 192 bits: chosen at random for each ticket without any danger that two are the same.
 const NONCE_BYTES: usize = 24;
 /// Link key, shared secret, expiry.
@@ -107,7 +102,8 @@ impl TicketKeys {
     }
 
     /// Seals under `next` from now on. What was sealed under the key before it still opens; what
-    /// was sealed under the one before that no longer does.
+    /// was sealed under the one before that no longer does. Rotate as often as a ticket is good for:
+    /// then none ends early, and a stolen key tells who resumed for twice that time at most.
     pub fn rotate(&mut self, next: [u8; KEY_BYTES]) {
         let former = std::mem::replace(&mut self.current, Zeroizing::new(next));
         self.previous = Some(former);
