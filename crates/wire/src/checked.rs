@@ -1,6 +1,6 @@
 //! Every message of the schema with its limits: decoding that checks first.
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use prost::Message;
 
 use crate::malformed::{Fault, Malformed};
@@ -20,16 +20,43 @@ pub(crate) mod sealed {
         #[expect(private_interfaces, reason = "sealed: nobody outside names the table")]
         const SHAPE: &'static Shape;
     }
+
+    /// Bytes that lie in one piece.
+    pub trait Piece {
+        /// Takes the first `length` bytes off; `length` is at most what is left.
+        #[doc(hidden)]
+        fn split(&mut self, length: usize) -> Self;
+    }
 }
 
-/// Reads one message, such as the [`v1::Hello`] in a handshake's payload. From [`bytes::Bytes`] its
-/// `bytes` fields are slices that share the buffer; from a slice they are copies of exact size.
+/// Decrypted bytes in one piece: a slice, or [`Bytes`].
+///
+/// From `Bytes` the fields of a message are slices that share the buffer, so one small body keeps a
+/// whole big frame alive. From a slice each gets its own bytes, of exact size.
+pub trait Plaintext: Buf + sealed::Piece {}
+
+impl Plaintext for &[u8] {}
+
+impl sealed::Piece for &[u8] {
+    fn split(&mut self, length: usize) -> Self {
+        self.split_off(..length.min(self.len())).unwrap_or_default()
+    }
+}
+
+impl Plaintext for Bytes {}
+
+impl sealed::Piece for Bytes {
+    fn split(&mut self, length: usize) -> Self {
+        self.split_to(length.min(self.len()))
+    }
+}
+
+/// Reads one message, such as the [`v1::Hello`] in a handshake's payload.
 ///
 /// # Errors
 /// [`Malformed`] before anything is allocated, if a limit is broken or the bytes are no such message.
-pub fn decode<M: Checked>(bytes: impl Buf) -> Result<M, Malformed> {
+pub fn decode<M: Checked>(bytes: impl Plaintext) -> Result<M, Malformed> {
     let shape = M::SHAPE;
-    debug_assert_eq!(bytes.chunk().len(), bytes.remaining(), "one piece");
     shape::check(shape, bytes.chunk())?;
     M::decode(bytes).map_err(|_| Malformed::new(shape.name, "?", Fault::Undecodable))
 }

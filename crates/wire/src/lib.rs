@@ -14,12 +14,12 @@ mod refusal;
 mod shape;
 pub mod v1;
 
-pub use checked::{Checked, decode, encode};
+pub use checked::{Checked, Plaintext, decode, encode};
 pub use limits::{
     ACCOUNT_KEY_BYTES, CLIENT_NAME_BYTES_MAX, INVITE_BYTES_MAX, KT_PROOF_BYTES_MAX, LINK_KEY_BYTES,
     TICKET_BYTES_MAX,
 };
 pub use malformed::{Fault, Malformed};
-pub use message::{Messages, Plaintext, ToClient, ToServer};
+pub use message::{Messages, ToClient, ToServer};
 pub use negotiate::{FEATURES, Spoken, VERSION, negotiate};
 pub use refusal::Refusal;

@@ -1,46 +1,17 @@
 //! The messages inside a frame's plaintext, one after another, each as protobuf writes an embedded
 //! message: key (number << 3 | 2), length, body.
 
-use bytes::{Buf, Bytes};
 use prost::encoding::message as embedded;
 
-use crate::checked::decode;
+use crate::checked::{Plaintext, decode};
 use crate::malformed::{Fault, Malformed};
 use crate::shape::{Reader, Value};
 use crate::v1;
 
-/// The plaintext of one frame: a borrowed slice, or [`Bytes`] whose pieces the bodies will share.
-///
-/// A body that shares a big frame keeps the whole frame alive: from a slice it gets its own bytes.
-pub trait Plaintext: Buf + sealed::Split {}
-
-mod sealed {
-    pub trait Split {
-        /// Takes the first `length` bytes off; `length` is at most what is left.
-        fn split(&mut self, length: usize) -> Self;
-    }
-}
-
-impl Plaintext for &[u8] {}
-
-impl sealed::Split for &[u8] {
-    fn split(&mut self, length: usize) -> Self {
-        self.split_off(..length.min(self.len())).unwrap_or_default()
-    }
-}
-
-impl Plaintext for Bytes {}
-
-impl sealed::Split for Bytes {
-    fn split(&mut self, length: usize) -> Self {
-        self.split_to(length.min(self.len()))
-    }
-}
-
 /// One direction of the protocol.
 trait Direction: Sized {
     /// The message with that number, or `None` if this version does not know the number.
-    fn decode_numbered(number: u32, body: impl Buf) -> Option<Result<Self, Malformed>>;
+    fn decode_numbered(number: u32, body: impl Plaintext) -> Option<Result<Self, Malformed>>;
 }
 
 /// Iterator over the messages of a frame; after an error it ends.
@@ -127,7 +98,7 @@ macro_rules! direction {
         }
 
         impl Direction for $name {
-            fn decode_numbered(number: u32, body: impl Buf) -> Option<Result<Self, Malformed>> {
+            fn decode_numbered(number: u32, body: impl Plaintext) -> Option<Result<Self, Malformed>> {
                 match number {
                     $($number => Some(decode(body).map(Self::$variant)),)*
                     _ => None,
