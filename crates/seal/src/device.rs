@@ -110,7 +110,7 @@ impl DeviceKeys {
     }
 
     /// Makes one-time keys so that, with `left_on_server`, there are [`ONE_TIME_KEYS_MAX`].
-    /// Returns how many are new. Store the row before uploading them.
+    /// Returns how many are new. They are part of [`DeviceKeys::upload`] from then on.
     pub fn top_up(&mut self, left_on_server: usize) -> usize {
         let have = left_on_server.saturating_add(self.unpublished.len());
         let count = ONE_TIME_KEYS_MAX.saturating_sub(have);
@@ -123,13 +123,6 @@ impl DeviceKeys {
         }
         self.olm.mark_keys_as_published(); // we keep that account ourselves, by id
         count
-    }
-
-    /// Makes `count` one-time keys, at most [`ONE_TIME_KEYS_MAX`] unpublished ones in all, and
-    /// returns every unpublished one, signed.
-    pub fn new_one_time_keys(&mut self, count: usize) -> Vec<(u64, Vec<u8>)> {
-        self.top_up(ONE_TIME_KEYS_MAX.saturating_sub(self.unpublished.len().saturating_add(count)));
-        self.upload().one_time
     }
 
     /// Makes a new fallback key if there is none or the present one is [`FALLBACK_ROTATE_MS`] old.
@@ -145,30 +138,26 @@ impl DeviceKeys {
     }
 
     /// Everything that is not on the server yet, signed. The same bytes each time until
-    /// [`DeviceKeys::mark_published`].
+    /// [`DeviceKeys::mark_published`]. Store the row before it leaves.
     pub fn upload(&self) -> KeyUpload {
-        let sign = |domain: Domain, id: u64, key: &[u8; 32], created_at_ms: u64| {
-            signed_key(self, domain, id, key, created_at_ms)
-        };
-        KeyUpload {
-            one_time: self
-                .unpublished
-                .iter()
-                .map(|one| (one.id, sign(Domain::OneTimeKey, one.id, &one.key, 0)))
-                .collect(),
-            fallback: self
-                .fallbacks
-                .unpublished()
-                .map(|key| sign(Domain::FallbackKey, key.id, &key.key, key.created_at_ms)),
-        }
+        let one_time = self
+            .unpublished
+            .iter()
+            .map(|one| (one.id, signed_key(self, Domain::OneTimeKey, one.id, &one.key, 0)));
+        KeyUpload { one_time: one_time.collect(), fallback: self.signed_fallback() }
     }
 
     /// The server has everything in `uploaded` durably. Keys made since stay unpublished.
     pub fn mark_published(&mut self, uploaded: &KeyUpload) {
         self.unpublished.retain(|one| uploaded.one_time.iter().all(|(id, _)| *id != one.id));
-        if uploaded.fallback.is_some() && uploaded.fallback == self.upload().fallback {
+        if uploaded.fallback.is_some() && uploaded.fallback == self.signed_fallback() {
             self.fallbacks.mark_published();
         }
+    }
+
+    fn signed_fallback(&self) -> Option<Vec<u8>> {
+        let key = self.fallbacks.unpublished()?;
+        Some(signed_key(self, Domain::FallbackKey, key.id, &key.key, key.created_at_ms))
     }
 
     /// The keys as a sealed row. They must be stored before an upload leaves.
@@ -238,7 +227,7 @@ impl DeviceKeys {
         self.fallbacks.lives(id)
     }
 
-    /// A one-time key was used: if it was never published (it is now), do not publish it again.
+    /// A one-time key was used, so the server has it even if its answer to the upload was lost.
     pub(crate) fn forget_one_time(&mut self, key: &[u8; 32]) {
         self.unpublished.retain(|one| one.key != *key);
     }

@@ -4,7 +4,6 @@ mod verify;
 
 use godwit_base::{AccountId, DeviceId, DeviceNumber};
 use prost::Message;
-use serde::{Deserialize, Serialize};
 
 use crate::account::{AccountKey, AccountPublic};
 use crate::format;
@@ -29,7 +28,7 @@ const TABLE: &str = "device_list";
 
 /// The public keys of one device, as it describes itself; see
 /// [`DeviceKeys::describe`](crate::DeviceKeys::describe).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceEntry {
     pub(crate) number: DeviceNumber,
     pub(crate) signing_key: [u8; 32],
@@ -46,7 +45,7 @@ impl DeviceEntry {
 }
 
 /// The devices of one account. Made by [`DeviceList::sign`], believed after [`DeviceList::verify`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceList {
     account: AccountPublic,
     version: u64,
@@ -57,8 +56,8 @@ pub struct DeviceList {
     signed: Vec<u8>,
 }
 
-/// One device of a verified list: whom a session is with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One device of a verified list: whom a session is with. Only [`Verified<DeviceList>`] gives one.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     pub(crate) account: AccountPublic,
     pub(crate) number: DeviceNumber,
@@ -94,6 +93,10 @@ impl DeviceList {
     }
 
     /// Signs the same list again with a later time, so that contacts go on believing it.
+    ///
+    /// # Errors
+    /// [`ListError::KeyChanged`] if `key` is another account's; [`ListError::Rollback`] if the clock
+    /// stands before the last signing: sign a new version then.
     pub fn renew(
         key: &AccountKey,
         list: &Verified<Self>,
@@ -177,20 +180,24 @@ impl Verified<DeviceList> {
         })
     }
 
-    /// The list as a sealed row, so that it need not be verified again.
+    /// The list as a sealed row.
     ///
     /// # Errors
     /// [`RowError::Entropy`] if the machine gives no randomness.
     pub fn to_row(&self, row_key: &RowKey) -> Result<Vec<u8>, RowError> {
-        row_key.seal_value(TABLE, &self.account().0.to_be_bytes(), &**self)
+        row_key.seal(TABLE, &self.account().0.to_be_bytes(), &self.signed)
     }
 
-    /// Reads what [`Verified::to_row`] wrote. Sealed rows are ours: no signature is checked again.
+    /// Reads what [`Verified::to_row`] wrote. Its age is not judged here: ask
+    /// [`DeviceList::is_fresh`].
     ///
     /// # Errors
     /// [`RowError::Damaged`] if the row was changed or belongs to another account.
     pub fn from_row(row_key: &RowKey, account: AccountId, row: &[u8]) -> Result<Self, RowError> {
-        row_key.open_value(TABLE, &account.0.to_be_bytes(), row).map(Self::vouch)
+        let signed = row_key.open(TABLE, &account.0.to_be_bytes(), row)?;
+        let (list, _) =
+            DeviceList::read(&signed, Trust::FirstUse(account)).map_err(|_| RowError::Damaged)?;
+        Ok(Self::vouch(list))
     }
 }
 

@@ -34,7 +34,7 @@ pub const SESSIONS_MAX: usize = 4;
 pub const SESSION_KEEP_MS: u64 = godwit_base::limits::EXPIRY_DAYS * 24 * 3600 * 1000;
 
 /// Sessions that one peer device may open under one of our fallback keys in that key's life. Each
-/// is remembered with 40 bytes, 10 KB in all, so that none is opened twice.
+/// is remembered with 40 bytes, 20 KB for the two keys that live, so that none is opened twice.
 pub const FALLBACK_SESSIONS_MAX: usize = 256;
 
 /// Name of a session, the same at both ends: a hash of the three public keys it grew from.

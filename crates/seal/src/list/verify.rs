@@ -94,6 +94,17 @@ impl DeviceList {
         previous: Option<&Verified<Self>>,
         now_ms: u64,
     ) -> Result<Verified<Self>, ListError> {
+        let (list, previous_hash) = Self::read(bytes, trust)?;
+        check_age(&list, now_ms)?;
+        if let Some(previous) = previous {
+            check_follows(&list, &previous_hash, previous)?;
+        }
+        Ok(Verified::vouch(list))
+    }
+
+    /// Parses and checks every signature; knows nothing of time and of earlier lists. Returns the
+    /// list and the hash that it names as its predecessor.
+    pub(super) fn read(bytes: &[u8], trust: Trust<'_>) -> Result<(Self, Vec<u8>), ListError> {
         let (signed, content) = decode(bytes)?;
         let account = trusted_key(&content, trust)?;
         let bytes_signed =
@@ -110,11 +121,7 @@ impl DeviceList {
             content_hash: Domain::DeviceListContent.hash(&[&signed.content]),
             signed: bytes.to_vec(),
         };
-        check_age(&list, now_ms)?;
-        if let Some(previous) = previous {
-            check_follows(&list, &content.previous, previous)?;
-        }
-        Ok(Verified::vouch(list))
+        Ok((list, content.previous))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Opening: find the session, try a copy, check who and what, and only then keep the new state.
 
+use godwit_base::limits::BODY_BYTES_MAX;
 use vodozemac::olm::{Message, OlmMessage, PreKeyMessage};
 
 use super::ratchet::{Arrived, Ratchet, session_id};
@@ -40,11 +41,14 @@ impl Pairing {
         if *from != self.peer {
             return Err(OpenError::PeerChanged);
         }
+        if envelope.bytes.len() > BODY_BYTES_MAX {
+            return Err(OpenError::Malformed);
+        }
         let blob = strip(envelope.bytes)
             .map_err(|suite| suite.map_or(OpenError::Malformed, OpenError::UnknownSuite))?;
         let opened = match Arrived::parse(envelope.opening, blob)? {
             Arrived::Opening(message) => self.open_opening(me, envelope.counter, message, now_ms),
-            Arrived::Settled(message) => self.open_settled(me, envelope.counter, &message, now_ms),
+            Arrived::Settled(message) => self.open_settled(me, envelope.counter, message, now_ms),
         }?;
         self.tidy(now_ms);
         Ok(opened)
@@ -63,11 +67,11 @@ impl Pairing {
         }
         let id = session_id(&keys);
         if let Some(at) = self.sessions.iter().position(|session| session.id == id) {
-            return self.open_at(at, me, true, counter, OlmMessage::PreKey(message), now_ms);
+            return self.open_at(at, me, true, counter, &OlmMessage::PreKey(message), now_ms);
         }
         let key = keys.one_time_key.to_bytes();
         let fallback = me.fallback_id(&key);
-        self.check_fallback_replay(me, id, fallback)?;
+        self.check_fallback_replay(id, fallback)?;
 
         let myself = me.as_peer();
         let route = Route { sender: &self.peer, recipient: &myself };
@@ -76,25 +80,19 @@ impl Pairing {
         })?;
         me.forget_one_time(&key);
         self.add(ratchet, 1, now_ms);
+        self.fallback_sessions.retain(|seen| me.fallback_lives(seen.key));
         self.fallback_sessions.extend(fallback.map(|key| FallbackSession { session: id, key }));
         Ok(Opened { inner, session: id, new_session: true })
     }
 
     /// A fallback key stays, so that the library would open a message under it again and again.
-    fn check_fallback_replay(
-        &self,
-        me: &DeviceKeys,
-        id: SessionId,
-        fallback: Option<u64>,
-    ) -> Result<(), OpenError> {
+    fn check_fallback_replay(&self, id: SessionId, fallback: Option<u64>) -> Result<(), OpenError> {
         let Some(fallback) = fallback else { return Ok(()) };
         if self.fallback_sessions.iter().any(|seen| seen.session == id) {
             return Err(OpenError::Replayed);
         }
-        let living = |seen: &&FallbackSession| me.fallback_lives(seen.key);
-        if self.fallback_sessions.iter().filter(living).filter(|seen| seen.key == fallback).count()
-            >= FALLBACK_SESSIONS_MAX
-        {
+        let same_key = self.fallback_sessions.iter().filter(|seen| seen.key == fallback);
+        if same_key.count() >= FALLBACK_SESSIONS_MAX {
             return Err(OpenError::TooManySessions);
         }
         Ok(())
@@ -105,17 +103,17 @@ impl Pairing {
         &mut self,
         me: &DeviceKeys,
         counter: u64,
-        message: &Message,
+        message: Message,
         now_ms: u64,
     ) -> Result<Opened, OpenError> {
+        let message = OlmMessage::Normal(message);
         let mut order: Vec<usize> = (0..self.sessions.len()).collect();
         order.sort_by_key(|at| {
             std::cmp::Reverse(self.sessions.get(*at).map(|session| session.touched))
         });
         let mut failure = OpenError::NoSession;
         for at in order {
-            let message = OlmMessage::Normal(message.clone());
-            match self.open_at(at, me, false, counter, message, now_ms) {
+            match self.open_at(at, me, false, counter, &message, now_ms) {
                 // The tag is wrong under this session: it is another's message, or nobody's.
                 Err(OpenError::Forged) => {}
                 // Another session may still open it; if none does, this says more than "none".
@@ -134,7 +132,7 @@ impl Pairing {
         me: &DeviceKeys,
         opening: bool,
         counter: u64,
-        message: OlmMessage,
+        message: &OlmMessage,
         now_ms: u64,
     ) -> Result<Opened, OpenError> {
         let ordinal = self.ordinal.saturating_add(1);

@@ -67,9 +67,9 @@ impl Ratchet {
     }
 
     /// Opens a message on a copy and returns the copy: a failed decryption may have moved it.
-    pub(super) fn open(&self, message: OlmMessage) -> Result<(Self, Text), OpenError> {
+    pub(super) fn open(&self, message: &OlmMessage) -> Result<(Self, Text), OpenError> {
         let mut trial = self.copy();
-        let text = trial.0.decrypt(&message).map_err(|error| decryption_error(&error))?;
+        let text = trial.0.decrypt(message).map_err(|error| decryption_error(&error))?;
         Ok((trial, Zeroizing::new(text)))
     }
 

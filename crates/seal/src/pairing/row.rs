@@ -1,9 +1,10 @@
 //! The pairing as a sealed row.
 
-use godwit_base::DeviceId;
+use godwit_base::{DeviceId, DeviceNumber};
 use serde::{Deserialize, Serialize};
 
 use super::{FallbackSession, Pairing, Session};
+use crate::account::AccountPublic;
 use crate::list::Peer;
 use crate::row::{RowError, RowKey};
 
@@ -12,7 +13,7 @@ const TABLE: &str = "pairing";
 
 #[derive(Serialize)]
 struct Row<'a> {
-    peer: &'a Peer,
+    peer: PeerRow,
     sessions: &'a [Session],
     ordinal: u64,
     fallback_sessions: &'a [FallbackSession],
@@ -21,21 +22,35 @@ struct Row<'a> {
 
 #[derive(Deserialize)]
 struct OwnedRow {
-    peer: Peer,
+    peer: PeerRow,
     sessions: Vec<Session>,
     ordinal: u64,
     fallback_sessions: Vec<FallbackSession>,
     repaired_at_ms: Option<u64>,
 }
 
+/// [`Peer`] itself cannot be deserialised: it stands for a device that was verified.
+#[derive(Serialize, Deserialize)]
+struct PeerRow {
+    account: AccountPublic,
+    number: DeviceNumber,
+    signing_key: [u8; 32],
+    dh_key: [u8; 32],
+}
+
 impl Pairing {
-    /// The pairing as a sealed row, about 2 KB a session.
+    /// The pairing as a sealed row, about 1.5 KB with one session.
     ///
     /// # Errors
     /// [`RowError::Entropy`] if the machine gives no randomness.
     pub fn to_row(&self, row_key: &RowKey) -> Result<Vec<u8>, RowError> {
         let row = Row {
-            peer: &self.peer,
+            peer: PeerRow {
+                account: self.peer.account,
+                number: self.peer.number,
+                signing_key: self.peer.signing_key,
+                dh_key: self.peer.dh_key,
+            },
             sessions: &self.sessions,
             ordinal: self.ordinal,
             fallback_sessions: &self.fallback_sessions,
@@ -51,7 +66,12 @@ impl Pairing {
     pub fn from_row(row_key: &RowKey, peer: DeviceId, row: &[u8]) -> Result<Self, RowError> {
         let row: OwnedRow = row_key.open_value(TABLE, &key_of(peer), row)?;
         Ok(Self {
-            peer: row.peer,
+            peer: Peer {
+                account: row.peer.account,
+                number: row.peer.number,
+                signing_key: row.peer.signing_key,
+                dh_key: row.peer.dh_key,
+            },
             sessions: row.sessions,
             ordinal: row.ordinal,
             fallback_sessions: row.fallback_sessions,
