@@ -16,7 +16,7 @@ use crate::key::PublicKey;
 pub const TICKET_BYTES_MAX: usize = 512;
 
 /// 192 bits: chosen at random for each ticket without any danger that two are the same.
-const NONCE_BYTES: usize = 24;
+pub(crate) const NONCE_BYTES: usize = 24;
 /// Link key, shared secret, expiry.
 const PASS_BYTES: usize = KEY_BYTES + KEY_BYTES + 8;
 /// A ticket as this version makes it.
@@ -116,15 +116,26 @@ impl TicketKeys {
     /// # Errors
     /// [`LinkError::Entropy`] when the machine gives no randomness.
     pub fn issue(&self, peer: &PublicKey, expires_ms: u64) -> Result<Vec<u8>, LinkError> {
-        let mut psk = Zeroizing::new([0; KEY_BYTES]);
-        Backend::PREFERRED.fill(&mut *psk)?;
+        let mut pass = Pass { peer: *peer, psk: [0; KEY_BYTES] };
+        Backend::PREFERRED.fill(&mut pass.psk)?;
         let mut nonce = [0; NONCE_BYTES];
         Backend::PREFERRED.fill(&mut nonce)?;
-        let mut pass = [peer.0.as_slice(), &*psk, &expires_ms.to_be_bytes()].concat();
+        let sealed = self.seal(&pass, expires_ms, &nonce)?;
+        Ok([pass.psk.as_slice(), &sealed].concat())
+    }
+
+    /// The sealed ticket: nonce, ciphertext of (link key, secret, expiry), tag.
+    pub(crate) fn seal(
+        &self,
+        pass: &Pass,
+        expires_ms: u64,
+        nonce: &[u8; NONCE_BYTES],
+    ) -> Result<Vec<u8>, LinkError> {
+        let mut body = [pass.peer.0.as_slice(), &pass.psk, &expires_ms.to_be_bytes()].concat();
         let tag = XChaCha20Poly1305::new((&*self.current).into())
-            .encrypt_inout_detached((&nonce).into(), ASSOCIATED, pass.as_mut_slice().into())
+            .encrypt_inout_detached(nonce.into(), ASSOCIATED, body.as_mut_slice().into())
             .map_err(|_| LinkError::Bug { what: "a ticket could not be sealed" })?;
-        Ok([psk.as_slice(), &nonce, &pass, &tag].concat())
+        Ok([nonce.as_slice(), &body, &tag].concat())
     }
 
     /// Reads a sealed ticket.

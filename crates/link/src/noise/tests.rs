@@ -154,30 +154,3 @@ fn steps_out_of_order_are_a_defect_and_no_panic() {
     let nothing_known = Noise::build(Backend::Portable, IK, b"", None, |b| b.build_responder());
     assert!(matches!(nothing_known, Err(LinkError::Bug { .. })));
 }
-
-#[test]
-fn an_own_pair_of_the_other_implementation_is_prepared_anew() {
-    let own = KeyPair::from_secret(Backend::AwsLc, &[3; 32]);
-    let resolver = Resolver { backend: Backend::Portable, own: Some(own.clone()) };
-    let mut agreement = resolver.resolve_dh(&DHChoice::Curve25519).unwrap();
-    agreement.set(&[3; 32]);
-    assert_eq!(agreement.pubkey(), own.public());
-    agreement.set(&[3; 31]);
-    assert!(agreement.dh(own.public(), &mut [0; 32]).is_err(), "31 bytes are no secret");
-}
-
-#[test]
-fn a_buffer_too_small_is_refused() {
-    let resolver = Resolver { backend: Backend::Portable, own: None };
-    let mut cipher = resolver.resolve_cipher(&CipherChoice::ChaChaPoly).unwrap();
-    cipher.set(&[9; 32]);
-    let mut room = [0; 20];
-    assert_eq!(cipher.encrypt(0, b"", b"hello", &mut room), 0);
-    assert_eq!(room, [0; 20], "the plaintext must not stay in the message");
-    assert_eq!(cipher.encrypt(0, b"", b"four", &mut room), 20);
-    assert!(cipher.decrypt(0, b"", &room, &mut [0; 3]).is_err());
-    assert!(cipher.decrypt(0, b"", &room[..15], &mut [0; 20]).is_err());
-    let mut plaintext = [0; 4];
-    assert_eq!(cipher.decrypt(0, b"", &room, &mut plaintext), Ok(4));
-    assert_eq!(&plaintext, b"four");
-}

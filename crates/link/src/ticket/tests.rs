@@ -1,8 +1,13 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::hex;
 
 const PEER: PublicKey = PublicKey([5; 32]);
+
+const FIRST_RELEASE: &str = "020202020202020202020202020202020202020202020202c96333eaaf72f948a564649477557c9bc8d0\
+    f4ad30e32e124562b96b74d4fa9d967ec3d760024b0b5d6791ee89bc3e3e45c9674a2b2115fdcd97287e\
+    4993658764638cbb6b24c06620957db4fc95e21f74ddf0165cc0e34d";
 
 fn issued(keys: &TicketKeys, expires_ms: u64) -> Ticket {
     Ticket::from_welcome(&keys.issue(&PEER, expires_ms).unwrap()).unwrap()
@@ -16,6 +21,16 @@ fn a_ticket_tells_its_server_who_and_under_which_secret() {
     assert_eq!((pass.peer, pass.psk), (PEER, ticket.psk));
     assert_eq!(ticket.sealed.len(), SEALED_BYTES);
     assert_eq!(SEALED_BYTES, 112);
+}
+
+#[test]
+fn tickets_of_the_first_release_still_open() {
+    // The same bytes came from libsodium's XChaCha20-Poly1305.
+    let first = hex(FIRST_RELEASE);
+    let keys = TicketKeys::new([1; 32]);
+    let pass = Pass { peer: PEER, psk: [6; 32] };
+    assert_eq!(keys.seal(&pass, 1_000, &[2; NONCE_BYTES]).unwrap(), first);
+    assert_eq!(keys.open(&first, 0).unwrap().psk, [6; 32]);
 }
 
 #[test]
