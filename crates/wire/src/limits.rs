@@ -12,9 +12,9 @@ pub const CLIENT_NAME_BYTES_MAX: usize = 64;
 /// Longest invite code: 16 random bytes are 26 characters in base32, and room for groups and dashes.
 pub const INVITE_BYTES_MAX: usize = 64;
 
-/// Largest resumption ticket with its key: 32 key + nonce, tag, sealed link key and times are under
-/// 160 bytes; room to grow, and the welcome still fits in a handshake message.
-pub const TICKET_BYTES_MAX: usize = 512;
+/// Largest resumption ticket in a welcome: its key of 32 bytes and 512 for what the server sealed,
+/// which has 112 bytes today. The welcome still fits in a handshake message.
+pub const WELCOME_TICKET_BYTES_MAX: usize = 32 + 512;
 
 /// Largest key transparency proof: 2 x 64 hashes of 32 bytes and their frame. Reserved, empty today.
 pub const KT_PROOF_BYTES_MAX: usize = 8 * 1024;

@@ -8,7 +8,7 @@ use godwit_base::limits::{
 use super::{Field, Rule, Shape};
 use crate::limits::{
     ACCOUNT_KEY_BYTES, CLIENT_NAME_BYTES_MAX, INVITE_BYTES_MAX, KT_PROOF_BYTES_MAX, LINK_KEY_BYTES,
-    TICKET_BYTES_MAX,
+    WELCOME_TICKET_BYTES_MAX,
 };
 
 const fn shape(name: &'static str, fields: &'static [Field]) -> Shape {
@@ -86,7 +86,7 @@ pub(crate) static WELCOME: Shape = shape(
         n32(5, "device"),
         n64(6, "time_ms"),
         n32(7, "keepalive_s"),
-        bytes(8, "ticket", 0, TICKET_BYTES_MAX),
+        bytes(8, "ticket", 0, WELCOME_TICKET_BYTES_MAX),
         n64(9, "ticket_expires_ms"),
     ],
 );
@@ -247,7 +247,13 @@ pub(crate) static DELIVER: Shape = shape(
 
 pub(crate) static RECEIPT: Shape = shape(
     "Receipt",
-    &[fixed64(1, "seq"), fixed64(2, "account"), n32(3, "device"), n64(4, "up_to")],
+    &[
+        fixed64(1, "seq"),
+        fixed64(2, "account"),
+        n32(3, "device"),
+        n64(4, "up_to"),
+        from_one(5, "origin"),
+    ],
 );
 
 pub(crate) static CAUGHT_UP: Shape = shape("CaughtUp", &[n32(1, "one_time_left")]);

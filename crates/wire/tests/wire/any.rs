@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use godwit_base::limits::{DEVICES_MAX, HANDLE_BYTES_MAX};
-use godwit_wire::{ToClient, ToServer, v1};
+use godwit_wire::{ToClient, ToServer, WELCOME_TICKET_BYTES_MAX, v1};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -134,6 +134,11 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn receipt()(seq: u64, account: u64, device: u32, up_to: u64, origin in 1..=u32::MAX)
+        -> v1::Receipt { v1::Receipt { seq, account, device, up_to, origin } }
+}
+
+prop_compose! {
     fn bundle()(number in 1..=u32::MAX, one_time in blob(0..200), fallback in blob(0..200))
         -> v1::DeviceBundle { v1::DeviceBundle { number, one_time, fallback } }
 }
@@ -181,9 +186,7 @@ pub(crate) fn to_client() -> impl Strategy<Value = ToClient> {
         .into()),
         refused().prop_map(ToClient::from),
         deliver().prop_map(ToClient::from),
-        any::<(u64, u64, u32, u64)>().prop_map(|(seq, account, device, up_to)| {
-            v1::Receipt { seq, account, device, up_to }.into()
-        }),
+        receipt().prop_map(ToClient::from),
         any::<u32>().prop_map(|one_time_left| v1::CaughtUp { one_time_left }.into()),
         bundles().prop_map(ToClient::from),
         (request.clone(), any::<u64>(), 1..=u32::MAX).prop_map(|(request, account, device)| {
@@ -216,7 +219,7 @@ prop_compose! {
         device: u32,
         time_ms: u64,
         keepalive_s: u32,
-        ticket in blob(0..=512),
+        ticket in blob(0..=WELCOME_TICKET_BYTES_MAX),
         ticket_expires_ms: u64,
     ) -> v1::Welcome {
         v1::Welcome {

@@ -1,25 +1,95 @@
-//! `docs/protocol.md` against the code: a table that a stranger builds a client from must be right.
+//! `docs/protocol.md` against the code: tables that a stranger builds a client from must be right.
 
+use godwit_base::limits;
 use godwit_wire::Refusal;
+use protox::prost_reflect::DescriptorPool;
 
 const PROTOCOL: &str = include_str!("../../../../docs/protocol.md");
 
+/// The rows of the first table under a heading, without its head, as trimmed cells.
+fn rows(heading: &str) -> Vec<Vec<&'static str>> {
+    PROTOCOL
+        .lines()
+        .skip_while(|line| *line != heading)
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'))
+        .skip(2)
+        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect()
+}
+
 #[test]
 fn the_table_of_refusals_is_the_enum() {
-    let rows: Vec<&str> = PROTOCOL
-        .lines()
-        .skip_while(|line| *line != "## Refusals")
-        .skip(1)
-        .take_while(|line| !line.starts_with("## "))
-        .filter(|line| line.starts_with("| ") && !line.starts_with("| number"))
-        .collect();
-    let expected: Vec<String> = Refusal::ALL
+    let expected: Vec<Vec<String>> = Refusal::ALL
         .iter()
         .map(|refusal| {
             let retry = if refusal.retryable() { "yes" } else { "no" };
-            let (number, name) = (refusal.number(), refusal.name());
-            format!("| {number} | {name} | {retry} | {} | {} |", refusal.text(), refusal.advice())
+            let number = refusal.number().to_string();
+            [&number, refusal.name(), retry, refusal.text(), refusal.advice()]
+                .map(str::to_owned)
+                .to_vec()
         })
         .collect();
-    assert_eq!(rows, expected, "\n{}", expected.join("\n"));
+    let lines: Vec<String> =
+        expected.iter().map(|row| format!("| {} |", row.join(" | "))).collect();
+    assert!(rows("## Refusals") == expected, "the table should be:\n{}", lines.join("\n"));
+}
+
+#[test]
+fn the_table_of_messages_is_the_schema() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto");
+    let mut compiler = protox::Compiler::new([folder]).unwrap();
+    compiler.open_file("godwit/v1/wire.proto").unwrap();
+    let schema = compiler.descriptor_pool();
+    let (to_server, to_client) = (spoken(&schema, "ToServer"), spoken(&schema, "ToClient"));
+    let expected: Vec<Vec<String>> = (1..=to_server.len().max(to_client.len()))
+        .map(|number| {
+            let name = |names: &[String]| names.get(number - 1).map_or("-", |name| name).to_owned();
+            vec![number.to_string(), name(&to_server), name(&to_client)]
+        })
+        .collect();
+    assert_eq!(rows("## Messages"), expected);
+}
+
+/// Names of the messages of one direction, in order of their numbers from 1.
+fn spoken(schema: &DescriptorPool, direction: &str) -> Vec<String> {
+    let direction = schema.get_message_by_name(&format!("godwit.v1.{direction}")).unwrap();
+    let fields = direction.fields().zip(1..).map(|(field, number)| {
+        assert_eq!(field.number(), number, "numbers without a gap");
+        field.kind().as_message().unwrap().name().to_owned()
+    });
+    fields.collect()
+}
+
+#[test]
+fn the_table_of_limits_is_the_constants() {
+    let expected = [
+        ("handshake message, bytes", limits::HANDSHAKE_BYTES_MAX),
+        ("frame: ciphertext with tag, bytes", limits::FRAME_BYTES_MAX),
+        ("recipients of a submission", limits::RECIPIENTS_MAX),
+        ("devices of an account, copies for one recipient", limits::DEVICES_MAX),
+        ("sealed copy, bytes", limits::BODY_BYTES_MAX),
+        ("signed key, bytes", limits::SIGNED_KEY_BYTES_MAX),
+        ("signed device list, bytes", limits::SIGNED_LIST_BYTES_MAX),
+        ("one-time keys of a device, and of one upload", limits::ONE_TIME_KEYS_MAX),
+        ("handle, bytes", limits::HANDLE_BYTES_MAX),
+        ("invite code, bytes", godwit_wire::INVITE_BYTES_MAX),
+        ("client name in Hello, bytes", godwit_wire::CLIENT_NAME_BYTES_MAX),
+        ("ticket with its key, bytes", godwit_wire::WELCOME_TICKET_BYTES_MAX),
+        ("key transparency proof, bytes", godwit_wire::KT_PROOF_BYTES_MAX),
+        ("counters open at once", usize::try_from(limits::DEDUP_WINDOW).unwrap()),
+        ("records of a mailbox", limits::MAILBOX_RECORDS_MAX),
+        ("bytes of a mailbox", limits::MAILBOX_BYTES_MAX),
+        (
+            "days until an undelivered record is dropped",
+            usize::try_from(limits::EXPIRY_DAYS).unwrap(),
+        ),
+    ]
+    .map(|(name, value)| vec![name.to_owned(), value.to_string()]);
+    assert_eq!(rows("## Limits"), expected);
+}
+
+/// The bytes that the table of costs says.
+pub(crate) fn costs() -> Vec<usize> {
+    rows("## What a text costs").iter().map(|row| row[1].parse().unwrap()).collect()
 }

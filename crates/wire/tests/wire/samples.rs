@@ -184,8 +184,8 @@ pub(crate) fn to_client() -> Vec<(&'static str, ToClient)> {
         ("counter 300: 30 DeviceMismatch, with the list that is right", refused().into()),
         ("message 300 from device 1 of 66687aadf862bd77, body d0..d7", deliver().into()),
         (
-            "device 2 of 1122334455667788 has everything up to counter 300",
-            v1::Receipt { seq: SEQ + 1, account: BOB, device: 2, up_to: 300 }.into(),
+            "device 2 of 1122334455667788 has everything of our device 1 up to counter 300",
+            v1::Receipt { seq: SEQ + 1, account: BOB, device: 2, up_to: 300, origin: 1 }.into(),
         ),
         ("drained; 97 one-time keys left", v1::CaughtUp { one_time_left: 97 }.into()),
         ("request 8: bob, one device with a one-time key and a fallback key", bundles().into()),

@@ -5,6 +5,8 @@ use bytes::Bytes;
 use godwit_wire::frame::{TAG_BYTES, header_len};
 use godwit_wire::{ToClient, ToServer, v1};
 
+use crate::document;
+
 const BODY_BYTES: usize = 136;
 
 /// After so many messages: a person's whole year.
@@ -35,10 +37,13 @@ fn a_short_text_costs_what_the_budget_allows() {
     let accepted = down(v1::Accepted { counter: COUNTER, time_ms: 1_700_000_000_000 });
     let deliver = down(v1::Deliver { seq, account, device, counter: COUNTER, kind: 0, body });
     let ack = up(v1::Ack { up_to: seq });
-    let receipt = down(v1::Receipt { seq, account, device, up_to: COUNTER });
+    let receipt = down(v1::Receipt { seq, account, device, up_to: COUNTER, origin: 1 });
     let receipt_ack = up(v1::Ack { up_to: seq });
 
-    assert_eq!([submit, accepted, deliver, ack, receipt, receipt_ack], [182, 30, 185, 28, 43, 28],);
+    let frames = [submit, accepted, deliver, ack, receipt, receipt_ack];
+    assert_eq!(frames, [183, 30, 184, 28, 45, 28]);
+    let together: usize = frames.iter().sum();
     assert!(submit <= 220);
-    assert!(submit + accepted + deliver + ack + receipt + receipt_ack <= 520);
+    assert!(together <= 520);
+    assert_eq!(document::costs(), [&frames[..], &[together]].concat(), "docs/protocol.md");
 }
