@@ -79,7 +79,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut senders = Vec::new();
     for number in 0..args.senders {
         let seed = rng.u64(..);
-        senders.push(Sender::join(&dir, &format!("sender{number}"), server.join(), &handles, seed)?);
+        senders.push(Sender::join(
+            &dir,
+            &format!("sender{number}"),
+            server.join(),
+            &handles,
+            seed,
+        )?);
     }
 
     let killed = kill_at_random(args.kills, &mut rng, &mut server, &senders, &mut receivers)?;
@@ -91,7 +97,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     println!("crash: {verdict}");
     server.stop()?;
     if !verdict.is_clean() {
-        bail!("the crash proof failed with seed {}; everything is kept in {}", args.seed, dir.display());
+        bail!(
+            "the crash proof failed with seed {}; everything is kept in {}",
+            args.seed,
+            dir.display()
+        );
     }
     Ok(())
 }
@@ -159,6 +169,9 @@ fn kill_at_random(
 
 /// Lets time pass: the processes under test live in real time.
 fn pause(ms: u64) {
-    #[allow(clippy::disallowed_methods, reason = "spacing of kills in real time, nothing waits on it")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "spacing of kills in real time, nothing waits on it"
+    )]
     std::thread::sleep(Duration::from_millis(ms));
 }

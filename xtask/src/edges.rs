@@ -15,7 +15,10 @@ mod tests {
         ("godwit-seal", &["godwit-base"]),
         ("godwit-actor", &["godwit-base"]),
         ("godwit-store", &["godwit-base"]),
-        ("godwit-server", &["godwit-actor", "godwit-base", "godwit-link", "godwit-store", "godwit-wire"]),
+        (
+            "godwit-server",
+            &["godwit-actor", "godwit-base", "godwit-link", "godwit-store", "godwit-wire"],
+        ),
         ("godwit-client", &["godwit-base", "godwit-link", "godwit-seal", "godwit-wire"]),
         ("godwit-terminal", &["godwit-base", "godwit-client"]),
         ("godwit-bench", &["godwit-base", "godwit-link", "godwit-store", "godwit-wire"]),
@@ -34,7 +37,7 @@ mod tests {
     /// Package name -> names of what it is built from, development dependencies left out.
     fn graph(metadata: &Metadata) -> Graph {
         let resolve = metadata.resolve.as_ref().expect("cargo metadata resolves");
-        let name = |id| metadata[id].name.to_string();
+        let name = |id: &cargo_metadata::PackageId| metadata[id].name.to_string();
         let built_from = |node: &cargo_metadata::Node| {
             let built = node.deps.iter().filter(|dep| {
                 dep.dep_kinds.iter().any(|kind| kind.kind != DependencyKind::Development)

@@ -93,7 +93,13 @@ fn docs() -> Result<()> {
 fn wasm() -> Result<()> {
     tools::wasm_target()?;
     let mut check = cargo();
-    check.args(["check", "--target", "wasm32-unknown-unknown", "--no-default-features", "--locked"]);
+    check.args([
+        "check",
+        "--target",
+        "wasm32-unknown-unknown",
+        "--no-default-features",
+        "--locked",
+    ]);
     for package in BROWSER {
         check.args(["-p", package]);
     }

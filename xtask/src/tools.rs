@@ -37,7 +37,13 @@ pub(crate) fn noise_python() -> Result<PathBuf> {
     };
     if !ready(&python) {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "noiseprotocol==0.3.1"]))?;
+        run(Command::new(&python).args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "noiseprotocol==0.3.1",
+        ]))?;
     }
     if !ready(&python) {
         bail!("noiseprotocol was installed in {} but cannot be imported", home.display());
@@ -57,7 +63,8 @@ fn debian_package(name: &str, present: bool) -> Result<()> {
     if present {
         return Ok(());
     }
-    let advice = || format!("{name} is missing and apt-get cannot install it: install {name} by hand");
+    let advice =
+        || format!("{name} is missing and apt-get cannot install it: install {name} by hand");
     run(Command::new("apt-get").args(["update", "-qq"])).with_context(advice)?;
     run(Command::new("apt-get").args(["install", "-y", "-qq", name])).with_context(advice)
 }

@@ -26,6 +26,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     let mut server = Command::new(binaries.join("godwitd"));
-    server.arg("serve").arg("--data").arg(root().join("target/up")).args(["--listen", &args.listen]);
+    server
+        .arg("serve")
+        .arg("--data")
+        .arg(root().join("target/up"))
+        .args(["--listen", &args.listen]);
     run_command(&mut server)
 }

@@ -34,7 +34,8 @@ pub(super) struct Verdict {
 impl Verdict {
     /// Nothing lost, repeated, out of order or forgotten, and there was something to judge.
     pub(super) fn is_clean(&self) -> bool {
-        let faults = [self.lost, self.repeated, self.out_of_order, self.history_differs, self.forgotten];
+        let faults =
+            [self.lost, self.repeated, self.out_of_order, self.history_differs, self.forgotten];
         self.ticked > 0 && faults.iter().all(|count| *count == 0)
     }
 }
@@ -53,12 +54,16 @@ impl std::fmt::Display for Verdict {
 /// What `godwit listen --json` wrote into `path`. A line that a kill cut short is no showing.
 pub(super) fn shown(path: &Path) -> Result<Vec<Shown>> {
     let text = std::fs::read_to_string(path)?;
-    let objects = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let objects =
+        text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     objects
         .filter(|object| object["event"] == "message")
         .map(|object| {
             let field = |name: &str| {
-                object[name].as_str().map(str::to_owned).with_context(|| format!("no {name}: {object}"))
+                object[name]
+                    .as_str()
+                    .map(str::to_owned)
+                    .with_context(|| format!("no {name}: {object}"))
             };
             Ok(Shown { id: field("id")?, from: field("from")?, text: field("text")? })
         })
@@ -76,7 +81,8 @@ pub(super) fn judge(senders: &[Ended], receivers: &[Receiver]) -> Result<Verdict
                 .iter()
                 .filter_map(|message| message["id"].as_str().map(str::to_owned))
                 .collect();
-            let from_sender: Vec<&Shown> = shown.iter().filter(|m| m.from == sender.handle).collect();
+            let from_sender: Vec<&Shown> =
+                shown.iter().filter(|m| m.from == sender.handle).collect();
             compare(&mut verdict, &ticked, &from_sender, &kept);
         }
     }
@@ -119,7 +125,8 @@ fn compare(verdict: &mut Verdict, ticked: &BTreeSet<String>, shown: &[&Shown], k
 
 /// Numbered lines that do not come after the one before; repeats are counted elsewhere.
 fn out_of_order(shown: &[&Shown]) -> usize {
-    let number = |message: &&&Shown| message.text.split(' ').nth(1).and_then(|n| n.parse::<u64>().ok());
+    let number =
+        |message: &&&Shown| message.text.split(' ').nth(1).and_then(|n| n.parse::<u64>().ok());
     let numbers: Vec<u64> =
         shown.iter().filter(|m| m.text != LAST).filter_map(|m| number(&m)).collect();
     numbers.windows(2).filter(|pair| matches!(pair, [before, after] if after < before)).count()

@@ -32,7 +32,8 @@ fn godwit(home: &Path) -> Command {
 }
 
 fn join(home: &Path, handle: &str, link: &str) -> Result<()> {
-    let status = godwit(home).args(["join", link, "--as", handle]).stdout(Stdio::null()).status()?;
+    let status =
+        godwit(home).args(["join", link, "--as", handle]).stdout(Stdio::null()).status()?;
     if !status.success() {
         bail!("{handle} could not join: {status}");
     }
@@ -41,12 +42,15 @@ fn join(home: &Path, handle: &str, link: &str) -> Result<()> {
 
 /// What `godwit history` says of the conversation with `peer`, one object a message.
 pub(super) fn history(home: &Path, peer: &str) -> Result<Vec<serde_json::Value>> {
-    let output = godwit(home).args(["history", peer, "--json"]).stderr(Stdio::inherit()).output()?;
+    let output =
+        godwit(home).args(["history", peer, "--json"]).stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
         bail!("history of {} with {peer}: {}", home.display(), output.status);
     }
     let text = String::from_utf8(output.stdout)?;
-    text.lines().map(|line| serde_json::from_str(line).context("history is one JSON a line")).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).context("history is one JSON a line"))
+        .collect()
 }
 
 /// Somebody who sends numbered lines to random receivers in a thread of its own.
@@ -134,7 +138,10 @@ impl Talk {
             last.args(["send", peer, LAST, "--wait", "delivered", "--timeout", LAST_MESSAGE_S]);
             let status = last.stdout(Stdio::null()).stderr(append(&self.log)?).status()?;
             if !status.success() {
-                bail!("the last message of {} to {peer} did not arrive: {status}", self.ended.handle);
+                bail!(
+                    "the last message of {} to {peer} did not arrive: {status}",
+                    self.ended.handle
+                );
             }
         }
         Ok(self.ended)
@@ -226,7 +233,11 @@ impl Receiver {
             }
             pause(STEP_MS);
         }
-        bail!("{} was not shown every sender's last message; see {}", self.handle, self.shown.display())
+        bail!(
+            "{} was not shown every sender's last message; see {}",
+            self.handle,
+            self.shown.display()
+        )
     }
 }
 

@@ -119,7 +119,10 @@ fn spawn(
     let Some(join) = join else {
         let _ = child.kill();
         let status = child.wait()?;
-        bail!("the server said {line:?} instead of ready ({status}); see {}", dir.join("server.log").display());
+        bail!(
+            "the server said {line:?} instead of ready ({status}); see {}",
+            dir.join("server.log").display()
+        );
     };
     Ok((child, stdout, join))
 }
