@@ -1,0 +1,249 @@
+//! The command line, exactly as `docs` and scripts know it. Parsing only; nothing happens here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+use godwit_base::{Handle, JoinLink};
+
+/// How the exit code is to be read; the last part of every help page.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed; one line on standard error says what to do
+  2  wrong usage
+  3  timed out (a message stays in the outbox and goes out later)
+  4  refused by the server, or by the other side's keys";
+
+/// A messenger for the terminal: durable, encrypted from end to end, and scriptable.
+#[derive(Debug, Parser)]
+#[command(name = "godwit", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    /// Folder of this device's keys and messages [default: godwit in the XDG data folder]
+    #[arg(long, global = true, env = "GODWIT_HOME", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) home: Option<PathBuf>,
+
+    /// Print JSON, one object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create keys and an account on a server
+    Join(Join),
+    /// Send a message
+    Send(Send),
+    /// Print what arrives
+    Listen(Listen),
+    /// Print the messages of one chat that this device has stored
+    History(History),
+    /// List the chats
+    Chats,
+    /// Search the stored messages
+    Search(Search),
+    /// Show the safety number and QR code that prove who is at the other end
+    Verify(Verify),
+    /// Open the full-screen messenger
+    Chat(Chat),
+    /// Print completions for a shell
+    Completions {
+        /// The shell to complete for
+        shell: Shell,
+    },
+    /// Print the manual page, or write one page for each command into a folder
+    Man {
+        /// Folder to write the pages into
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        folder: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Join {
+    /// What the server printed when it started: godwit://host:port#key
+    pub(crate) link: JoinLink,
+
+    /// The handle others will know you by
+    #[arg(long = "as", value_name = "HANDLE")]
+    pub(crate) handle: Handle,
+
+    /// Invite code, if the server asks for one
+    #[arg(long, value_name = "CODE")]
+    pub(crate) invite: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// Who gets the message
+    #[arg(value_name = "HANDLE")]
+    pub(crate) to: Handle,
+
+    /// What to say; put -- before a text that starts with a dash
+    #[arg(required_unless_present = "lines", conflicts_with = "lines")]
+    pub(crate) text: Option<String>,
+
+    /// Send each line of standard input as one message, in order
+    #[arg(long)]
+    pub(crate) lines: bool,
+
+    /// How far the message must have come before the command ends
+    #[arg(long, value_enum, default_value_t = Wait::Accepted, value_name = "STATE")]
+    pub(crate) wait: Wait,
+
+    /// Seconds to wait, counted from when the (last) message is in the outbox [default: no limit]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// A state of a sent message that one can wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Wait {
+    /// One tick: the server has it on disk
+    Accepted,
+    /// Two ticks: every device of the other side has it
+    Delivered,
+    /// Blue ticks: the other side has seen it
+    Read,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Listen {
+    /// End after this many messages; 0 is no limit
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) count: u64,
+
+    /// End after this many seconds; exit code 3 if fewer than --count messages came
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Tell the senders that their messages were read
+    #[arg(long)]
+    pub(crate) read: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// Whose chat
+    #[arg(value_name = "HANDLE")]
+    pub(crate) with: Handle,
+
+    /// Only the newest N messages [default: all]
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Search {
+    /// Words to look for
+    #[arg(value_name = "TEXT")]
+    pub(crate) text: String,
+
+    /// Most hits to print
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Whom to verify
+    #[arg(value_name = "HANDLE")]
+    pub(crate) with: Handle,
+
+    /// Remember that you have compared the numbers and they are the same
+    #[arg(long, conflicts_with = "forget")]
+    pub(crate) confirm: bool,
+
+    /// Forget an earlier --confirm
+    #[arg(long)]
+    pub(crate) forget: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Chat {
+    /// The chat to open first
+    #[arg(value_name = "HANDLE")]
+    pub(crate) with: Option<Handle>,
+}
+
+/// Longest timeout, seconds: ten years. Above, adding it to the present could overflow.
+const TIMEOUT_S_MAX: f64 = 10.0 * 365.0 * 86_400.0;
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(s) if (0.0..=TIMEOUT_S_MAX).contains(&s) => Ok(Duration::from_secs_f64(s)),
+        _ => Err("give seconds as a number, such as 5 or 0.5".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, ErrorKind> {
+        Arguments::try_parse_from(line.split(' ')).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_before_or_after_the_command() {
+        for line in ["godwit --home /h --json chats", "godwit chats --json --home /h"] {
+            let arguments = parse(line).unwrap();
+            assert!(arguments.json, "{line}");
+            assert_eq!(arguments.home, Some(PathBuf::from("/h")), "{line}");
+        }
+    }
+
+    #[test]
+    fn send_takes_a_text_or_lines_but_not_both_and_not_neither() {
+        let Command::Send(send) =
+            parse("godwit send bob hi --wait read --timeout 0.5").unwrap().command
+        else {
+            panic!("not send");
+        };
+        assert_eq!(send.text.as_deref(), Some("hi"));
+        assert_eq!((send.wait, send.timeout), (Wait::Read, Some(Duration::from_millis(500))));
+        assert!(parse("godwit send bob --lines").is_ok());
+        assert_eq!(parse("godwit send bob").unwrap_err(), ErrorKind::MissingRequiredArgument);
+        assert_eq!(parse("godwit send bob hi --lines").unwrap_err(), ErrorKind::ArgumentConflict);
+    }
+
+    #[test]
+    fn wrong_handles_links_and_times_are_wrong_usage() {
+        for line in [
+            "godwit send Bob hi",
+            "godwit join nonsense --as alice",
+            "godwit send bob hi --timeout -1",
+            "godwit send bob hi --timeout=inf",
+            "godwit send bob hi --timeout 315360001",
+        ] {
+            let kind = parse(line).unwrap_err();
+            assert!(
+                matches!(kind, ErrorKind::ValueValidation | ErrorKind::UnknownArgument),
+                "{line}: {kind:?}"
+            );
+        }
+        assert!(parse("godwit send bob hi --timeout 315360000").is_ok());
+        assert!(parse("godwit send bob hi --timeout 0").is_ok());
+    }
+
+    #[test]
+    fn a_text_with_a_dash_follows_two_dashes() {
+        let Command::Send(send) = parse("godwit send bob -- -5").unwrap().command else {
+            panic!("not send");
+        };
+        assert_eq!(send.text.as_deref(), Some("-5"));
+    }
+}

@@ -1,0 +1,111 @@
+//! Does what the model asks for: calls of the client, one at a time and in order, so that texts
+//! leave as they were typed.
+
+use std::collections::VecDeque;
+
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use godwit_base::Handle;
+use godwit_client::{Client, Error, HistoryItem};
+
+use super::model::{Effect, Outcome, Place};
+
+/// Messages fetched at once.
+const PAGE: u32 = 100;
+
+/// Hits of a search: more than anybody reads.
+const HITS: u32 = 200;
+
+/// What is being done and what comes after. Bounded by what a user can ask for while one call
+/// runs, since questions that wait already are not asked twice.
+pub(crate) struct Effects<'a> {
+    client: &'a Client,
+    waiting: VecDeque<Effect>,
+    running: Option<LocalBoxFuture<'a, Outcome>>,
+}
+
+impl<'a> Effects<'a> {
+    pub(crate) fn new(client: &'a Client) -> Self {
+        Self { client, waiting: VecDeque::new(), running: None }
+    }
+
+    /// Adds to the end what is not there already; a newer search replaces one that waits.
+    pub(crate) fn add(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match &effect {
+                Effect::Redraw => continue, // the loop did it
+                Effect::Send { .. } => {}   // the same words twice are two messages
+                Effect::Search { .. } => {
+                    self.waiting.retain(|waiting| !matches!(waiting, Effect::Search { .. }));
+                }
+                _ if self.waiting.contains(&effect) => continue,
+                _ => {}
+            }
+            self.waiting.push_back(effect);
+        }
+    }
+
+    /// What came of the next effect; never ends while there is none. Safe to drop: a call that
+    /// runs goes on with the next `next`.
+    pub(crate) async fn next(&mut self) -> Outcome {
+        loop {
+            if let Some(running) = &mut self.running {
+                let outcome = running.await;
+                self.running = None;
+                return outcome;
+            }
+            match self.waiting.pop_front() {
+                Some(effect) => self.running = perform(self.client, effect),
+                None => std::future::pending::<()>().await,
+            }
+        }
+    }
+}
+
+fn perform(client: &Client, effect: Effect) -> Option<LocalBoxFuture<'_, Outcome>> {
+    Some(match effect {
+        Effect::LoadChats => async { Outcome::Chats(client.chats().await) }.boxed_local(),
+        Effect::LoadPage { with, place } => async move {
+            let page = page(client, &with, place).await;
+            Outcome::Page { with, place, page }
+        }
+        .boxed_local(),
+        Effect::Send { to, text } => async move {
+            let sent = client.send(&to, text.clone()).await;
+            Outcome::Sent { to, text, sent }
+        }
+        .boxed_local(),
+        Effect::MarkRead { with } => {
+            async move { Outcome::MarkedRead(client.mark_read(&with).await) }.boxed_local()
+        }
+        Effect::Search { text } => async move {
+            let hits = client.search(text.trim(), HITS).await;
+            Outcome::Found { text, hits }
+        }
+        .boxed_local(),
+        Effect::LoadSafety { with } => async move {
+            let number = client.safety_number(&with).await;
+            Outcome::Safety { with, number }
+        }
+        .boxed_local(),
+        Effect::SetVerified { with, verified } => async move {
+            let done = client.set_verified(&with, verified).await;
+            Outcome::Verified { with, verified, done }
+        }
+        .boxed_local(),
+        Effect::Redraw => return None,
+    })
+}
+
+async fn page(client: &Client, with: &Handle, place: Place) -> Result<Vec<HistoryItem>, Error> {
+    match place {
+        Place::Newest => client.history(with, None, PAGE).await,
+        Place::Before(row) => client.history(with, Some(row), PAGE).await,
+        Place::After(row) => client.history_after(with, row, PAGE).await,
+        Place::Around(row) => {
+            let mut page = client.history(with, Some(row.saturating_add(1)), PAGE / 2).await?;
+            page.extend(client.history_after(with, row, PAGE / 2).await?);
+            Ok(page)
+        }
+    }
+}

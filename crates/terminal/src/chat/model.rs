@@ -1,0 +1,292 @@
+//! The messenger as a value: what is open, typed and known. [`Model::update`] takes one wake-up and
+//! returns what is to be done; nothing here touches a terminal, a clock or the client.
+
+mod chats;
+mod happen;
+mod keys;
+mod mouse;
+
+use std::collections::HashMap;
+
+use crossterm::event::Event as Input;
+use godwit_base::{Handle, MessageId};
+use godwit_client::{
+    ChatSummary, ConnectionState, Error, Event, HistoryItem, Me, MessageState, SafetyNumber,
+};
+
+pub(crate) use self::chats::Chats;
+use super::bubble::Setting;
+use super::conversation::Conversation;
+use super::field::Field;
+use super::geometry::Geometry;
+use crate::time::LocalTime;
+
+/// Everything that wakes the messenger.
+#[derive(Debug)]
+pub(crate) enum Wakeup {
+    /// The system asks us to end.
+    Stop,
+    /// A key, the mouse, a paste, a new size.
+    Input(Input),
+    /// Something that was to be done is done.
+    Done(Outcome),
+    /// The client tells.
+    Client(Event),
+    /// Time passed that the screen shows.
+    Tick,
+}
+
+/// Something to be done, in order, one at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Effect {
+    LoadChats,
+    LoadPage {
+        with: Handle,
+        place: Place,
+    },
+    Send {
+        to: Handle,
+        text: String,
+    },
+    MarkRead {
+        with: Handle,
+    },
+    Search {
+        text: String,
+    },
+    LoadSafety {
+        with: Handle,
+    },
+    SetVerified {
+        with: Handle,
+        verified: bool,
+    },
+    /// Draw every cell again: something else wrote on the terminal.
+    Redraw,
+}
+
+/// Which messages of a chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Newest,
+    Before(u64),
+    After(u64),
+    Around(u64),
+}
+
+/// What came of an effect.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Chats(Result<Vec<ChatSummary>, Error>),
+    Page { with: Handle, place: Place, page: Result<Vec<HistoryItem>, Error> },
+    Sent { to: Handle, text: String, sent: Result<MessageId, Error> },
+    MarkedRead(Result<(), Error>),
+    Found { text: String, hits: Result<Vec<HistoryItem>, Error> },
+    Safety { with: Handle, number: Result<SafetyNumber, Error> },
+    Verified { with: Handle, verified: bool, done: Result<(), Error> },
+}
+
+/// Where keys go when nothing lies on top.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Focus {
+    Chats,
+    Composer,
+}
+
+/// What lies on top.
+#[derive(Debug)]
+pub(crate) enum Overlay {
+    Help { top: u16 },
+    NewChat { field: Field, problem: Option<String> },
+    Search(Search),
+    Safety { with: Handle, number: Option<SafetyNumber> },
+}
+
+/// A search in everything stored.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
+    pub(crate) field: Field,
+    pub(crate) hits: Vec<HistoryItem>,
+    pub(crate) selected: usize,
+    /// The text that `hits` belong to.
+    pub(crate) answered: String,
+}
+
+/// The line at the lower edge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Status {
+    Done(String),
+    /// What went wrong and what to do.
+    Trouble(String),
+}
+
+/// The messenger.
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) me: Me,
+    pub(crate) time: LocalTime,
+    pub(crate) now_ms: u64,
+    pub(crate) size: (u16, u16),
+    pub(crate) connection: ConnectionState,
+    /// When the next attempt to connect comes, if the client said.
+    pub(crate) retry_at_ms: Option<u64>,
+    pub(crate) chats: Chats,
+    pub(crate) conversation: Option<Conversation>,
+    pub(crate) composer: Field,
+    /// What was typed in other chats and not sent. As many as chats were opened.
+    drafts: HashMap<Handle, Field>,
+    pub(crate) focus: Focus,
+    pub(crate) overlay: Option<Overlay>,
+    pub(crate) status: Option<Status>,
+    /// Whether somebody looks: what comes is only then marked as read.
+    has_attention: bool,
+    /// Ctrl+C was pressed over a text that is not sent.
+    is_leaving: bool,
+    /// A page of the open chat is being loaded.
+    is_loading: bool,
+    pub(crate) is_over: bool,
+    effects: Vec<Effect>,
+}
+
+impl Model {
+    /// The messenger at its start, and what to do first.
+    pub(crate) fn new(
+        me: Me,
+        time: LocalTime,
+        now_ms: u64,
+        size: (u16, u16),
+    ) -> (Self, Vec<Effect>) {
+        let model = Self {
+            me,
+            time,
+            now_ms,
+            size,
+            connection: ConnectionState::Connecting,
+            retry_at_ms: None,
+            chats: Chats::default(),
+            conversation: None,
+            composer: Field::default(),
+            drafts: HashMap::new(),
+            focus: Focus::Chats,
+            overlay: None,
+            status: None,
+            has_attention: true,
+            is_leaving: false,
+            is_loading: false,
+            is_over: false,
+            effects: Vec::new(),
+        };
+        (model, vec![Effect::LoadChats])
+    }
+
+    /// Takes one wake-up into account and says what is to be done.
+    pub(crate) fn update(&mut self, wakeup: Wakeup, now_ms: u64) -> Vec<Effect> {
+        self.now_ms = now_ms;
+        match wakeup {
+            Wakeup::Stop => self.is_over = true,
+            Wakeup::Tick => {}
+            Wakeup::Client(event) => self.happened(event),
+            Wakeup::Done(outcome) => self.done(outcome),
+            Wakeup::Input(input) => self.input(input),
+        }
+        self.want_pages();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Opens a chat, new or known.
+    pub(crate) fn open(&mut self, with: &Handle, place: Place) {
+        if let Some(old) = self.conversation.take() {
+            let draft = std::mem::take(&mut self.composer);
+            if draft.is_blank() {
+                self.drafts.remove(&old.with);
+            } else {
+                self.drafts.insert(old.with, draft);
+            }
+        }
+        self.composer = self.drafts.remove(with).unwrap_or_default();
+        self.chats.select(with);
+        self.conversation = Some(Conversation::new(with.clone()));
+        self.focus = Focus::Composer;
+        self.load(place);
+    }
+
+    /// Where everything is on the screen now.
+    pub(crate) fn geometry(&self) -> Geometry {
+        Geometry::of(self)
+    }
+
+    /// How the open conversation is laid out, and on how many rows.
+    pub(crate) fn setting(&self) -> (Setting<'_>, usize) {
+        let area = self.geometry().messages;
+        let set = Setting {
+            time: &self.time,
+            now_ms: self.now_ms,
+            columns: usize::from(area.width),
+            first_new: None,
+        };
+        (set, usize::from(area.height))
+    }
+
+    /// The list's line about the open chat.
+    pub(crate) fn open_chat(&self) -> Option<&ChatSummary> {
+        let with = &self.conversation.as_ref()?.with;
+        self.chats.get(with)
+    }
+
+    fn input(&mut self, input: Input) {
+        match input {
+            Input::Key(key) => self.key(key),
+            Input::Mouse(mouse) => self.mouse(mouse),
+            Input::Paste(text) => self.paste(&text),
+            Input::Resize(columns, rows) => self.size = (columns, rows),
+            Input::FocusLost => self.has_attention = false,
+            Input::FocusGained => {
+                self.has_attention = true;
+                self.read();
+            }
+        }
+    }
+
+    /// Loads messages of the open chat.
+    fn load(&mut self, place: Place) {
+        if let Some(conversation) = &self.conversation {
+            self.is_loading = true;
+            let with = conversation.with.clone();
+            self.effects.push(Effect::LoadPage { with, place });
+        }
+    }
+
+    /// Loads what the reader is coming near to.
+    fn want_pages(&mut self) {
+        let Some(conversation) = self.conversation.as_ref().filter(|_| !self.is_loading) else {
+            return;
+        };
+        let (set, rows) = self.setting();
+        if let Some(row) = conversation.wants_older(&set, rows) {
+            self.load(Place::Before(row));
+        } else if let Some(row) = conversation.wants_newer() {
+            self.load(Place::After(row));
+        }
+    }
+
+    /// Marks the open chat as read, if somebody looks at its newest message.
+    fn read(&mut self) {
+        let is_seen =
+            self.has_attention && self.overlay.is_none() && self.geometry().has_conversation;
+        let Some(conversation) = self.conversation.as_ref().filter(|c| is_seen && c.is_at_end())
+        else {
+            return;
+        };
+        let with = conversation.with.clone();
+        if self.chats.mark_read(&with) {
+            self.effects.push(Effect::MarkRead { with });
+        }
+    }
+
+    fn trouble(&mut self, error: impl ToString) {
+        self.status = Some(Status::Trouble(error.to_string()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

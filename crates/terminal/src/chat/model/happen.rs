@@ -1,0 +1,144 @@
+//! What the client tells, and what came of effects.
+
+use godwit_client::{ConnectionState, Error, Event, HistoryItem, WarningKind};
+
+use super::{Effect, MessageState, Model, Outcome, Overlay, Place, Status};
+use crate::chat::field::Field;
+use crate::text::one_line;
+
+impl Model {
+    pub(super) fn happened(&mut self, event: Event) {
+        match event {
+            Event::Message(item) => self.arrived(item),
+            Event::State { id, with, state, .. } => {
+                if let Some(open) = self.conversation.as_mut().filter(|open| open.with == with) {
+                    open.set_state(id, state);
+                }
+                if let MessageState::Failed(failure) = state {
+                    self.trouble(format!("a message to {with} was not sent: {failure}"));
+                }
+            }
+            Event::CaughtUp => self.effects.push(Effect::LoadChats),
+            Event::Connection(state) => self.connected(state),
+            Event::Warning { kind, with, text } => {
+                let who = with.map(|with| format!("{with}: ")).unwrap_or_default();
+                self.trouble(format!("{who}{}", one_line(&text)));
+                if kind == WarningKind::KeyChange {
+                    self.effects.push(Effect::LoadChats); // its notice stands in the chat
+                }
+            }
+            Event::Lagged(_) => self.reload(),
+            _ => {} // what later versions tell, they show
+        }
+    }
+
+    fn arrived(&mut self, item: HistoryItem) {
+        self.chats.arrived(&item);
+        let with = item.with.clone();
+        if let Some(open) = self.conversation.as_mut().filter(|open| open.with == with) {
+            open.arrived(item);
+            self.read();
+        }
+    }
+
+    pub(super) fn connected(&mut self, state: ConnectionState) {
+        self.retry_at_ms = match &state {
+            ConnectionState::Offline { retry_in_ms, .. } => {
+                retry_in_ms.map(|in_ms| self.now_ms.saturating_add(in_ms))
+            }
+            _ => None,
+        };
+        self.connection = state;
+    }
+
+    /// Events were dropped: what is on the screen may be old.
+    fn reload(&mut self) {
+        self.effects.push(Effect::LoadChats);
+        if self.conversation.as_ref().is_some_and(|open| open.is_at_end()) {
+            self.load(Place::Newest);
+        }
+    }
+
+    pub(super) fn done(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Chats(Ok(chats)) => {
+                self.chats.replace(chats);
+                self.read();
+            }
+            Outcome::Page { with, place, page } => {
+                let is_open = self.conversation.as_ref().is_some_and(|open| open.with == with);
+                if is_open {
+                    self.is_loading = false;
+                    match page {
+                        Ok(page) => self.page(place, page),
+                        Err(error) => self.trouble(error),
+                    }
+                }
+            }
+            Outcome::Sent { to, text, sent: Err(error) } => self.not_sent(&to, text, &error),
+            Outcome::Sent { .. } | Outcome::MarkedRead(Ok(())) => {}
+            Outcome::Found { text, hits: Ok(hits) } => self.found(text, hits),
+            Outcome::Safety { with, number: Ok(found) } => {
+                if let Some(Overlay::Safety { with: shown, number }) = &mut self.overlay
+                    && *shown == with
+                {
+                    *number = Some(found);
+                }
+            }
+            Outcome::Safety { number: Err(error), .. } => {
+                self.overlay = None;
+                self.trouble(error);
+            }
+            Outcome::Verified { with, verified, done: Ok(()) } => {
+                self.chats.set_verified(&with, verified);
+                self.effects.push(Effect::LoadChats);
+                self.status = Some(Status::Done(match verified {
+                    true => format!("{with} is verified"),
+                    false => format!("{with} is not verified any more"),
+                }));
+            }
+            Outcome::Chats(Err(error))
+            | Outcome::MarkedRead(Err(error))
+            | Outcome::Found { hits: Err(error), .. }
+            | Outcome::Verified { done: Err(error), .. } => self.trouble(error),
+        }
+    }
+
+    fn page(&mut self, place: Place, page: Vec<HistoryItem>) {
+        let unread = self.open_chat().map_or(0, |chat| chat.unread);
+        let Some(open) = self.conversation.as_mut() else { return };
+        match place {
+            Place::Newest => {
+                open.show_newest(page, unread);
+                self.read();
+            }
+            Place::Around(row) => open.show_found(page, row),
+            Place::Before(_) => open.prepend(page),
+            Place::After(_) => open.append(page),
+        }
+    }
+
+    /// The text goes back to where it was typed, before what was typed since.
+    fn not_sent(&mut self, to: &godwit_base::Handle, text: String, error: &Error) {
+        let is_open = self.conversation.as_ref().is_some_and(|open| open.with == *to);
+        let field = match is_open {
+            true => &mut self.composer,
+            false => self.drafts.entry(to.clone()).or_default(),
+        };
+        *field = Field::holding(match field.is_blank() {
+            true => text,
+            false => format!("{text}\n{}", field.text()),
+        });
+        self.trouble(format!("not sent: {error}"));
+    }
+
+    fn found(&mut self, text: String, hits: Vec<HistoryItem>) {
+        if let Some(Overlay::Search(search)) = &mut self.overlay
+            && search.field.text() == text
+        {
+            search.hits = hits;
+            search.selected = 0;
+            search.answered = text;
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Pictures of the messenger, compared cell by cell. A picture that changed is printed whole.
+
+use godwit_client::{Failure, MessageState, SafetyNumber};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::style::{Color, Modifier};
+
+use super::*;
+use crate::chat::field::Field;
+use crate::chat::model::{Outcome, Overlay, Place, Search, Wakeup};
+use crate::chat::sample::{NOW, alice, chat, handle, message};
+use crate::time::LocalTime;
+
+fn model(size: (u16, u16)) -> Model {
+    let (mut model, _) = Model::new(alice(), LocalTime::utc(), NOW, size);
+    model.connection = ConnectionState::Online;
+    let mut bob = chat("bob", "see you there", 0);
+    bob.verified = true;
+    let chats = vec![bob, chat("carol", "did you read the paper?", 3)];
+    model.update(Wakeup::Done(Outcome::Chats(Ok(chats))), NOW);
+    model
+}
+
+fn talking(size: (u16, u16)) -> Model {
+    let mut model = model(size);
+    model.open(&handle("bob"), Place::Newest);
+    let failed = MessageState::Failed(Failure::MailboxFull);
+    let page = vec![
+        message(1, "bob", "hi alice").at(NOW - 86_400_000).item(),
+        message(2, "bob", "lunch?").item(),
+        message(3, "alice", "yes!").state(MessageState::Read).item(),
+        message(4, "alice", "at noon").state(MessageState::Delivered).item(),
+        message(5, "alice", "the usual place").state(MessageState::Accepted).item(),
+        message(6, "alice", "or not").state(failed).item(),
+        message(7, "alice", "see you there").state(MessageState::Pending).item(),
+    ];
+    let page = Outcome::Page { with: handle("bob"), place: Place::Newest, page: Ok(page) };
+    model.update(Wakeup::Done(page), NOW);
+    model
+}
+
+fn picture(model: &Model, has_colour: bool) -> TestBackend {
+    let mut terminal = Terminal::new(TestBackend::new(model.size.0, model.size.1)).unwrap();
+    let theme = Theme::with_colour(has_colour);
+    terminal.draw(|frame| draw(frame, model, &theme)).unwrap();
+    terminal.backend().clone()
+}
+
+fn text(model: &Model) -> String {
+    let backend = picture(model, true);
+    let buffer = backend.buffer();
+    // A wide character fills two cells; the second is not printed.
+    let row = |y| {
+        let mut row = String::new();
+        while width(&row) < usize::from(buffer.area.width) {
+            row.push_str(buffer[(u16::try_from(width(&row)).unwrap(), y)].symbol());
+        }
+        row
+    };
+    (0..buffer.area.height).map(|y| row(y).trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// Compares with the picture in `pictures/`; `GODWIT_PICTURES=write` makes the files anew, to be
+/// looked at before they are committed.
+#[track_caller]
+fn shows(model: &Model, name: &str) {
+    let file = format!("{}/src/chat/view/pictures/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+    let shown = text(model) + "\n";
+    if std::env::var("GODWIT_PICTURES").is_ok_and(|what| what == "write") {
+        std::fs::write(&file, &shown).unwrap();
+    }
+    let expected = std::fs::read_to_string(&file).unwrap();
+    assert!(shown == expected, "shown:\n{shown}\nexpected ({file}):\n{expected}");
+}
+
+#[test]
+fn the_list_alone() {
+    shows(&model((72, 9)), "list");
+}
+
+#[test]
+fn a_conversation_beside_the_list() {
+    shows(&talking((80, 22)), "talk");
+}
+
+#[test]
+fn a_conversation_alone_on_a_narrow_screen() {
+    shows(&talking((34, 14)), "narrow");
+}
+
+#[test]
+fn what_is_typed_grows_upwards() {
+    let mut model = talking((72, 14));
+    for text in ["first line\n", "second line\n", "你好"] {
+        model.composer.insert(text);
+    }
+    shows(&model, "typing");
+    let mut backend = picture(&model, true);
+    use ratatui::backend::Backend;
+    let cursor = backend.get_cursor_position().unwrap();
+    let composer = model.geometry().composer;
+    assert_eq!((cursor.x, cursor.y), (composer.x + PROMPT_COLUMNS + 4, composer.y + 2));
+}
+
+#[test]
+fn help() {
+    let mut model = talking((92, 30));
+    model.overlay = Some(Overlay::Help { top: 0 });
+    shows(&model, "help");
+}
+
+#[test]
+fn search_results() {
+    let mut model = talking((80, 15));
+    let mut search = Search { answered: "noon".into(), ..Search::default() };
+    search.field.insert("noon");
+    search.hits =
+        vec![message(4, "alice", "at noon").item(), message(2, "carol", "noon\nthen").item()];
+    model.overlay = Some(Overlay::Search(search));
+    shows(&model, "search");
+}
+
+#[test]
+fn a_new_chat_with_a_problem() {
+    let mut model = model((72, 12));
+    let problem = Some("a handle is 2 to 32 characters".to_owned());
+    let mut field = Field::default();
+    field.insert("Bob");
+    model.overlay = Some(Overlay::NewChat { field, problem });
+    shows(&model, "new_chat");
+}
+
+#[test]
+fn the_safety_number_beside_its_code() {
+    let mut model = talking((90, 24));
+    let number = SafetyNumber { digits: "1234567890".repeat(6), qr: vec![7; 16] };
+    model.overlay = Some(Overlay::Safety { with: handle("bob"), number: Some(number) });
+    shows(&model, "safety");
+    model.size = (40, 20);
+    assert!(text(&model).contains("enlarge the window to see the QR"), "{}", text(&model));
+}
+
+#[test]
+fn a_notice_stands_above_the_conversation() {
+    let mut model = talking((80, 18));
+    let mut bob = chat("bob", "x", 0);
+    bob.notice = Some("the safety number changed".to_owned());
+    model.update(Wakeup::Done(Outcome::Chats(Ok(vec![bob]))), NOW);
+    assert!(
+        text(&model).contains("│ ! the safety number changed (Ctrl+S shows"),
+        "{}",
+        text(&model)
+    );
+}
+
+#[test]
+fn trouble_and_a_lost_connection_stand_at_the_lower_edge() {
+    let mut model = talking((80, 12));
+    let reason = "cannot reach the server".to_owned();
+    let offline = ConnectionState::Offline { retry_in_ms: Some(4_200), reason };
+    model.update(Wakeup::Client(godwit_client::Event::Connection(offline)), NOW);
+    let last = text(&model).lines().last().unwrap().to_owned();
+    assert_eq!(last.trim(), format!("{:<52}○ offline, next try in 5 s", "cannot reach the server"));
+    model.status = Some(Status::Trouble("disk\nfull".into()));
+    assert!(text(&model).lines().last().unwrap().starts_with(" ✗ disk full  "));
+}
+
+#[test]
+fn read_ticks_are_blue_and_without_colour_they_are_another_sign() {
+    let model = talking((80, 22));
+    let coloured = picture(&model, true);
+    let ticks: Vec<_> =
+        coloured.buffer().content().iter().filter(|cell| cell.symbol() == "✓").collect();
+    assert!(ticks.iter().any(|cell| cell.fg == Color::LightBlue));
+    let plain = picture(&model, false);
+    let cells = plain.buffer().content();
+    assert!(cells.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
+    assert_eq!(cells.iter().filter(|cell| cell.symbol() == "✔").count(), 2);
+    assert!(cells.iter().any(|cell| cell.modifier.contains(Modifier::DIM)));
+}
+
+#[test]
+fn every_size_can_be_drawn_with_everything_on_top() {
+    for columns in [1, 5, 19, 20, 21, 30, 67, 68, 69, 90, 200] {
+        for rows in [1, 5, 6, 7, 10, 24, 60] {
+            let mut model = talking((columns, rows));
+            model.composer.insert(&"long text ".repeat(30));
+            picture(&model, true);
+            let number = SafetyNumber { digits: "1".repeat(60), qr: vec![7; 70] };
+            let overlays = [
+                Overlay::Help { top: 3 },
+                Overlay::NewChat { field: Field::default(), problem: None },
+                Overlay::Search(Search::default()),
+                Overlay::Safety { with: handle("bob"), number: Some(number) },
+            ];
+            for overlay in overlays {
+                model.overlay = Some(overlay);
+                picture(&model, true);
+            }
+        }
+    }
+}

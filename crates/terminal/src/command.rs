@@ -1,0 +1,120 @@
+//! What each command does.
+
+mod account;
+mod lines;
+mod listen;
+mod runs;
+mod send;
+mod shell;
+mod stdin;
+mod stored;
+mod verify;
+
+pub(crate) use self::verify::digit_lines;
+
+use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
+
+use godwit_client::{Client, Error, MessageState};
+
+use crate::arguments::{Arguments, Command, Wait};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::{chat, home};
+
+/// How long a thread that still reads standard input may keep the process.
+const SHUTDOWN: Duration = Duration::from_millis(50);
+
+/// Does what the command line says.
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let mut output = Output::new(arguments.json);
+    match arguments.command {
+        Command::Completions { shell } => shell::completions(shell, &mut output),
+        Command::Man { folder } => shell::man(folder.as_deref(), &mut output),
+        command => {
+            let home = home::folder(arguments.home)?;
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2) // one for the link and the store, one for what waits on them
+                .enable_all()
+                .build()
+                .map_err(|error| Failure::io("cannot start", &error))?;
+            let done = runtime.block_on(on_home(&home, command, &mut output));
+            runtime.shutdown_timeout(SHUTDOWN);
+            done
+        }
+    }
+}
+
+async fn on_home(home: &Path, command: Command, output: &mut Output) -> Result<(), Failure> {
+    match command {
+        Command::Join(join) => account::join(home, &join, output).await,
+        Command::Send(send) if send.lines => {
+            with_client(home, async |client| lines::send(client, &send, output).await).await
+        }
+        Command::Send(send) => {
+            with_client(home, async |client| send::one(client, &send, output).await).await
+        }
+        Command::Listen(listen) => {
+            with_client(home, async |client| listen::listen(client, &listen, output).await).await
+        }
+        Command::History(history) => {
+            with_client(home, async |client| stored::history(client, &history, output).await).await
+        }
+        Command::Chats => {
+            with_client(home, async |client| stored::chats(client, output).await).await
+        }
+        Command::Search(search) => {
+            with_client(home, async |client| stored::search(client, &search, output).await).await
+        }
+        Command::Verify(verify) => {
+            with_client(home, async |client| verify::verify(client, &verify, output).await).await
+        }
+        Command::Chat(chat) => {
+            with_client(home, async |client| chat::run(client, chat.with).await).await
+        }
+        Command::Completions { .. } | Command::Man { .. } => Ok(()), // need no home; done above
+    }
+}
+
+/// Opens the home, does the work, and closes in every case, so that acknowledgements and read
+/// receipts still go out.
+async fn with_client<F>(home: &Path, work: F) -> Result<(), Failure>
+where
+    F: AsyncFnOnce(&Client) -> Result<(), Failure>,
+{
+    let client = Client::open(home).await?;
+    let done = work(&client).await;
+    client.close().await;
+    done
+}
+
+/// Adds an optional time limit to waiting; `None` when it ran out.
+async fn within<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, work).await.ok(),
+        None => Some(work.await),
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused { .. } | Error::KeyChanged(_) => Self::Refused(error.to_string()),
+            Error::NotJoined { .. } => {
+                Self::Other(format!("{error} (godwit join LINK --as HANDLE)"))
+            }
+            _ => Self::Other(error.to_string()),
+        }
+    }
+}
+
+impl From<Wait> for MessageState {
+    fn from(wait: Wait) -> Self {
+        match wait {
+            Wait::Accepted => Self::Accepted,
+            Wait::Delivered => Self::Delivered,
+            Wait::Read => Self::Read,
+        }
+    }
+}

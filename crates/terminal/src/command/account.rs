@@ -1,0 +1,36 @@
+//! `godwit join`.
+
+use std::path::Path;
+
+use godwit_base::Handle;
+use godwit_client::Client;
+use serde::Serialize;
+
+use crate::arguments::Join;
+use crate::failure::Failure;
+use crate::output::Output;
+
+#[derive(Serialize)]
+struct Joined<'a> {
+    event: &'static str,
+    handle: &'a Handle,
+    account: String,
+    device: String,
+}
+
+pub(super) async fn join(home: &Path, join: &Join, output: &mut Output) -> Result<(), Failure> {
+    let joined = Client::join(home, &join.link, &join.handle, join.invite.as_deref()).await?;
+    let joined = Joined {
+        event: "joined",
+        handle: &join.handle,
+        account: joined.account.to_string(),
+        device: joined.device.to_string(),
+    };
+    output.record(&joined, |joined| {
+        format!(
+            "joined {} as {}\nnext: `godwit chat`, or `godwit send HANDLE \"hello\"` and `godwit listen`",
+            join.link.address(),
+            joined.handle
+        )
+    })
+}

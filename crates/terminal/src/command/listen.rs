@@ -1,0 +1,146 @@
+//! `godwit listen`: everything that arrives, each message once, across restarts.
+
+use godwit_base::Handle;
+use godwit_client::{
+    Client, ConnectionState, Event, EventStream, HistoryItem, InboxReader, MessageState, Since,
+};
+
+use crate::arguments::Listen;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::record::{Heard, Kind, Message, message_line};
+use crate::text::one_line;
+use crate::time::LocalTime;
+
+/// Prints until the number, the time, or the reader of our output has come to an end.
+pub(super) async fn listen(
+    client: &Client,
+    listen: &Listen,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let events = client.events(Since::Now);
+    let inbox = client.inbox()?;
+    let time = LocalTime::of_machine();
+    let mut ear = Ear { client, listen, output, inbox, time, heard: 0, is_offline: false };
+    let limit = listen.timeout;
+    let ended = super::within(limit, ear.hear(events)).await;
+    match ended {
+        Some(ended) => ended,
+        None if ear.heard >= listen.count => Ok(()),
+        None => Err(Failure::TimedOut(format!(
+            "{} of {} messages came in time: listen again for the rest, nothing is lost",
+            ear.heard, listen.count
+        ))),
+    }
+}
+
+struct Ear<'a> {
+    client: &'a Client,
+    listen: &'a Listen,
+    output: &'a mut Output,
+    inbox: InboxReader,
+    time: LocalTime,
+    heard: u64,
+    is_offline: bool,
+}
+
+impl Ear<'_> {
+    async fn hear(&mut self, mut events: EventStream) -> Result<(), Failure> {
+        while !self.is_full() {
+            tokio::select! {
+                biased;
+                // Events first: their channel is short, while the inbox waits on disk.
+                event = events.next() => match event {
+                    Some(event) => self.event(event).await?,
+                    None => return Err(godwit_client::Error::Closed.into()),
+                },
+                item = self.inbox.next() => self.message(&item?).await?,
+            }
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.listen.count > 0 && self.heard >= self.listen.count
+    }
+
+    /// Prints, then remembers: killed in between, the line comes once more and is not lost.
+    async fn message(&mut self, item: &HistoryItem) -> Result<(), Failure> {
+        let time = &self.time;
+        self.output.record(&Heard::Message(Message::heard(item)), |_| message_line(item, time))?;
+        self.inbox.shown(item)?;
+        self.heard += 1;
+        if self.listen.read {
+            self.client.mark_message_read(item.id).await?;
+        }
+        Ok(())
+    }
+
+    async fn event(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            // Of our own messages, and told by the other side: the server's tick is no receipt.
+            Event::State {
+                id,
+                with,
+                by,
+                state: state @ (MessageState::Delivered | MessageState::Read),
+                at_ms,
+            } if by == with => {
+                let state = state.as_str();
+                self.output.record(&Heard::Receipt { id, by: &by, state, at_ms }, |_| {
+                    format!("{id} {state} by {by}")
+                })
+            }
+            Event::CaughtUp => self.caught_up().await,
+            Event::Connection(state) => self.connection(&state),
+            Event::Warning { kind, with, text } => {
+                self.warning(Kind::Client(kind), with.as_ref(), &text)
+            }
+            Event::Lagged(dropped) => self.warning(
+                Kind::Command("lagged"),
+                None,
+                &format!(
+                    "{dropped} events were dropped, no message: read states with `godwit history`"
+                ),
+            ),
+            _ => Ok(()), // messages come from the inbox; what later versions add, they print
+        }
+    }
+
+    /// The backlog is stored; it must be printed before we say so.
+    async fn caught_up(&mut self) -> Result<(), Failure> {
+        while !self.is_full() {
+            match self.inbox.try_next().await? {
+                Some(item) => self.message(&item).await?,
+                None => {
+                    return self.output.record(&Heard::CaughtUp, |_| {
+                        "-- all messages have been received".to_owned()
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A broken connection is said once, not at each attempt.
+    fn connection(&mut self, state: &ConnectionState) -> Result<(), Failure> {
+        match state {
+            ConnectionState::Offline { reason, .. } if !self.is_offline => {
+                self.is_offline = true;
+                self.warning(Kind::Command("offline"), None, reason)
+            }
+            ConnectionState::Online if self.is_offline => {
+                self.is_offline = false;
+                self.warning(Kind::Command("online"), None, "the server is reachable again")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn warning(&mut self, kind: Kind, with: Option<&Handle>, text: &str) -> Result<(), Failure> {
+        self.output.record(&Heard::Warning { kind, with, text }, |_| {
+            let with = with.map(|with| format!("{with}: ")).unwrap_or_default();
+            format!("!! {with}{}", one_line(text))
+        })
+    }
+}

@@ -1,0 +1,201 @@
+//! The lines that scripts read: one JSON object each, its fields stable from the first release.
+
+use godwit_base::{Handle, MessageId};
+use godwit_client::{HistoryItem, MessageState, Note, WarningKind};
+use serde::Serialize;
+
+use crate::text::printable;
+use crate::time::LocalTime;
+
+/// What `listen` prints.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum Heard<'a> {
+    /// A message came.
+    Message(Message<'a>),
+    /// A message of ours came further.
+    Receipt { id: MessageId, by: &'a Handle, state: &'static str, at_ms: u64 },
+    /// Everything that waited on the server has been printed.
+    CaughtUp,
+    /// Something that its reader should know.
+    Warning {
+        kind: Kind,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        with: Option<&'a Handle>,
+        text: &'a str,
+    },
+}
+
+/// What a warning is about: the client's kinds, and those of the command itself.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Kind {
+    Client(WarningKind),
+    Command(&'static str),
+}
+
+/// A message, as `listen`, `history` and `search` print it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Message<'a> {
+    id: MessageId,
+    from: &'a Handle,
+    to: &'a Handle,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<Note>,
+    sent_at_ms: u64,
+    received_at_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl<'a> Message<'a> {
+    /// A message that just came.
+    pub(crate) fn heard(item: &'a HistoryItem) -> Self {
+        Self { state: None, reason: None, ..Self::stored(item) }
+    }
+
+    /// A message with the state that this device knows.
+    pub(crate) fn stored(item: &'a HistoryItem) -> Self {
+        Self {
+            id: item.id,
+            from: &item.from,
+            to: &item.to,
+            text: item.text.as_deref(),
+            note: item.note,
+            sent_at_ms: item.sent_at_ms,
+            received_at_ms: item.received_at_ms,
+            state: Some(item.state.as_str()),
+            reason: failure(item.state),
+        }
+    }
+}
+
+/// What `send` prints of one message.
+#[derive(Debug, Serialize)]
+pub(crate) struct Sent {
+    pub(crate) id: MessageId,
+    pub(crate) state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+}
+
+impl Sent {
+    pub(crate) fn new(id: MessageId, state: MessageState) -> Self {
+        Self { id, state: state.as_str(), reason: failure(state) }
+    }
+}
+
+fn failure(state: MessageState) -> Option<String> {
+    match state {
+        MessageState::Failed(failure) => Some(failure.to_string()),
+        _ => None,
+    }
+}
+
+/// What stands in the place of a text that cannot be shown.
+pub(crate) const fn note_text(note: Option<Note>) -> &'static str {
+    match note {
+        Some(Note::Waiting) => "waiting for this message: its sender was asked to send it again",
+        Some(Note::Lost) => "this message could not be opened; ask for it to be sent again",
+        Some(Note::UpdateNeeded) => "this message needs a newer godwit: update to see it",
+        _ => "this message cannot be shown: update godwit",
+    }
+}
+
+/// A message as a line for people: time, sender, text; more lines of a text are set in below it.
+pub(crate) fn message_line(item: &HistoryItem, time: &LocalTime) -> String {
+    let text = item.text.as_deref().unwrap_or_else(|| note_text(item.note));
+    let text = printable(text).replace('\n', "\n    ");
+    let ticks = if item.is_outgoing() { ticks(item.state) } else { "" };
+    format!("{}  {}: {text}{ticks}", time.full(item.sent_at_ms), item.from)
+}
+
+fn ticks(state: MessageState) -> &'static str {
+    match state {
+        MessageState::Pending => "  (pending)",
+        MessageState::Accepted => "  ✓",
+        MessageState::Delivered => "  ✓✓",
+        MessageState::Read => "  ✓✓ read",
+        MessageState::Failed(_) => "  ✗ not sent",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use godwit_base::DeviceId;
+    use godwit_client::Failure;
+
+    use super::*;
+
+    fn item(state: MessageState, text: &str) -> HistoryItem {
+        HistoryItem {
+            row: 7,
+            id: MessageId { device: DeviceId::new(1, 1), counter: 9 },
+            with: "bob".parse().unwrap(),
+            from: "alice".parse().unwrap(),
+            to: "bob".parse().unwrap(),
+            text: Some(text.to_owned()),
+            note: None,
+            sent_at_ms: 1_000,
+            received_at_ms: None,
+            state,
+        }
+    }
+
+    fn json<T: Serialize>(value: &T) -> String {
+        serde_json::to_string(value).unwrap()
+    }
+
+    #[test]
+    fn messages_have_the_fields_of_the_contract() {
+        let heard = item(MessageState::Delivered, "hi");
+        assert_eq!(
+            json(&Heard::Message(Message::heard(&heard))),
+            r#"{"event":"message","id":"0000000000000001.1.9","from":"alice","to":"bob","text":"hi","sent_at_ms":1000,"received_at_ms":null}"#
+        );
+        assert_eq!(
+            json(&Message::stored(&item(MessageState::Failed(Failure::MailboxFull), "hi"))),
+            r#"{"id":"0000000000000001.1.9","from":"alice","to":"bob","text":"hi","sent_at_ms":1000,"received_at_ms":null,"state":"failed","reason":"the recipient's mailbox is full: send again when they have been online"}"#
+        );
+    }
+
+    #[test]
+    fn a_message_without_a_text_says_why() {
+        let mut lost = item(MessageState::Delivered, "");
+        lost.text = None;
+        lost.note = Some(Note::Lost);
+        let line = json(&Heard::Message(Message::heard(&lost)));
+        assert!(line.contains(r#""note":"lost""#) && !line.contains("\"text\""), "{line}");
+    }
+
+    #[test]
+    fn receipts_and_warnings_have_the_fields_of_the_contract() {
+        let bob: Handle = "bob".parse().unwrap();
+        let id = item(MessageState::Read, "").id;
+        assert_eq!(
+            json(&Heard::Receipt { id, by: &bob, state: MessageState::Read.as_str(), at_ms: 5 }),
+            r#"{"event":"receipt","id":"0000000000000001.1.9","by":"bob","state":"read","at_ms":5}"#
+        );
+        assert_eq!(json(&Heard::CaughtUp), r#"{"event":"caught_up"}"#);
+        let kind = Kind::Client(WarningKind::KeyChange);
+        assert_eq!(
+            json(&Heard::Warning { kind, with: Some(&bob), text: "compare" }),
+            r#"{"event":"warning","kind":"key_change","with":"bob","text":"compare"}"#
+        );
+        assert_eq!(
+            json(&Heard::Warning { kind: Kind::Command("offline"), with: None, text: "t" }),
+            r#"{"event":"warning","kind":"offline","text":"t"}"#
+        );
+    }
+
+    #[test]
+    fn a_line_for_people_cannot_be_forged_by_a_line_end() {
+        let time = LocalTime::utc();
+        let line = message_line(&item(MessageState::Read, "one\n2026 bob: two\u{1b}[m"), &time);
+        assert_eq!(line, "1970-01-01 00:00:01  alice: one\n    2026 bob: two␛[m  ✓✓ read");
+    }
+}
