@@ -22,12 +22,12 @@ impl<T: Mailboxes + Directory + Prekeys + Operations> Store for T {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quotas {
     /// Messages in a mailbox. Receipts are not counted here: they have [`Quotas::receipts`].
-    pub records: u32,
+    pub records: usize,
     /// Bytes of bodies in a mailbox.
     pub bytes: u64,
     /// Receipts in a mailbox. A device that does not fetch its receipts up to here is refused
     /// further submissions ([`Outcome::MailboxFull`](crate::Outcome::MailboxFull) naming itself).
-    pub receipts: u32,
+    pub receipts: usize,
     /// Days after which a record that nobody fetched is dropped.
     pub expiry_days: u64,
 }
@@ -35,9 +35,9 @@ pub struct Quotas {
 impl Default for Quotas {
     fn default() -> Self {
         Self {
-            records: limits::MAILBOX_RECORDS_MAX as u32,
+            records: limits::MAILBOX_RECORDS_MAX,
             bytes: limits::MAILBOX_BYTES_MAX as u64,
-            receipts: limits::MAILBOX_RECORDS_MAX as u32,
+            receipts: limits::MAILBOX_RECORDS_MAX,
             expiry_days: limits::EXPIRY_DAYS,
         }
     }

@@ -15,6 +15,7 @@
 //!   disk [`Outcome::DiskFull`]; nothing accepted is dropped.
 
 mod api;
+mod embedded;
 
 pub use api::directory::{
     DeviceList, Directory, INVITES_MAX, Invite, KeyUpload, ListError, Profile, RegisterError,
@@ -28,3 +29,4 @@ pub use api::mailbox::{
 pub use api::operations::{BackupReport, META_BYTES_MAX, Operations, Stats, Swept, VerifyReport};
 pub use api::prekeys::{KeysError, Prekeys, TakenKeys};
 pub use api::{Quotas, Store};
+pub use embedded::{Disk, Embedded, FileDisk, Options, restore};

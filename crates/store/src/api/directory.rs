@@ -31,10 +31,11 @@ pub trait Directory: Send + Sync + 'static {
     /// See [`ListError`]. # Cancel safety: repeat the same list to learn the outcome.
     fn replace_list(&self, account: AccountId, list: DeviceList) -> Answer<(), ListError>;
 
-    /// Creates an invite, or replaces the one with the same code. The caller draws the code.
+    /// Creates an invite, or replaces the one with the same code. The caller draws the code. If there
+    /// are [`INVITES_MAX`], those that are used up or expired go first.
     ///
     /// # Errors
-    /// Any [`StoreError`]. # Cancel safety: may have happened; repeat it.
+    /// [`StoreError::Limit`] if there are too many or the code is not 1 to 64 bytes. Any [`StoreError`]. # Cancel safety: may have happened; repeat it.
     fn put_invite(&self, invite: Invite) -> Answer<()>;
 
     /// All invites, used up and expired ones too, ordered by code; at most [`INVITES_MAX`] exist.
@@ -44,8 +45,7 @@ pub trait Directory: Send + Sync + 'static {
     fn invites(&self) -> Answer<Vec<Invite>>;
 }
 
-/// Invites that may exist at once: 10,000 x about 100 B. Putting one more first drops those that are
-/// used up or expired, then answers [`StoreError::Busy`].
+/// Invites that may exist at once: 10,000 x about 100 B.
 pub const INVITES_MAX: usize = 10_000;
 
 /// Who holds a link key.

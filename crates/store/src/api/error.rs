@@ -27,6 +27,9 @@ pub enum StoreError {
     /// Our limit: the queue is full. A retry helps.
     #[error("the store is busy; try again in a moment")]
     Busy,
+    /// Our limit: more than the named bound allows. A retry does not help.
+    #[error("over the limit: {0}")]
+    Limit(&'static str),
     /// Environment: the disk is below its reserve. A retry helps once space is free.
     #[error("the disk is full; free some space, the store goes on by itself")]
     DiskFull,
@@ -42,7 +45,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call can succeed later without anybody doing anything to the store.
     pub fn retryable(&self) -> bool {
-        !matches!(self, Self::Damaged(_))
+        !matches!(self, Self::Damaged(_) | Self::Limit(_))
     }
 }
 

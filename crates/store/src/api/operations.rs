@@ -9,10 +9,10 @@ use super::error::{Answer, OpenError};
 /// Housekeeping. Nothing here is on the message path.
 pub trait Operations: Send + Sync + 'static {
     /// Remembers a small value (server keys, epochs) under a name; at most
-    /// [`META_BYTES_MAX`] bytes. Durable before the answer.
+    /// [`META_BYTES_MAX`] bytes. Durable before the answer, and taken on a full disk too.
     ///
     /// # Errors
-    /// Any [`StoreError`](crate::StoreError). # Cancel safety: may have happened; repeat it.
+    /// [`StoreError::Limit`](crate::StoreError::Limit) if it is larger. Any [`StoreError`](crate::StoreError). # Cancel safety: may have happened; repeat it.
     fn put_meta(&self, name: &'static str, value: Bytes) -> Answer<()>;
 
     /// The value under a name.

@@ -1,0 +1,213 @@
+//! The embedded engine: one file, one writer thread, group commit.
+//!
+//! Requests go through bounded queues ([`intake`]) to the [`writer`], which decides everything; it
+//! answers from RAM ([`state`]: [`index`], [`windows`], [`roster`]) and writes [`batch`] by batch.
+//! Bodies are read by the [`readers`]. [`tables`] and [`row`] say what lies in the file.
+
+mod archive;
+mod batch;
+mod calendar;
+mod check;
+mod fault;
+mod index;
+mod intake;
+mod options;
+mod readers;
+mod reading;
+mod roll;
+mod roster;
+mod row;
+mod shared;
+mod state;
+mod tables;
+mod task;
+mod window;
+mod windows;
+mod writer;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use godwit_base::{AccountId, DeviceId, Seq};
+use tokio::sync::oneshot;
+
+use crate::{
+    Answer, BackupReport, DeviceList, Directory, Full, Invite, KeyUpload, KeysError, ListError,
+    Mailboxes, OpenError, Operations, Page, Prekeys, Profile, RegisterError, Registration, Sink,
+    Standing, Stats, StoreError, Submission, Swept, TakenKeys, VerifyReport, Who,
+};
+use fault::{Fault, guarded};
+use intake::{Read, Urgent};
+use readers::Readers;
+use shared::Shared;
+use task::{Reply, Task};
+use writer::Writer;
+
+pub use archive::restore;
+pub use options::{Disk, FileDisk, Options};
+
+/// A store in one file of a folder. Dropping it closes it.
+pub struct Embedded {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Embedded {
+    /// Opens the store in `dir`, which is created if need be, and starts its threads. Blocks while the
+    /// file is verified and read: about a second for each million records.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(dir: &Path, options: Options, sink: Arc<dyn Sink>) -> Result<Self, OpenError> {
+        let path = dir.join(shared::FILE_NAME);
+        let refused = |source| OpenError::Io { path: path.clone(), source };
+        std::fs::create_dir_all(dir).map_err(refused)?;
+        let readers = Readers::start().map_err(refused)?;
+        let opened = guarded(|| Shared::open(dir.to_owned(), readers, &options));
+        let (shared, state) = opened.map_err(|fault| open_error(&path, fault))?;
+        let shared = Arc::new(shared);
+        let writer = Writer::new(Arc::clone(&shared), options, sink, state);
+        let thread = std::thread::Builder::new().name("store-writer".into());
+        let writer = thread.spawn(move || writer.run()).map_err(refused)?;
+        Ok(Self { shared, writer: Mutex::new(Some(writer)) })
+    }
+
+    fn task<T, E>(&self, task: impl FnOnce(Reply<T, E>) -> Task) -> Answer<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        match self.shared.intake.task(task(reply)) {
+            Ok(()) => reading::later(answer),
+            Err(full) => Box::pin(std::future::ready(Err(StoreError::from(full).into()))),
+        }
+    }
+}
+
+fn open_error(path: &Path, fault: Fault) -> OpenError {
+    let path = path.to_owned();
+    match fault {
+        Fault::Full => OpenError::Io { path, source: io::ErrorKind::StorageFull.into() },
+        Fault::Io(what) => OpenError::Io { path, source: io::Error::other(what) },
+        Fault::Locked => OpenError::Locked(path),
+        Fault::Damaged(what) => OpenError::Damaged { path, what },
+        Fault::Newer(found) => OpenError::Newer { path, found, known: tables::SCHEMA },
+    }
+}
+
+impl Mailboxes for Embedded {
+    fn submit(&self, submission: Submission) -> Result<(), Full> {
+        self.shared.intake.submission(submission)
+    }
+
+    fn acknowledge(&self, device: DeviceId, up_to: Seq) -> Result<(), Full> {
+        self.shared.intake.urgent(Urgent::Acknowledge { device, up_to })
+    }
+
+    fn read(
+        &self,
+        device: DeviceId,
+        after: Seq,
+        max_records: usize,
+        max_bytes: usize,
+    ) -> Answer<Page> {
+        let (reply, answer) = oneshot::channel();
+        let read = Read { device, after, max_records, max_bytes, answer: reply };
+        match self.shared.intake.urgent(Urgent::Read(read)) {
+            Ok(()) => reading::later(answer),
+            Err(full) => Box::pin(std::future::ready(Err(full.into()))),
+        }
+    }
+}
+
+impl Directory for Embedded {
+    fn standing(&self, link_key: &[u8; 32]) -> Standing {
+        self.shared.roll.standing(link_key)
+    }
+
+    fn register(&self, registration: Registration) -> Answer<(), RegisterError> {
+        self.task(|reply| Task::Register(Box::new(registration), reply))
+    }
+
+    fn profile(&self, who: Who) -> Answer<Option<Profile>> {
+        reading::ask(&self.shared, move |snapshot| reading::profile(snapshot, &who))
+    }
+
+    fn replace_list(&self, account: AccountId, list: DeviceList) -> Answer<(), ListError> {
+        self.task(|reply| Task::ReplaceList(account, Box::new(list), reply))
+    }
+
+    fn put_invite(&self, invite: Invite) -> Answer<()> {
+        self.task(|reply| Task::PutInvite(invite, reply))
+    }
+
+    fn invites(&self) -> Answer<Vec<Invite>> {
+        reading::ask(&self.shared, reading::invites)
+    }
+}
+
+impl Prekeys for Embedded {
+    fn publish_keys(&self, device: DeviceId, keys: KeyUpload) -> Answer<u32, KeysError> {
+        self.task(|reply| Task::PublishKeys(device, keys, reply))
+    }
+
+    fn take_keys(&self, device: DeviceId, one_time: bool) -> Answer<TakenKeys, KeysError> {
+        self.task(|reply| Task::TakeKeys(device, one_time, reply))
+    }
+
+    fn one_time_left(&self, device: DeviceId) -> u32 {
+        self.shared.roll.one_time_left(device)
+    }
+}
+
+impl Operations for Embedded {
+    fn put_meta(&self, name: &'static str, value: Bytes) -> Answer<()> {
+        self.task(|reply| Task::PutMeta(name, value, reply))
+    }
+
+    fn meta(&self, name: &'static str) -> Answer<Option<Bytes>> {
+        reading::ask(&self.shared, move |snapshot| reading::meta(snapshot, name))
+    }
+
+    fn sweep(&self) -> Answer<Swept> {
+        self.task(Task::Sweep)
+    }
+
+    fn stats(&self) -> Stats {
+        self.shared.stats_now()
+    }
+
+    fn backup(&self, to: PathBuf) -> Answer<BackupReport, OpenError> {
+        archive::backup(&self.shared, to)
+    }
+
+    fn verify(&self) -> Answer<VerifyReport> {
+        archive::verify(&self.shared)
+    }
+
+    fn close(&self) {
+        self.shared.intake.close();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Err(_)) = writer.map(JoinHandle::join) {
+            tracing::error!("the store's writer ended in a panic");
+        }
+        self.shared.readers.close();
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Embedded").field("path", &self.shared.path).finish_non_exhaustive()
+    }
+}

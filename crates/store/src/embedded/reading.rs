@@ -1,0 +1,120 @@
+//! Reads from a snapshot, off the writer's thread.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use godwit_base::{AccountId, DeviceId, Handle, Seq};
+use redb::{ReadTransaction, ReadableTable};
+use tokio::sync::oneshot;
+
+use super::fault::{Fault, guarded};
+use super::shared::Shared;
+use super::task::{Reply, send};
+use super::{row, tables};
+use crate::{Answer, Full, Invite, Page, Profile, Record, StoreError, Who};
+
+/// Has a reading thread answer with a mailbox's page, whose records are at `places`.
+pub(crate) fn page(
+    shared: &Shared,
+    snapshot: Arc<ReadTransaction>,
+    device: DeviceId,
+    places: Vec<Seq>,
+    more: bool,
+    max_bytes: usize,
+    answer: Reply<Page, StoreError>,
+) {
+    // If there is no room for the job, the reply is dropped with it and the caller is told to retry.
+    let _: Result<(), Full> = shared.readers.run(move || {
+        let page = guarded(|| read_page(&snapshot, device, &places, more, max_bytes));
+        send(answer, page.map_err(|fault| fault.answer()));
+    });
+}
+
+fn read_page(
+    snapshot: &ReadTransaction,
+    device: DeviceId,
+    places: &[Seq],
+    more: bool,
+    max_bytes: usize,
+) -> Result<Page, Fault> {
+    let mailbox = snapshot.open_table(tables::MAILBOX)?;
+    let mut page = Page { records: Vec::with_capacity(places.len()), more };
+    let mut bytes = 0;
+    for seq in places {
+        let row = mailbox.get(seq.0)?;
+        let row = row.ok_or_else(|| Fault::damaged(format!("record {} is gone", seq.0)))?;
+        let (head, body) = row::record(*seq, row.value())?;
+        if head.owner != device {
+            return Err(Fault::damaged(format!("record {} is another device's", seq.0)));
+        }
+        bytes += body.len();
+        if bytes > max_bytes && !page.records.is_empty() {
+            page.more = true;
+            break;
+        }
+        page.records.push(Record { seq: *seq, entry: row::entry(&head, body) });
+    }
+    Ok(page)
+}
+
+/// Has a reading thread answer from a snapshot taken then.
+pub(crate) fn ask<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    read: impl FnOnce(&ReadTransaction) -> Result<T, Fault> + Send + 'static,
+) -> Answer<T> {
+    let (reply, answer) = oneshot::channel();
+    let asked = Arc::clone(shared);
+    let job = move || {
+        let read = guarded(|| read(&asked.snapshot()?));
+        send(reply, read.map_err(|fault| fault.answer()));
+    };
+    match shared.readers.run(job) {
+        Ok(()) => later(answer),
+        Err(full) => Box::pin(std::future::ready(Err(full.into()))),
+    }
+}
+
+/// The answer that will come. If whoever owes it is gone, the store is closing or was reopened.
+pub(crate) fn later<T, E>(answer: oneshot::Receiver<Result<T, E>>) -> Answer<T, E>
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    Box::pin(async move { answer.await.unwrap_or_else(|_| Err(StoreError::Unavailable.into())) })
+}
+
+pub(crate) fn profile(snapshot: &ReadTransaction, who: &Who) -> Result<Option<Profile>, Fault> {
+    let account = match who {
+        Who::Account(account) => *account,
+        Who::Handle(handle) => {
+            let handles = snapshot.open_table(tables::HANDLE)?;
+            match handles.get(handle.as_str())? {
+                None => return Ok(None),
+                Some(row) => row::handle(handle.as_str(), row.value())?,
+            }
+        }
+    };
+    let accounts = snapshot.open_table(tables::ACCOUNT)?;
+    let Some(row) = accounts.get(account.0)? else { return Ok(None) };
+    as_profile(account, row::account(account, row.value())?).map(Some)
+}
+
+fn as_profile(account: AccountId, row: row::Account) -> Result<Profile, Fault> {
+    let handle: Result<Handle, _> = row.handle.parse();
+    let handle = handle.map_err(|_| Fault::damaged("an account's handle has another form"))?;
+    Ok(Profile { account, handle, account_key: row.account_key, list: row.list })
+}
+
+pub(crate) fn invites(snapshot: &ReadTransaction) -> Result<Vec<Invite>, Fault> {
+    let invites = snapshot.open_table(tables::INVITE)?;
+    let invite = |row: Result<(redb::AccessGuard<'_, &str>, redb::AccessGuard<'_, &[u8]>), _>| {
+        let (code, invite) = row?;
+        row::invite(code.value(), invite.value())
+    };
+    invites.iter()?.map(invite).collect()
+}
+
+pub(crate) fn meta(snapshot: &ReadTransaction, name: &str) -> Result<Option<Bytes>, Fault> {
+    let values = snapshot.open_table(tables::META)?;
+    values.get(name)?.map(|row| row::plain(name.as_bytes(), row.value())).transpose()
+}

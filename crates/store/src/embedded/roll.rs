@@ -1,0 +1,71 @@
+//! What any thread may ask without waiting: who holds a link key, how many one-time keys are left.
+//! Changed by the writer alone, after the batch that changed it on disk is durable.
+//!
+//! RAM: about 64 B a link key and 24 B a device. The lock is taken once a login, never a message.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use godwit_base::DeviceId;
+
+use crate::Standing;
+
+#[derive(Debug, Default)]
+pub(crate) struct Roll(RwLock<Rolled>);
+
+/// The content of a [`Roll`].
+#[derive(Debug, Default)]
+pub(crate) struct Rolled {
+    links: HashMap<[u8; 32], Standing>,
+    one_time_left: HashMap<DeviceId, u32>,
+}
+
+/// One change, applied once it is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RollChange {
+    Link([u8; 32], Standing),
+    OneTimeLeft(DeviceId, u32),
+}
+
+impl Roll {
+    pub(crate) fn standing(&self, link_key: &[u8; 32]) -> Standing {
+        let rolled = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        rolled.links.get(link_key).copied().unwrap_or(Standing::Stranger)
+    }
+
+    pub(crate) fn one_time_left(&self, device: DeviceId) -> u32 {
+        let rolled = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        rolled.one_time_left.get(&device).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn apply(&self, changes: impl Iterator<Item = RollChange>) {
+        let mut rolled = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        changes.for_each(|change| rolled.apply(change));
+    }
+
+    /// Everything anew, after a load.
+    pub(crate) fn replace(&self, rolled: Rolled) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = rolled;
+    }
+}
+
+impl Rolled {
+    pub(crate) fn apply(&mut self, change: RollChange) {
+        match change {
+            RollChange::Link(key, standing) => {
+                self.links.insert(key, standing);
+            }
+            RollChange::OneTimeLeft(device, 0) => {
+                self.one_time_left.remove(&device);
+            }
+            RollChange::OneTimeLeft(device, left) => {
+                self.one_time_left.insert(device, left);
+            }
+        }
+    }
+
+    /// One more one-time key of a device, while loading.
+    pub(crate) fn count_one_time(&mut self, device: DeviceId) {
+        *self.one_time_left.entry(device).or_default() += 1;
+    }
+}

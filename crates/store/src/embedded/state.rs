@@ -1,0 +1,153 @@
+//! Everything the writer knows in RAM, and how it is rebuilt from the file.
+
+use std::collections::VecDeque;
+
+use godwit_base::{AccountId, DeviceId, Seq};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+
+use super::calendar::Calendar;
+use super::fault::Fault;
+use super::index::Index;
+use super::roll::{RollChange, Rolled};
+use super::roster::Roster;
+use super::row;
+use super::tables;
+use super::window::Window;
+use super::windows::Windows;
+use crate::Standing;
+
+/// The writer's state: a function of what is on disk, plus what the open batch did.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) index: Index,
+    pub(crate) windows: Windows,
+    pub(crate) roster: Roster,
+    /// Records of removed devices, waiting for the sweep.
+    pub(crate) orphans: VecDeque<Seq>,
+    /// The last sequence used.
+    pub(crate) last: Seq,
+    pub(crate) calendar: Calendar,
+    /// The newest clock reading that is on disk, unix milliseconds.
+    pub(crate) seen_written_ms: u64,
+}
+
+/// Makes a new file one of ours, or checks that it is one that we know.
+pub(crate) fn prepare(database: &Database) -> Result<(), Fault> {
+    if let Some(schema) = schema_of(database)? {
+        return require_schema(schema);
+    }
+    let txn = database.begin_write()?;
+    txn.open_table(tables::MAILBOX)?;
+    txn.open_table(tables::JOURNAL)?;
+    txn.open_table(tables::WINDOW)?;
+    txn.open_table(tables::ACCOUNT)?;
+    txn.open_table(tables::HANDLE)?;
+    txn.open_table(tables::LINK)?;
+    txn.open_table(tables::ONE_TIME)?;
+    txn.open_table(tables::DEVICE)?;
+    txn.open_table(tables::INVITE)?;
+    txn.open_table(tables::META)?;
+    txn.open_table(tables::ENGINE)?.insert(tables::SCHEMA_NAME, tables::SCHEMA)?;
+    Ok(txn.commit()?)
+}
+
+/// Refuses a file that is not a store, or of a newer schema.
+pub(crate) fn require_known(database: &Database) -> Result<(), Fault> {
+    let schema = schema_of(database)?;
+    require_schema(schema.ok_or_else(|| Fault::damaged("the file is not a store"))?)
+}
+
+fn require_schema(schema: u64) -> Result<(), Fault> {
+    if schema <= tables::SCHEMA { Ok(()) } else { Err(Fault::Newer(schema)) }
+}
+
+/// The schema of a file; none if it is new.
+fn schema_of(database: &Database) -> Result<Option<u64>, Fault> {
+    let engine = match database.begin_read()?.open_table(tables::ENGINE) {
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+        other => other?,
+    };
+    let schema = engine.get(tables::SCHEMA_NAME)?.map(|guard| guard.value());
+    schema
+        .map_or_else(|| Err(Fault::damaged("the file names no schema")), |schema| Ok(Some(schema)))
+}
+
+/// Reads everything that lives in RAM.
+pub(crate) fn load(database: &Database) -> Result<(State, Rolled), Fault> {
+    let txn = database.begin_read()?;
+    let mut state = State::default();
+    state.load_roster(&txn)?;
+    state.load_windows(&txn)?;
+    state.load_mailboxes(&txn)?;
+    let seen = txn.open_table(tables::ENGINE)?.get(tables::SEEN_NAME)?.map(|guard| guard.value());
+    state.seen_written_ms = seen.unwrap_or(0);
+    state.calendar = Calendar::seen(state.seen_written_ms);
+    Ok((state, load_roll(&txn)?))
+}
+
+impl State {
+    fn load_roster(&mut self, txn: &ReadTransaction) -> Result<(), Fault> {
+        for account in txn.open_table(tables::ACCOUNT)?.iter()? {
+            let (id, account) = account?;
+            let id = AccountId(id.value());
+            self.roster.set(id, &row::account(id, account.value())?.list);
+        }
+        Ok(())
+    }
+
+    fn load_windows(&mut self, txn: &ReadTransaction) -> Result<(), Fault> {
+        for window in txn.open_table(tables::WINDOW)?.iter()? {
+            let (key, window) = window?;
+            let (highest, bits) = row::window(key.value(), window.value())?;
+            self.windows.load(tables::device_of(key.value())?, Window::new(highest, bits));
+        }
+        for journal in txn.open_table(tables::JOURNAL)?.iter()? {
+            let (seq, accepted) = journal?;
+            let seq = Seq(seq.value());
+            for (origin, counter) in row::journal(seq, accepted.value())? {
+                // A removed device's window is gone and must not come back.
+                if self.roster.has(origin) {
+                    self.windows.accept(origin, counter);
+                }
+            }
+            self.last = self.last.max(seq);
+        }
+        Ok(())
+    }
+
+    fn load_mailboxes(&mut self, txn: &ReadTransaction) -> Result<(), Fault> {
+        for record in txn.open_table(tables::MAILBOX)?.iter()? {
+            let (seq, record) = record?;
+            let seq = Seq(seq.value());
+            let (head, _) = row::record(seq, record.value())?;
+            if self.roster.has(head.owner) {
+                self.index.push(seq, &head);
+            } else {
+                self.orphans.push_back(seq);
+            }
+            self.last = self.last.max(seq);
+        }
+        Ok(())
+    }
+
+    /// A device left its list: it gets nothing more, sends nothing more, and what waits for it goes
+    /// with the sweep.
+    pub(crate) fn forget(&mut self, device: DeviceId) {
+        self.windows.forget(device);
+        self.orphans.append(&mut self.index.forget(device));
+    }
+}
+
+fn load_roll(txn: &ReadTransaction) -> Result<Rolled, Fault> {
+    let mut rolled = Rolled::default();
+    for link in txn.open_table(tables::LINK)?.iter()? {
+        let (key, link) = link?;
+        let (device, revoked) = row::link(key.value(), link.value())?;
+        let standing = if revoked { Standing::Revoked(device) } else { Standing::Device(device) };
+        rolled.apply(RollChange::Link(*key.value(), standing));
+    }
+    for key in txn.open_table(tables::ONE_TIME)?.iter()? {
+        rolled.count_one_time(tables::device_of(key?.0.value())?);
+    }
+    Ok(rolled)
+}

@@ -1,0 +1,303 @@
+//! The one thread that owns everything: index, windows, lists, and the right to write.
+//!
+//! It never waits on a timer for a batch to grow: a batch is what arrived during the last sync. A turn
+//! is: answer reads from what is durable, then write one batch, sync, and only then tell.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use godwit_base::{DeviceId, Seq};
+
+use super::batch::{BATCH_DELETES_MAX, Batch, Out, Terms};
+use super::fault::{Fault, guarded};
+use super::intake::{Read, Urgent, Wakeup, Work};
+use super::options::Options;
+use super::reading;
+use super::shared::Shared;
+use super::state::State;
+use super::task::send;
+use crate::{Outcome, Page, Settled, Sink, StoreError};
+
+/// Pause before writing again after a second failure in a row; doubles up to [`PAUSE_MAX`]. The first
+/// failure costs no pause.
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+
+/// Longest pause: what an operator who has just made room waits at most.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// The writer.
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    options: Options,
+    sink: Arc<dyn Sink>,
+    /// None while the file could not be reopened.
+    state: Option<State>,
+    work: Work,
+    acks: VecDeque<(DeviceId, Seq)>,
+    out: Out,
+    trouble: Option<Trouble>,
+}
+
+/// Failures since the last batch that became durable.
+struct Trouble {
+    fault: Fault,
+    failures: u32,
+    /// Nothing is written before this moment.
+    until: Instant,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        options: Options,
+        sink: Arc<dyn Sink>,
+        state: State,
+    ) -> Self {
+        Self {
+            shared,
+            options,
+            sink,
+            state: Some(state),
+            work: Work::default(),
+            acks: VecDeque::new(),
+            out: Out::default(),
+            trouble: None,
+        }
+    }
+
+    /// Works until the intake is closed and empty.
+    pub(crate) fn run(mut self) {
+        loop {
+            let patience = self.patience();
+            if self.shared.intake.take(&mut self.work, patience) == Wakeup::Closed {
+                break;
+            }
+            self.turn();
+        }
+        while !self.acks.is_empty() && self.trouble.is_none() {
+            self.turn();
+        }
+        self.shared.close_database();
+    }
+
+    /// How long to wait for work: not at all if an acknowledgement is half done, for ever if all is
+    /// well.
+    fn patience(&self) -> Option<Duration> {
+        if !self.acks.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let trouble = self.trouble.as_ref().filter(|_| self.state.is_none())?;
+        Some(trouble.until.saturating_duration_since(Instant::now()))
+    }
+
+    fn turn(&mut self) {
+        if self.state.is_none() && self.may_write() {
+            self.reopen();
+        }
+        self.sort_urgent();
+        if self.acks.is_empty() && self.work.is_empty() {
+            return;
+        }
+        if self.state.is_none() || !self.may_write() {
+            let fault = self.trouble.as_ref().map(|trouble| trouble.fault.clone());
+            return self.refuse(&fault.unwrap_or(Fault::Io("the file is closed".into())));
+        }
+        match guarded(|| self.write()) {
+            Ok(()) => self.tell(),
+            Err(fault) => self.fail(fault),
+        }
+    }
+
+    /// Answers the reads, which see what is durable now, and keeps the acknowledgements.
+    fn sort_urgent(&mut self) {
+        let mut reads = Vec::new();
+        for urgent in self.work.urgent.drain(..) {
+            match urgent {
+                Urgent::Acknowledge { device, up_to } => self.acks.push_back((device, up_to)),
+                Urgent::Read(read) => reads.push(read),
+            }
+        }
+        if reads.is_empty() {
+            return;
+        }
+        let Some(state) = &self.state else {
+            let answer = self.trouble.as_ref().map(|trouble| trouble.fault.answer());
+            let answer = answer.unwrap_or(StoreError::Unavailable);
+            return reads.into_iter().for_each(|read| send(read.answer, Err(answer.clone())));
+        };
+        let mut snapshot = None;
+        for Read { device, after, max_records, max_bytes, answer } in reads {
+            let (places, more) = state.index.after(device, after, max_records.max(1));
+            if places.is_empty() {
+                send(answer, Ok(Page::default()));
+                continue;
+            }
+            let snapshot = snapshot.get_or_insert_with(|| self.shared.snapshot().map(Arc::new));
+            match snapshot {
+                Ok(snapshot) => {
+                    let (shared, snapshot) = (&self.shared, Arc::clone(snapshot));
+                    reading::page(shared, snapshot, device, places, more, max_bytes, answer);
+                }
+                Err(fault) => send(answer, Err(fault.answer())),
+            }
+        }
+    }
+
+    /// Writes one batch and syncs it.
+    fn write(&mut self) -> Result<(), Fault> {
+        let terms = Terms {
+            now_ms: self.options.clock.unix_ms(),
+            quotas: self.options.quotas,
+            disk_full: self.is_disk_full(),
+        };
+        let state = self.state.as_mut().ok_or_else(|| Fault::Io("the file is closed".into()))?;
+        let txn = self.shared.begin_write()?;
+        let mut batch = Batch::open(&txn, state, terms, &mut self.out)?;
+        let mut budget = BATCH_DELETES_MAX;
+        while budget > 0
+            && let Some((device, up_to)) = self.acks.pop_front()
+        {
+            if !batch.acknowledge(device, up_to, &mut budget)? {
+                self.acks.push_front((device, up_to));
+            }
+        }
+        while let Some(task) = self.work.tasks.pop_front() {
+            batch.task(task)?;
+        }
+        while let Some(submission) = self.work.submissions.pop_front() {
+            batch.submit(submission)?;
+        }
+        if !batch.finish()? {
+            return Ok(txn.abort()?);
+        }
+        fail::fail_point!("store::appended");
+        txn.commit()?;
+        fail::fail_point!("store::synced");
+        self.trouble = None;
+        self.shared.stats(|stats| {
+            stats.batches += 1;
+            stats.disk_full = terms.disk_full;
+        });
+        Ok(())
+    }
+
+    fn is_disk_full(&self) -> bool {
+        let available = self.options.disk.available_bytes(&self.shared.dir);
+        available.is_ok_and(|bytes| bytes < self.options.reserve_bytes)
+    }
+
+    /// The batch is durable, or stored nothing: everybody is told.
+    fn tell(&mut self) {
+        self.shared.roll.apply(self.out.roll.drain(..));
+        self.count();
+        self.tell_sink();
+        for pending in self.out.pending.drain(..) {
+            pending.send(Ok(()));
+        }
+        self.out.clear();
+    }
+
+    /// A panic on the other side must not end the writer: what it lost is in the mailboxes.
+    fn tell_sink(&self) {
+        let (settled, appended) = (&self.out.settled, &self.out.appended);
+        let told = guarded(|| {
+            if !settled.is_empty() {
+                self.sink.settled(settled);
+            }
+            if !appended.is_empty() {
+                self.sink.appended(appended);
+            }
+            Ok(())
+        });
+        if let Err(fault) = told {
+            tracing::error!(?fault, "the sink failed");
+        }
+    }
+
+    fn count(&self) {
+        let Some(state) = &self.state else { return };
+        let settled = &self.out.settled;
+        let count = |is: fn(&Outcome) -> bool| settled.iter().filter(|it| is(&it.outcome)).count();
+        let accepted = count(|outcome| matches!(outcome, Outcome::Accepted { .. }));
+        let repeated = count(|outcome| matches!(outcome, Outcome::Repeated { .. }));
+        self.shared.stats(|stats| {
+            stats.accepted += accepted as u64;
+            stats.repeated += repeated as u64;
+            stats.acknowledged += self.out.acknowledged;
+            stats.expired += self.out.expired;
+            state.count(stats);
+        });
+    }
+
+    /// The batch failed: nobody is told that anything happened, RAM is thrown away, and the file is
+    /// opened anew. Never is a failed write or sync tried again on the same descriptor: the system may
+    /// have dropped the pages and would report success.
+    fn fail(&mut self, fault: Fault) {
+        tracing::error!(?fault, "batch failed, reopening the store");
+        self.state = None;
+        self.refuse(&fault);
+        self.note(fault);
+        self.reopen();
+    }
+
+    fn reopen(&mut self) {
+        self.shared.stats(|stats| stats.available = false);
+        match guarded(|| self.shared.reopen(&self.options)) {
+            Ok(state) => {
+                self.shared.stats(|stats| {
+                    stats.available = true;
+                    stats.reopened += 1;
+                    state.count(stats);
+                });
+                self.state = Some(state);
+            }
+            Err(fault) => {
+                tracing::error!(?fault, "store cannot be reopened");
+                self.note(fault);
+            }
+        }
+    }
+
+    fn note(&mut self, fault: Fault) {
+        let failures = self.trouble.as_ref().map_or(0, |trouble| trouble.failures) + 1;
+        let doublings = failures.saturating_sub(2).min(16);
+        let pause = match failures {
+            1 => Duration::ZERO,
+            _ => PAUSE_FIRST.saturating_mul(1 << doublings).min(PAUSE_MAX),
+        };
+        self.trouble = Some(Trouble { fault, failures, until: Instant::now() + pause });
+    }
+
+    fn may_write(&self) -> bool {
+        self.trouble.as_ref().is_none_or(|trouble| Instant::now() >= trouble.until)
+    }
+
+    /// Tells everybody in this batch that it did not happen. Acknowledgements are dropped: the records
+    /// are delivered again.
+    fn refuse(&mut self, fault: &Fault) {
+        let outcome = match fault {
+            Fault::Full => Outcome::DiskFull,
+            _ => Outcome::Unavailable,
+        };
+        for settled in &mut self.out.settled {
+            settled.outcome = outcome.clone();
+        }
+        let rest = self.work.submissions.drain(..).map(|submission| Settled {
+            token: submission.token,
+            counter: submission.counter,
+            outcome: outcome.clone(),
+        });
+        self.out.settled.extend(rest);
+        self.out.appended.clear();
+        self.tell_sink();
+        for pending in self.out.pending.drain(..) {
+            pending.send(Err(fault.answer()));
+        }
+        for task in self.work.tasks.drain(..) {
+            task.refuse(fault.answer());
+        }
+        self.acks.clear();
+        self.out.clear();
+    }
+}
