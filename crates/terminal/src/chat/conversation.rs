@@ -167,7 +167,7 @@ impl Conversation {
     }
 
     /// Follows the newest message again.
-    pub(crate) fn to_end(&mut self) {
+    pub(crate) fn follow(&mut self) {
         self.anchor = None;
         self.found = None;
     }
@@ -195,9 +195,9 @@ impl Conversation {
         while left > hidden {
             if index + 1 >= self.items.len() {
                 if self.has_newer {
-                    self.place(index, 0)
+                    self.place(index, 0);
                 } else {
-                    self.to_end()
+                    self.follow();
                 }
                 return;
             }
@@ -207,7 +207,7 @@ impl Conversation {
         }
         hidden -= left;
         if hidden == 0 && index + 1 >= self.items.len() && !self.has_newer {
-            self.to_end();
+            self.follow();
         } else {
             self.place(index, hidden);
         }

@@ -283,8 +283,8 @@ impl Model {
         }
     }
 
-    fn trouble(&mut self, error: impl ToString) {
-        self.status = Some(Status::Trouble(error.to_string()));
+    fn trouble(&mut self, what: &impl ToString) {
+        self.status = Some(Status::Trouble(what.to_string()));
     }
 }
 

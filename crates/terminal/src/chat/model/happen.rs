@@ -15,14 +15,14 @@ impl Model {
                     open.set_state(id, state);
                 }
                 if let MessageState::Failed(failure) = state {
-                    self.trouble(format!("a message to {with} was not sent: {failure}"));
+                    self.trouble(&format!("a message to {with} was not sent: {failure}"));
                 }
             }
             Event::CaughtUp => self.effects.push(Effect::LoadChats),
             Event::Connection(state) => self.connected(state),
             Event::Warning { kind, with, text } => {
                 let who = with.map(|with| format!("{with}: ")).unwrap_or_default();
-                self.trouble(format!("{who}{}", one_line(&text)));
+                self.trouble(&format!("{who}{}", one_line(&text)));
                 if kind == WarningKind::KeyChange {
                     self.effects.push(Effect::LoadChats); // its notice stands in the chat
                 }
@@ -71,7 +71,7 @@ impl Model {
                     self.is_loading = false;
                     match page {
                         Ok(page) => self.page(place, page),
-                        Err(error) => self.trouble(error),
+                        Err(error) => self.trouble(&error),
                     }
                 }
             }
@@ -87,7 +87,7 @@ impl Model {
             }
             Outcome::Safety { number: Err(error), .. } => {
                 self.overlay = None;
-                self.trouble(error);
+                self.trouble(&error);
             }
             Outcome::Verified { with, verified, done: Ok(()) } => {
                 self.chats.set_verified(&with, verified);
@@ -100,7 +100,7 @@ impl Model {
             Outcome::Chats(Err(error))
             | Outcome::MarkedRead(Err(error))
             | Outcome::Found { hits: Err(error), .. }
-            | Outcome::Verified { done: Err(error), .. } => self.trouble(error),
+            | Outcome::Verified { done: Err(error), .. } => self.trouble(&error),
         }
     }
 
@@ -129,7 +129,7 @@ impl Model {
             true => text,
             false => format!("{text}\n{}", field.text()),
         });
-        self.trouble(format!("not sent: {error}"));
+        self.trouble(&format!("not sent: {error}"));
     }
 
     fn found(&mut self, text: String, hits: Vec<HistoryItem>) {

@@ -38,7 +38,7 @@ impl Model {
             None => true,
         };
         if !fits {
-            self.trouble("too much to paste here: send a file's lines with `godwit send --lines`");
+            self.trouble(&"too much to paste here: send a file's lines with `godwit send --lines`");
         }
         self.search_again();
     }
@@ -48,7 +48,7 @@ impl Model {
             self.is_over = true;
         } else {
             self.is_leaving = true;
-            self.trouble("the text is not sent: Enter sends it, Ctrl+C again leaves");
+            self.trouble(&"the text is not sent: Enter sends it, Ctrl+C again leaves");
         }
     }
 
@@ -193,7 +193,7 @@ impl Model {
         let Some(open) = &mut self.conversation else { return };
         let to = open.with.clone();
         let was_behind = open.has_newer();
-        open.to_end();
+        open.follow();
         let text = self.composer.take().trim_end().to_owned();
         self.effects.push(Effect::Send { to, text });
         if was_behind {
@@ -273,7 +273,7 @@ impl Model {
 
     fn scroll_to_end(&mut self) {
         let Some(open) = &mut self.conversation else { return };
-        open.to_end();
+        open.follow();
         if open.has_newer() {
             self.load(Place::Newest);
         }

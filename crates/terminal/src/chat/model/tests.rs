@@ -117,11 +117,12 @@ fn a_message_in_the_open_chat_is_read_when_somebody_looks() {
     let read = Effect::MarkRead { with: handle("bob") };
     let arrive =
         |model: &mut Model, row| tell(model, Event::Message(message(row, "bob", "x").item()));
-    assert_eq!(arrive(&mut model, 10), [read.clone()]);
+    assert_eq!(arrive(&mut model, 10), std::slice::from_ref(&read));
     model.update(Wakeup::Input(Input::FocusLost), NOW);
     assert_eq!(arrive(&mut model, 11), []);
     assert_eq!(model.chats.unread(), 1);
-    assert_eq!(model.update(Wakeup::Input(Input::FocusGained), NOW), [read.clone()]);
+    let effects = model.update(Wakeup::Input(Input::FocusGained), NOW);
+    assert_eq!(effects, std::slice::from_ref(&read));
     keys(&mut model, &[KeyCode::F(1)]);
     assert_eq!(arrive(&mut model, 12), []);
     assert_eq!(keys(&mut model, &[KeyCode::Esc]), [read]);
