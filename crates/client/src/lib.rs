@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`Event`], [`MessageState`], ... | what an application sees |
 //! | [`Error`] | what can go wrong, and what to do then |
+//! | [`core`] | the whole client as a pure state machine; builds for the browser |
 //! | [`Client`] | the native face: one per home, over tokio and SQLite |
 
+pub mod core;
 mod error;
 mod model;
 #[cfg(feature = "native")]

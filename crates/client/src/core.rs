@@ -1,0 +1,300 @@
+//! The client as a pure state machine: no socket, no clock, no file, no thread.
+//!
+//! Inputs are what the application commands, what the server sends and what time it is. The one
+//! output is a [`Batch`], which [`Core::flush`] gives: commit its writes, then send its bytes, then
+//! hand out its events. Ratchet, row and de-duplication id of a message are always in one batch.
+//!
+//! | file | concern |
+//! |---|---|
+//! | `link` `channel` `backoff` | the link's life, its bytes, its delays |
+//! | `outbox` `sending` | what we said: queue, window, sealing, refusals |
+//! | `inbox` `receiving` `window` | what others said: order, exactly once, acknowledgement |
+//! | `contact` `lookup` `asking` | who they are, and how that is learned |
+//! | `repair` | messages that did not open |
+//! | `identity` `joining` `keys` | who we are |
+//! | `reading` `verifying` | marks that the user sets |
+//! | `vault` | rows sealed at rest |
+
+mod asking;
+mod backoff;
+mod body;
+mod channel;
+mod command;
+mod contact;
+mod identity;
+mod inbox;
+mod joining;
+mod keys;
+mod link;
+mod lookup;
+mod now;
+mod outbox;
+mod output;
+mod reading;
+mod receiving;
+mod repair;
+mod sending;
+mod vault;
+mod verifying;
+mod window;
+
+use std::collections::BTreeMap;
+
+use godwit_base::{DeviceId, Handle, JoinLink};
+use godwit_seal::RowError;
+use godwit_wire::{Refusal, ToClient, ToServer, v1};
+
+use self::asking::Request;
+use self::command::Commands;
+use self::contact::Contacts;
+use self::identity::Identity;
+use self::inbox::Inbox;
+use self::link::Link;
+use self::lookup::Lookups;
+use self::outbox::Outbox;
+use self::repair::Waiting;
+use crate::{Error, Event, Me, WarningKind};
+
+pub use body::TEXT_BYTES_MAX;
+pub(crate) use body::{Body, Content};
+pub use command::SendKey;
+pub use contact::CONTACTS_MAX;
+pub use now::Now;
+pub use outbox::{OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX};
+pub use output::{Batch, LinkOrder, Row, Table, Write};
+pub use vault::Vault;
+
+/// How often old things are looked for, 10 minutes.
+const TIDY_MS: u64 = 600_000;
+
+/// One device of one account.
+pub struct Core {
+    vault: Vault,
+    me: Identity,
+    contacts: Contacts,
+    outbox: Outbox,
+    inbox: Inbox,
+    lookups: Lookups,
+    waiting: Waiting,
+    commands: Commands,
+    link: Link,
+    staged: Staged,
+    /// Questions on their way, by number. Bounded: 16 lookups and one of each other kind.
+    requests: BTreeMap<u32, Request>,
+    last_request: u32,
+    outbox_paused_until_ms: Option<u64>,
+    tidy_at_ms: u64,
+    /// One-time keys that the server still has of us, as far as we know.
+    one_time_left: u32,
+    keys_changed: bool,
+    home_changed: bool,
+    counters_changed: bool,
+    invite: Option<String>,
+    join_result: Option<Result<(), Error>>,
+    stopped_because: Option<String>,
+    /// The first failure to seal a row: nothing is written or sent after it.
+    fault: Option<RowError>,
+}
+
+/// What the next batch will hold.
+#[derive(Default)]
+struct Staged {
+    writes: Vec<Write>,
+    events: Vec<Event>,
+    messages: Vec<ToServer>,
+    raw: Vec<u8>,
+    link: Option<LinkOrder>,
+}
+
+impl Core {
+    /// New keys for an account `handle` on the server of `link`. Nothing is registered before
+    /// [`join`](Self::join) and [`start`](Self::start). `seed` spreads the delays between
+    /// attempts; it protects nothing.
+    ///
+    /// # Errors
+    /// When the machine gives no randomness.
+    pub fn create(
+        vault: Vault,
+        link: &JoinLink,
+        handle: &Handle,
+        seed: u64,
+        now: Now,
+    ) -> Result<Self, Error> {
+        let no_randomness = || Error::Storage(RowError::Entropy.to_string());
+        let me = Identity::create(link, handle, now.wall_ms).map_err(|_| no_randomness())?;
+        let writes = me.write_all(&vault).map_err(|_| no_randomness())?;
+        let mut core = Self::with(vault, me, seed);
+        core.staged.writes = writes;
+        Ok(core)
+    }
+
+    /// The core as its rows say; `None` when there are none. Rows in any order.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when they do not fit together or open under another key.
+    pub fn restore(vault: Vault, mut rows: Vec<Row>, seed: u64) -> Result<Option<Self>, Error> {
+        rows.sort_by(|(ta, ka, _), (tb, kb, _)| (ta, ka).cmp(&(tb, kb)));
+        let damaged = |error: RowError| Error::Damaged(error.to_string());
+        let Some(me) = Identity::restore(&vault, &rows).map_err(damaged)? else {
+            return Ok(None);
+        };
+        let mut core = Self::with(vault, me, seed);
+        core.contacts = Contacts::restore(&core.vault, &rows).map_err(damaged)?;
+        core.outbox = Outbox::restore(&core.vault, &rows).map_err(damaged)?;
+        core.waiting = Waiting::restore(&core.vault, &rows).map_err(damaged)?;
+        core.commands = Commands::restore(&core.vault, &rows).map_err(damaged)?;
+        Ok(Some(core))
+    }
+
+    fn with(vault: Vault, me: Identity, seed: u64) -> Self {
+        Self {
+            vault,
+            me,
+            contacts: Contacts::default(),
+            outbox: Outbox::default(),
+            inbox: Inbox::default(),
+            lookups: Lookups::default(),
+            waiting: Waiting::default(),
+            commands: Commands::default(),
+            link: Link::new(seed),
+            staged: Staged::default(),
+            requests: BTreeMap::new(),
+            last_request: 0,
+            outbox_paused_until_ms: None,
+            tidy_at_ms: 0,
+            one_time_left: 0,
+            keys_changed: false,
+            home_changed: false,
+            counters_changed: false,
+            invite: None,
+            join_result: None,
+            stopped_because: None,
+            fault: None,
+        }
+    }
+
+    /// Who this device is; `None` before it has joined.
+    pub fn me(&self) -> Option<Me> {
+        let device = self.me.device();
+        let handle = self.me.home.handle.clone();
+        self.me.home.joined.then_some(Me { handle, account: device.account, device })
+    }
+
+    /// Host and port of the server.
+    pub fn server(&self) -> (&str, u16) {
+        (&self.me.home.host, self.me.home.port)
+    }
+
+    /// Takes everything that is to be done, see [`Batch`]. Call it after inputs, as often as the
+    /// one before is done: what gathers meanwhile becomes one commit.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] when the machine gives no randomness to seal rows: stop.
+    pub fn flush(&mut self, now: Now) -> Result<Batch, Error> {
+        if self.link.is_attached() {
+            self.pump(now);
+            self.ask(now);
+            self.acknowledge();
+        }
+        let send = self.seal_link(now);
+        let mut writes = std::mem::take(&mut self.staged.writes);
+        let changes = self.changes();
+        let changes = self.fault.map_or(changes, Err);
+        writes.extend(changes.map_err(|error| Error::Storage(error.to_string()))?);
+        let events = std::mem::take(&mut self.staged.events);
+        Ok(Batch { writes, send, link: self.staged.link.take(), events })
+    }
+
+    fn changes(&mut self) -> Result<Vec<Write>, RowError> {
+        let mut writes = self.contacts.changes(&self.vault)?;
+        writes.extend(self.outbox.changes(&self.vault)?);
+        writes.extend(self.waiting.changes(&self.vault)?);
+        writes.extend(self.commands.changes(&self.vault)?);
+        if std::mem::take(&mut self.keys_changed) {
+            writes.push(self.me.write_keys(&self.vault)?);
+        }
+        if std::mem::take(&mut self.home_changed) {
+            writes.push(self.me.write_home(&self.vault)?);
+        }
+        if std::mem::take(&mut self.counters_changed) {
+            writes.push(self.me.write_counters(&self.vault)?);
+        }
+        Ok(writes)
+    }
+
+    /// The one table of what the server says.
+    fn on_message(&mut self, message: ToClient, now: Now) {
+        match message {
+            ToClient::Accepted(accepted) => self.on_accepted(accepted),
+            ToClient::Refused(refused) if refused.request != 0 => {
+                self.on_refused_request(&refused, now);
+            }
+            ToClient::Refused(refused) => self.on_refused(&refused, now),
+            ToClient::Deliver(deliver) => self.on_deliver(deliver, now),
+            ToClient::Receipt(receipt) => self.on_receipt(&receipt, now),
+            ToClient::CaughtUp(caught_up) => self.on_caught_up(caught_up, now),
+            ToClient::Bundles(bundles) => self.on_bundles(&bundles, now),
+            ToClient::Registered(registered) => self.on_registered(&registered),
+            ToClient::KeysPublished(published) => self.on_keys_published(&published),
+            ToClient::Terms(_) => {}
+            ToClient::Goodbye(goodbye) => self.on_goodbye(goodbye, now),
+        }
+    }
+
+    fn on_caught_up(&mut self, caught_up: v1::CaughtUp, now: Now) {
+        self.link.caught_up();
+        self.say(Event::CaughtUp);
+        self.top_up(caught_up.one_time_left, now);
+    }
+
+    fn say(&mut self, event: Event) {
+        self.staged.events.push(event);
+    }
+
+    fn warn(&mut self, kind: WarningKind, with: Option<Handle>, text: String) {
+        self.say(Event::Warning { kind, with, text });
+    }
+
+    /// Why the link is stopped for good, if it is.
+    pub fn stopped_because(&self) -> Option<&str> {
+        self.stopped_because.as_deref().filter(|_| self.link.is_stopped())
+    }
+
+    fn next_row(&mut self) -> u64 {
+        self.counters_changed = true;
+        let row = self.me.counters.row;
+        self.me.counters.row += 1;
+        row
+    }
+
+    fn next_counter(&mut self) -> u64 {
+        self.counters_changed = true;
+        let counter = self.me.counters.message;
+        self.me.counters.message += 1;
+        counter
+    }
+
+    fn next_request(&mut self, request: Request) -> u32 {
+        self.last_request = self.last_request.checked_add(1).unwrap_or(1);
+        self.requests.insert(self.last_request, request);
+        self.last_request
+    }
+
+    fn tidy(&mut self, now: Now) {
+        if now.mono_ms < self.tidy_at_ms {
+            return;
+        }
+        self.tidy_at_ms = now.mono_ms + TIDY_MS;
+        self.outbox.tidy(self.wall_ms(now));
+        self.ask_again(now);
+    }
+
+    fn is_me(&self, device: DeviceId) -> bool {
+        device == self.me.device()
+    }
+}
+
+/// What a refusal of a request or message means for us.
+fn refusal_of(refused: &v1::Refused) -> Option<Refusal> {
+    Refusal::from_number(refused.code)
+}

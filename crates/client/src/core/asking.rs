@@ -1,0 +1,229 @@
+//! Questions to the server and their answers. Nothing that the server says is believed unless it is
+//! signed by the one whom it is about; the handle is the exception, and its changes are shown.
+
+use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle};
+use godwit_seal::{
+    Bundle, BundleError, DeviceList, KeyUpload, LIST_AGE_MAX_MS, ListError, SealError, Trust,
+    Verified,
+};
+use godwit_wire::{Refusal, ToServer, v1};
+
+use super::lookup::{Keys, Who};
+use super::now::Now;
+use super::outbox::Target;
+use super::{Core, refusal_of};
+use crate::{Failure, WarningKind};
+
+/// Pause before a question is asked again, if the server names none, or has no keys to give, 30 s.
+const ASK_AGAIN_MS: u64 = 30_000;
+
+/// A question on its way.
+#[derive(Debug)]
+pub(super) enum Request {
+    Lookup(Who),
+    Publish(KeyUpload),
+    Register,
+    /// Which handle this account has: the answer to the registration was lost.
+    OwnHandle,
+}
+
+impl Core {
+    /// Asks what is open and may be asked now.
+    pub(super) fn ask(&mut self, now: Now) {
+        while let Some((who, keys)) = self.lookups.next_to_ask(now.mono_ms) {
+            let request = self.next_request(Request::Lookup(who.clone()));
+            let who = match who {
+                Who::Handle(handle) => v1::fetch::Who::Handle(handle.as_str().to_owned()),
+                Who::Account(account) => v1::fetch::Who::Account(account.0),
+            };
+            let (keys, devices) = match keys {
+                Keys::None => (false, Vec::new()),
+                Keys::All => (true, Vec::new()),
+                Keys::Of(devices) => (true, devices.into_iter().collect()),
+            };
+            let fetch = v1::Fetch { request, who: Some(who), keys, devices };
+            self.staged.messages.push(ToServer::Fetch(fetch));
+        }
+    }
+
+    /// The server says who somebody is.
+    pub(super) fn on_bundles(&mut self, bundles: &v1::Bundles, now: Now) {
+        match self.requests.remove(&bundles.request) {
+            Some(Request::Lookup(who)) => {
+                self.lookups.close(&who);
+                if let Err(failure) = self.learn(&who, bundles, now) {
+                    self.lookup_failed(&who, failure, now);
+                }
+            }
+            Some(Request::OwnHandle) => self.on_own_handle(bundles),
+            _ => {}
+        }
+    }
+
+    /// The server does not answer a question.
+    pub(super) fn on_refused_request(&mut self, refused: &v1::Refused, now: Now) {
+        let refusal = refusal_of(refused);
+        let wait_ms = u64::from(refused.retry_after_ms).max(1);
+        let may_retry = refusal.map_or(refused.retry_after_ms > 0, Refusal::retryable);
+        match self.requests.remove(&refused.request) {
+            Some(Request::Lookup(who)) if may_retry => {
+                let wait_ms = if refused.retry_after_ms == 0 { ASK_AGAIN_MS } else { wait_ms };
+                self.lookups.postpone(&who, now.mono_ms + wait_ms);
+            }
+            Some(Request::Lookup(who)) => {
+                self.lookups.close(&who);
+                let failure = match refusal {
+                    Some(Refusal::UnknownAccount) => Failure::UnknownAccount,
+                    _ => Failure::Refused(u16::try_from(refused.code).unwrap_or(u16::MAX)),
+                };
+                self.lookup_failed(&who, failure, now);
+            }
+            Some(Request::Register | Request::OwnHandle) => self.on_join_refused(refused),
+            // Offered again at the next connect.
+            Some(Request::Publish(_)) | None => {}
+        }
+    }
+
+    fn learn(&mut self, who: &Who, bundles: &v1::Bundles, now: Now) -> Result<(), Failure> {
+        let account = AccountId(bundles.account);
+        let handle: Handle = bundles.handle.parse().map_err(|_| Failure::BadKeys)?;
+        let is_asked_for = match who {
+            Who::Handle(asked) => *asked == handle,
+            Who::Account(asked) => *asked == account,
+        };
+        if !is_asked_for || account == self.me.device().account {
+            return Err(self.distrust(&handle, "it answers for somebody else"));
+        }
+        let known = self.contacts.get(account);
+        let trust = match known {
+            Some(contact) => Trust::Pinned(contact.list.account_key()),
+            None => Trust::FirstUse(account),
+        };
+        let previous = known.map(|contact| &contact.list);
+        let list = match self.verify_list(&bundles.signed_list, trust, previous, now) {
+            Ok(list) => list,
+            Err(error) => return Err(self.distrust(&handle, &error.to_string())),
+        };
+        self.make_room(account);
+        self.contacts.learn(&handle, list);
+        self.take_handle(&handle, account);
+        for device in &bundles.devices {
+            self.start_session(account, device, now)?;
+        }
+        self.release(account, now);
+        Ok(())
+    }
+
+    /// Forgets a contact if there is no room for another. One to whom something is to be sent stays.
+    fn make_room(&mut self, newcomer: AccountId) {
+        if self.contacts.get(newcomer).is_some() || !self.contacts.is_full() {
+            return;
+        }
+        let outbox = &self.outbox;
+        self.contacts.forget_one(|account, contact| {
+            outbox.pending().all(|(_, message)| match &message.target {
+                Target::Account(to) => *to != account,
+                Target::Handle(to) => *to != contact.record.handle,
+            })
+        });
+    }
+
+    /// Checks a device list. Its age is not held against it: this version of the protocol has no
+    /// way to publish a list that was signed again, so that every list grows old. Rollbacks and
+    /// forks are still refused.
+    pub(super) fn verify_list(
+        &self,
+        signed: &[u8],
+        trust: Trust<'_>,
+        previous: Option<&Verified<DeviceList>>,
+        now: Now,
+    ) -> Result<Verified<DeviceList>, ListError> {
+        match DeviceList::verify(signed, trust, previous, self.wall_ms(now)) {
+            Err(ListError::TooOld { issued_at_ms } | ListError::FromTheFuture { issued_at_ms }) => {
+                DeviceList::verify(signed, trust, previous, issued_at_ms)
+            }
+            result => result,
+        }
+    }
+
+    /// Opens a session by the keys that were fetched, if one is needed.
+    fn start_session(
+        &mut self,
+        account: AccountId,
+        keys: &v1::DeviceBundle,
+        now: Now,
+    ) -> Result<(), Failure> {
+        let number = DeviceNumber(keys.number);
+        let now_ms = self.wall_ms(now);
+        let Some(contact) = self.contacts.get(account) else { return Ok(()) };
+        let believed_ms = now_ms.min(contact.list.issued_at_ms().saturating_add(LIST_AGE_MAX_MS));
+        let list = &contact.list;
+        let bundle = match Bundle::verify(&keys.one_time, &keys.fallback, list, number, believed_ms)
+        {
+            Ok(bundle) => bundle,
+            // Nothing was asked for, or the server has none for now: pump asks again.
+            Err(BundleError::NoKeys) => {
+                self.lookups.want(Who::Account(account), Keys::None);
+                self.lookups.postpone(&Who::Account(account), now.mono_ms + ASK_AGAIN_MS);
+                return Ok(());
+            }
+            Err(error) => {
+                let handle = contact.record.handle.clone();
+                return Err(self.distrust(&handle, &error.to_string()));
+            }
+        };
+        let device = DeviceId { account, number };
+        let Some(remote) = self.contacts.remote_mut(device) else { return Ok(()) };
+        let started = if remote.record.repair {
+            remote.record.repair = false;
+            remote.pairing.repair(&self.me.keys, &bundle, now_ms)
+        } else if remote.pairing.is_ready() {
+            Ok(())
+        } else {
+            remote.pairing.start(&self.me.keys, &bundle, now_ms)
+        };
+        started.map_err(|_: SealError| Failure::BadKeys)
+    }
+
+    /// The handle leads to this account. If it led to another, its key has changed.
+    fn take_handle(&mut self, handle: &Handle, account: AccountId) {
+        let mut former = self.contacts.accounts_of(handle);
+        former.retain(|other| *other != account);
+        if self.contacts.account_of(handle) == Some(account) {
+            return;
+        }
+        self.contacts.lead(handle, account);
+        if !former.is_empty() {
+            self.on_key_change(handle, account, &former);
+        }
+    }
+
+    fn distrust(&mut self, handle: &Handle, why: &str) -> Failure {
+        let text = format!("what the server says about {handle} is not used: {why}");
+        self.warn(WarningKind::Server, Some(handle.clone()), text);
+        Failure::BadKeys
+    }
+
+    /// Nothing can be sent to them, and what came from them cannot be opened.
+    fn lookup_failed(&mut self, who: &Who, failure: Failure, now: Now) {
+        let leads_to = |target: &Target| match (who, target) {
+            (Who::Handle(asked), Target::Handle(handle)) => asked == handle,
+            (Who::Account(asked), Target::Account(account)) => asked == account,
+            (Who::Account(asked), Target::Handle(handle)) => {
+                self.contacts.account_of(handle) == Some(*asked)
+            }
+            (Who::Handle(_), Target::Account(_)) => false,
+        };
+        let unsealed = self.outbox.pending().filter(|(_, message)| message.sealed.is_none());
+        let stuck: Vec<u64> = unsealed
+            .filter(|(_, message)| leads_to(&message.target))
+            .map(|(counter, _)| counter)
+            .collect();
+        for counter in stuck {
+            self.fail(counter, failure, now);
+        }
+        if let Who::Account(account) = who {
+            self.discard(*account, now);
+        }
+    }
+}

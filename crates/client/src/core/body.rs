@@ -1,0 +1,119 @@
+//! What people say to each other: `proto/godwit/body/v1`.
+
+use godwit_base::DeviceNumber;
+use prost::Message;
+
+use self::format::body::Content as Wire;
+
+#[allow(
+    missing_docs,
+    clippy::allow_attributes_without_reason,
+    unreachable_pub,
+    reason = "generated; the schema carries the words"
+)]
+mod format {
+    include!(concat!(env!("OUT_DIR"), "/godwit.body.v1.rs"));
+}
+
+/// Longest text, bytes of UTF-8. Padded (at most 12 %) and sealed it stays under the 56 KiB that a
+/// sealed copy may have: 48,000 x 1.12 + 200 = 53,960.
+pub const TEXT_BYTES_MAX: usize = 48_000;
+
+/// Earlier attempts that a resend may name: a message is asked for three times at most.
+const REPEATS_MAX: usize = 8;
+
+/// One thing said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// A text to show.
+    Text(String),
+    /// Everything from this device of ours up to this counter was read.
+    Read { device: DeviceNumber, up_to: u64 },
+    /// A kind that a later version knows.
+    Unknown,
+}
+
+/// A body as its receiver reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Body {
+    pub(crate) content: Content,
+    /// Counters of failed attempts whose placeholders this body removes.
+    pub(crate) repeats: Vec<u64>,
+}
+
+impl Body {
+    /// The body of a text.
+    pub(crate) fn text(text: &str) -> Vec<u8> {
+        encode(Wire::Text(text.to_owned()))
+    }
+
+    /// The body of a read receipt.
+    pub(crate) fn read(device: DeviceNumber, up_to: u64) -> Vec<u8> {
+        encode(Wire::Read(format::Read { device: device.0, up_to }))
+    }
+
+    /// Reads a body. What does not decode, and a text beyond its limit, is unknown: the sender is a
+    /// contact, and a person should see that something came.
+    pub(crate) fn decode(bytes: &[u8]) -> Self {
+        let Ok(body) = format::Body::decode(bytes) else {
+            return Self { content: Content::Unknown, repeats: Vec::new() };
+        };
+        let content = match body.content {
+            Some(Wire::Text(text)) if text.len() <= TEXT_BYTES_MAX && !text.is_empty() => {
+                Content::Text(text)
+            }
+            Some(Wire::Read(read)) => {
+                Content::Read { device: DeviceNumber(read.device), up_to: read.up_to }
+            }
+            _ => Content::Unknown,
+        };
+        let repeats = body.repeats.into_iter().take(REPEATS_MAX).collect();
+        Self { content, repeats }
+    }
+
+    /// The same body, naming failed attempts to deliver it.
+    pub(crate) fn repeating(bytes: &[u8], repeats: &[u64]) -> Vec<u8> {
+        let mut body = format::Body::decode(bytes).unwrap_or_default();
+        body.repeats = repeats.iter().copied().take(REPEATS_MAX).collect();
+        body.encode_to_vec()
+    }
+}
+
+fn encode(content: Wire) -> Vec<u8> {
+    format::Body { content: Some(content), repeats: Vec::new() }.encode_to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_frozen() {
+        assert_eq!(Body::text("hi"), [0x0a, 0x02, b'h', b'i']);
+        assert_eq!(Body::read(DeviceNumber(1), 300), [0x12, 0x05, 0x08, 0x01, 0x10, 0xac, 0x02]);
+        let again = Body::repeating(&Body::text("hi"), &[7]);
+        assert_eq!(again, [0x0a, 0x02, b'h', b'i', 0x7a, 0x01, 0x07]);
+        assert_eq!(Body::decode(&again).repeats, [7]);
+    }
+
+    #[test]
+    fn a_text_of_20_characters_leaves_room_in_the_first_padding_step() {
+        // 63 bytes less the mark; binding 18, counter 4 and time 7 bytes come beside the body.
+        assert!(Body::text(&"x".repeat(20)).len() + 2 + 18 + 4 + 7 <= 62);
+    }
+
+    #[test]
+    fn texts_survive_up_to_their_limit() {
+        let longest = "x".repeat(TEXT_BYTES_MAX);
+        assert_eq!(Body::decode(&Body::text(&longest)).content, Content::Text(longest.clone()));
+        assert_eq!(Body::decode(&Body::text(&(longest + "x"))).content, Content::Unknown);
+    }
+
+    #[test]
+    fn what_a_later_version_says_is_unknown_not_lost() {
+        // Field 4 with two bytes, then garbage.
+        assert_eq!(Body::decode(&[0x22, 0x02, 1, 2]).content, Content::Unknown);
+        assert_eq!(Body::decode(&[0xff]).content, Content::Unknown);
+        assert_eq!(Body::decode(&[]).content, Content::Unknown);
+    }
+}

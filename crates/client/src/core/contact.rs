@@ -1,0 +1,317 @@
+//! Contacts: whose key is pinned, which devices they have, and the ratchets with each.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle};
+use godwit_seal::{DeviceList, Pairing, Peer, RowError, Verified};
+use serde::{Deserialize, Serialize};
+
+use super::output::{Row, Table, Write};
+use super::vault::Vault;
+use super::window::Window;
+
+/// Most contacts with ratchets: 10,000 x about 3 KB = 30 MB of memory. For one more, one that was
+/// never verified and that nothing waits for is forgotten; what it sends later is asked for again.
+pub const CONTACTS_MAX: usize = 10_000;
+
+/// An account that this one has written with.
+pub(crate) struct Contact {
+    pub(crate) record: ContactRecord,
+    pub(crate) list: Verified<DeviceList>,
+    pub(crate) devices: BTreeMap<DeviceNumber, Remote>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ContactRecord {
+    pub(crate) handle: Handle,
+    /// The handle leads to this account now; false once it leads to another.
+    pub(crate) current: bool,
+    pub(crate) verified: bool,
+    /// The handle was a verified contact's and now has this other key: nothing is sent until the
+    /// user has decided.
+    pub(crate) blocked: bool,
+    pub(crate) notice: Option<String>,
+    /// Our counter up to which the contact has read.
+    pub(crate) read_up_to: u64,
+}
+
+/// One device of a contact.
+pub(crate) struct Remote {
+    pub(crate) pairing: Pairing,
+    pub(crate) record: RemoteRecord,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RemoteRecord {
+    pub(crate) window: Window,
+    /// Highest counter of a message that was shown.
+    pub(crate) shown: u64,
+    /// Up to where the device was told that we have read.
+    pub(crate) read_told: u64,
+    /// Our counter up to which this device has everything.
+    pub(crate) delivered_up_to: u64,
+    /// The next key bundle opens a session that replaces the ones there.
+    pub(crate) repair: bool,
+}
+
+/// All contacts, and which rows changed since they were written.
+#[derive(Default)]
+pub(crate) struct Contacts {
+    by_account: BTreeMap<AccountId, Contact>,
+    by_handle: BTreeMap<Handle, AccountId>,
+    changed: BTreeSet<AccountId>,
+    changed_lists: BTreeSet<AccountId>,
+    changed_devices: BTreeSet<DeviceId>,
+    changed_pairings: BTreeSet<DeviceId>,
+}
+
+impl Contacts {
+    pub(crate) fn get(&self, account: AccountId) -> Option<&Contact> {
+        self.by_account.get(&account)
+    }
+
+    /// For changing; the contact's own row is written with the next batch.
+    pub(crate) fn get_mut(&mut self, account: AccountId) -> Option<&mut Contact> {
+        let contact = self.by_account.get_mut(&account)?;
+        self.changed.insert(account);
+        Some(contact)
+    }
+
+    /// A device, for changing its record alone.
+    pub(crate) fn record_mut(&mut self, device: DeviceId) -> Option<&mut RemoteRecord> {
+        let remote = self.by_account.get_mut(&device.account)?.devices.get_mut(&device.number)?;
+        self.changed_devices.insert(device);
+        Some(&mut remote.record)
+    }
+
+    /// A device, for using its ratchets.
+    pub(crate) fn remote_mut(&mut self, device: DeviceId) -> Option<&mut Remote> {
+        let remote = self.by_account.get_mut(&device.account)?.devices.get_mut(&device.number)?;
+        self.changed_devices.insert(device);
+        self.changed_pairings.insert(device);
+        Some(remote)
+    }
+
+    pub(crate) fn remote(&self, device: DeviceId) -> Option<&Remote> {
+        self.by_account.get(&device.account)?.devices.get(&device.number)
+    }
+
+    /// The account that a handle leads to now.
+    pub(crate) fn account_of(&self, handle: &Handle) -> Option<AccountId> {
+        self.by_handle.get(handle).copied()
+    }
+
+    /// The contact that a handle leads to now.
+    pub(crate) fn by_handle(&self, handle: &Handle) -> Option<&Contact> {
+        self.get(self.account_of(handle)?)
+    }
+
+    /// All accounts that had this handle.
+    pub(crate) fn accounts_of(&self, handle: &Handle) -> Vec<AccountId> {
+        let named = self.by_account.iter().filter(|(_, c)| c.record.handle == *handle);
+        named.map(|(account, _)| *account).collect()
+    }
+
+    /// Whether another contact has room only if one is forgotten.
+    pub(crate) fn is_full(&self) -> bool {
+        self.by_account.len() >= CONTACTS_MAX
+    }
+
+    /// Forgets the contact that sent the least of those which `may_go`.
+    pub(crate) fn forget_one(&mut self, may_go: impl Fn(AccountId, &Contact) -> bool) {
+        let sent = |contact: &Contact| -> u64 {
+            contact.devices.values().map(|remote| remote.record.shown).sum()
+        };
+        let candidates = self.by_account.iter().filter(|(account, contact)| {
+            !contact.record.verified && !contact.record.blocked && may_go(**account, contact)
+        });
+        let Some((account, _)) = candidates.min_by_key(|(_, contact)| sent(contact)) else {
+            return;
+        };
+        let account = *account;
+        let Some(contact) = self.by_account.remove(&account) else { return };
+        for number in contact.devices.into_keys() {
+            self.changed_devices.insert(DeviceId { account, number });
+            self.changed_pairings.insert(DeviceId { account, number });
+        }
+        self.by_handle.retain(|_, led_to| *led_to != account);
+        self.changed.insert(account);
+        self.changed_lists.insert(account);
+    }
+
+    /// Takes a verified list: a new contact, or newer devices of a known one. Ratchets with devices
+    /// that are gone go too.
+    pub(crate) fn learn(&mut self, handle: &Handle, list: Verified<DeviceList>) {
+        let account = list.account();
+        let contact = self.by_account.entry(account).or_insert_with(|| Contact {
+            record: ContactRecord {
+                handle: handle.clone(),
+                current: true,
+                verified: false,
+                blocked: false,
+                notice: None,
+                read_up_to: 0,
+            },
+            list: list.clone(),
+            devices: BTreeMap::new(),
+        });
+        contact.list = list;
+        let numbers: BTreeSet<DeviceNumber> = contact.list.numbers().collect();
+        let gone = contact.devices.extract_if(.., |number, _| !numbers.contains(number));
+        for (number, _) in gone {
+            let device = DeviceId { account, number };
+            self.changed_devices.insert(device);
+            self.changed_pairings.insert(device);
+        }
+        let peers: Vec<Peer> = numbers.iter().filter_map(|n| contact.list.peer(*n)).collect();
+        for peer in peers {
+            contact.devices.entry(peer.id().number).or_insert_with(|| Remote {
+                pairing: Pairing::new(&peer),
+                record: RemoteRecord::default(),
+            });
+        }
+        self.changed.insert(account);
+        self.changed_lists.insert(account);
+    }
+
+    /// Makes the handle lead to this account. Returns the account that it led to before.
+    pub(crate) fn lead(&mut self, handle: &Handle, account: AccountId) -> Option<AccountId> {
+        let before = self.by_handle.insert(handle.clone(), account).filter(|b| *b != account);
+        if let Some(former) = before.and_then(|b| self.get_mut(b)) {
+            former.record.current = false;
+        }
+        before
+    }
+
+    /// The server says that there is no such account: the handle must be asked for anew.
+    pub(crate) fn lead_nowhere(&mut self, handle: &Handle) {
+        let former = self.by_handle.remove(handle);
+        if let Some(former) = former.and_then(|account| self.get_mut(account)) {
+            former.record.current = false;
+        }
+    }
+
+    /// A device has everything of ours up to a counter. Whether that is news.
+    pub(crate) fn note_delivered(&mut self, device: DeviceId, up_to: u64) -> bool {
+        let contact = self.by_account.get_mut(&device.account);
+        let Some(remote) = contact.and_then(|c| c.devices.get_mut(&device.number)) else {
+            return false;
+        };
+        // Only this device's count of what is unacknowledged; not worth writing the ratchets for.
+        remote.pairing.delivered(up_to);
+        let is_news = remote.record.delivered_up_to < up_to;
+        if is_news {
+            remote.record.delivered_up_to = up_to;
+            self.changed_devices.insert(device);
+        }
+        is_news
+    }
+
+    /// The rows that changed since the last call.
+    pub(crate) fn changes(&mut self, vault: &Vault) -> Result<Vec<Write>, RowError> {
+        let mut writes = Vec::new();
+        for account in std::mem::take(&mut self.changed) {
+            let key = account.0.to_be_bytes();
+            writes.push(match self.by_account.get(&account) {
+                Some(contact) => {
+                    put(Table::Contact, &key, vault.seal(Table::Contact, &key, &contact.record)?)
+                }
+                None => Write::Delete { table: Table::Contact, key: key.to_vec() },
+            });
+        }
+        for account in std::mem::take(&mut self.changed_lists) {
+            let key = account.0.to_be_bytes();
+            writes.push(match self.by_account.get(&account) {
+                Some(contact) => put(Table::List, &key, contact.list.to_row(vault.key())?),
+                None => Write::Delete { table: Table::List, key: key.to_vec() },
+            });
+        }
+        for device in std::mem::take(&mut self.changed_devices) {
+            let key = device_key(device);
+            writes.push(match self.remote(device) {
+                Some(remote) => {
+                    put(Table::Device, &key, vault.seal(Table::Device, &key, &remote.record)?)
+                }
+                None => Write::Delete { table: Table::Device, key: key.to_vec() },
+            });
+        }
+        for device in std::mem::take(&mut self.changed_pairings) {
+            let key = device_key(device);
+            writes.push(match self.remote(device) {
+                Some(remote) => put(Table::Pairing, &key, remote.pairing.to_row(vault.key())?),
+                None => Write::Delete { table: Table::Pairing, key: key.to_vec() },
+            });
+        }
+        Ok(writes)
+    }
+
+    /// Reads what [`changes`](Self::changes) wrote over time.
+    pub(crate) fn restore(vault: &Vault, rows: &[Row]) -> Result<Self, RowError> {
+        let mut contacts = Self::default();
+        for (_, key, value) in rows.iter().filter(|(table, ..)| *table == Table::List) {
+            let account = account_of_key(key)?;
+            let list = Verified::<DeviceList>::from_row(vault.key(), account, value)?;
+            let record = row(rows, Table::Contact, key).ok_or(RowError::Damaged)?;
+            let record: ContactRecord = vault.open(Table::Contact, key, record)?;
+            if record.current {
+                contacts.by_handle.insert(record.handle.clone(), account);
+            }
+            let contact = Contact { record, list, devices: BTreeMap::new() };
+            contacts.by_account.insert(account, contact);
+        }
+        for (_, key, value) in rows.iter().filter(|(table, ..)| *table == Table::Device) {
+            let device = device_of_key(key)?;
+            let contact = contacts.by_account.get_mut(&device.account).ok_or(RowError::Damaged)?;
+            let pairing = match row(rows, Table::Pairing, key) {
+                Some(row) => Pairing::from_row(vault.key(), device, row)?,
+                None => match contact.list.peer(device.number) {
+                    Some(peer) => Pairing::new(&peer),
+                    None => continue,
+                },
+            };
+            let record = vault.open(Table::Device, key, value)?;
+            contact.devices.insert(device.number, Remote { pairing, record });
+        }
+        for contact in contacts.by_account.values_mut() {
+            for peer in contact.list.numbers().filter_map(|number| contact.list.peer(number)) {
+                contact.devices.entry(peer.id().number).or_insert_with(|| Remote {
+                    pairing: Pairing::new(&peer),
+                    record: RemoteRecord::default(),
+                });
+            }
+        }
+        Ok(contacts)
+    }
+}
+
+fn put(table: Table, key: &[u8], value: Vec<u8>) -> Write {
+    Write::Put { table, key: key.to_vec(), value }
+}
+
+fn row<'a>(rows: &'a [Row], table: Table, key: &[u8]) -> Option<&'a [u8]> {
+    let at = rows.binary_search_by(|(t, k, _)| (*t, k.as_slice()).cmp(&(table, key))).ok()?;
+    rows.get(at).map(|(_, _, value)| value.as_slice())
+}
+
+/// The key of a device's rows: account, then number, big endian.
+pub(crate) fn device_key(device: DeviceId) -> [u8; 12] {
+    let mut key = [0; 12];
+    let (account, number) = key.split_at_mut(8);
+    account.copy_from_slice(&device.account.0.to_be_bytes());
+    number.copy_from_slice(&device.number.0.to_be_bytes());
+    key
+}
+
+pub(crate) fn device_of_key(key: &[u8]) -> Result<DeviceId, RowError> {
+    let (account, number) = key.split_at_checked(8).ok_or(RowError::Damaged)?;
+    let number: [u8; 4] = number.try_into().map_err(|_| RowError::Damaged)?;
+    Ok(DeviceId {
+        account: account_of_key(account)?,
+        number: DeviceNumber(u32::from_be_bytes(number)),
+    })
+}
+
+fn account_of_key(key: &[u8]) -> Result<AccountId, RowError> {
+    let key: [u8; 8] = key.try_into().map_err(|_| RowError::Damaged)?;
+    Ok(AccountId(u64::from_be_bytes(key)))
+}

@@ -1,0 +1,126 @@
+//! Records of the mailbox on their way through this client: which wait for something to be learned
+//! about their sender, and up to where everything is done.
+
+use std::collections::VecDeque;
+
+use godwit_base::AccountId;
+use godwit_wire::v1;
+
+/// Most records that wait. The rest stay in the mailbox on the server: nothing is lost.
+pub(crate) const HELD_RECORDS_MAX: usize = 512;
+
+/// Most bytes of records that wait, 4 MB.
+pub(crate) const HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// State of the inbox on the present link; the mailbox is drained anew on the next.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    held: VecDeque<v1::Deliver>,
+    held_bytes: usize,
+    last_seq: u64,
+    acknowledged: u64,
+    /// No room was left: what comes is dropped and drained again later.
+    skips: bool,
+}
+
+impl Inbox {
+    /// Whether records are dropped, to be drained again.
+    pub(crate) fn skips(&self) -> bool {
+        self.skips
+    }
+
+    pub(crate) fn holds_any_of(&self, account: AccountId) -> bool {
+        self.held.iter().any(|record| record.account == account.0)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// A record is in our hands. It counts as done unless it is held.
+    pub(crate) fn saw(&mut self, seq: u64) {
+        self.last_seq = self.last_seq.max(seq);
+    }
+
+    /// Keeps a record until more is known of its sender. Without room it, and all that follow, are
+    /// dropped.
+    pub(crate) fn hold(&mut self, record: v1::Deliver) {
+        let bytes = self.held_bytes + record.body.len();
+        if self.held.len() >= HELD_RECORDS_MAX || bytes > HELD_BYTES_MAX {
+            self.skips = true;
+            return;
+        }
+        self.saw(record.seq);
+        self.held_bytes = bytes;
+        self.held.push_back(record);
+    }
+
+    /// Takes what was held of an account, in order.
+    pub(crate) fn take_of(&mut self, account: AccountId) -> Vec<v1::Deliver> {
+        let (taken, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.held).into_iter().partition(|r| r.account == account.0);
+        self.held = kept.into();
+        self.held_bytes = self.held.iter().map(|record| record.body.len()).sum();
+        taken
+    }
+
+    /// Up to where everything is done, if that has grown since the last call.
+    pub(crate) fn take_acknowledgement(&mut self) -> Option<u64> {
+        let done = match self.held.front() {
+            Some(first) => first.seq.saturating_sub(1),
+            None => self.last_seq,
+        };
+        if done <= self.acknowledged {
+            return None;
+        }
+        self.acknowledged = done;
+        Some(done)
+    }
+
+    /// The link is gone: what is not acknowledged comes again.
+    pub(crate) fn link_lost(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(seq: u64, account: u64, bytes: usize) -> v1::Deliver {
+        v1::Deliver { seq, account, body: vec![0; bytes].into(), ..v1::Deliver::default() }
+    }
+
+    #[test]
+    fn nothing_beyond_a_held_record_is_acknowledged() {
+        let mut inbox = Inbox::default();
+        inbox.saw(10);
+        assert_eq!(inbox.take_acknowledgement(), Some(10));
+        inbox.hold(record(20, 1, 1));
+        inbox.saw(30);
+        assert_eq!(inbox.take_acknowledgement(), Some(19));
+        assert_eq!(inbox.take_acknowledgement(), None);
+        assert_eq!(inbox.take_of(AccountId(1)).len(), 1);
+        assert_eq!(inbox.take_acknowledgement(), Some(30));
+    }
+
+    #[test]
+    fn both_sides_of_the_bound_on_records() {
+        let mut inbox = Inbox::default();
+        (0..HELD_RECORDS_MAX as u64).for_each(|seq| inbox.hold(record(seq + 1, 1, 1)));
+        assert!(!inbox.skips());
+        inbox.hold(record(10_000, 2, 1));
+        assert!(inbox.skips() && !inbox.holds_any_of(AccountId(2)));
+        inbox.take_of(AccountId(1));
+        assert_eq!(inbox.take_acknowledgement(), Some(HELD_RECORDS_MAX as u64), "not the dropped");
+    }
+
+    #[test]
+    fn both_sides_of_the_bound_on_bytes() {
+        let mut inbox = Inbox::default();
+        inbox.hold(record(1, 1, HELD_BYTES_MAX));
+        assert!(!inbox.skips());
+        inbox.hold(record(2, 1, 1));
+        assert!(inbox.skips());
+    }
+}

@@ -1,0 +1,397 @@
+//! The life of the link: dial, shake hands, attach, keep alive, lose it, dial again.
+
+use godwit_base::limits::KEEPALIVE_S;
+use godwit_link::Ticket;
+use godwit_wire::frame::KEEPALIVE;
+use godwit_wire::{FEATURES, Refusal, ToServer, VERSION, v1};
+
+use super::Core;
+use super::backoff::Backoff;
+use super::channel::{Arrived, Channel, Ends};
+use super::now::Now;
+use super::output::LinkOrder;
+use super::vault::Blob;
+use crate::{ConnectionState, Event, WarningKind};
+
+/// An answer that does not come within this time means that the link is dead, 20 s: on a 2G line
+/// with 600 ms and losses it comes within five.
+const ANSWER_MS: u64 = 20_000;
+
+/// Quiet beyond two keepalives of the server and this time means that the link is dead.
+const GRACE_MS: u64 = 15_000;
+
+/// Bounds on the keepalive interval that a server may name: a day of quiet is a dead link, and more
+/// than one byte in five seconds is a waste.
+const KEEPALIVE_MS: std::ops::RangeInclusive<u64> = 5_000..=3_600_000;
+
+/// A clock that differs more from the server's is worth a warning, and is corrected: 1 hour, which
+/// is also the commonest mistake (daylight saving).
+const SKEW_MS: u64 = 3_600_000;
+
+/// What the server is told about this program.
+const CLIENT_NAME: &str = concat!("godwit-client/", env!("CARGO_PKG_VERSION"));
+
+/// The link and when it must act.
+pub(super) struct Link {
+    state: State,
+    backoff: Backoff,
+    sent_at_ms: u64,
+    received_at_ms: u64,
+    keepalive_ms: u64,
+    /// Since when an answer is awaited and nothing at all has come.
+    awaiting_since_ms: Option<u64>,
+    /// Server's clock less ours.
+    skew_ms: i64,
+    has_warned_of_skew: bool,
+    is_caught_up: bool,
+}
+
+enum State {
+    /// Not before the user acts.
+    Stopped,
+    Waiting {
+        until_ms: u64,
+    },
+    Dialling {
+        since_ms: u64,
+    },
+    Shaking {
+        channel: Channel,
+        resumes: bool,
+    },
+    /// Welcomed; registers, or learns which account it has.
+    Joining(Channel),
+    Attached(Channel),
+}
+
+impl Link {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            state: State::Stopped,
+            backoff: Backoff::new(seed),
+            sent_at_ms: 0,
+            received_at_ms: 0,
+            keepalive_ms: u64::from(KEEPALIVE_S) * 1_000,
+            awaiting_since_ms: None,
+            skew_ms: 0,
+            has_warned_of_skew: false,
+            is_caught_up: false,
+        }
+    }
+
+    pub(super) fn is_attached(&self) -> bool {
+        matches!(self.state, State::Attached(_))
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        matches!(self.state, State::Stopped)
+    }
+
+    pub(super) fn is_caught_up(&self) -> bool {
+        self.is_caught_up
+    }
+
+    /// The link has proved itself.
+    pub(super) fn caught_up(&mut self) {
+        self.is_caught_up = true;
+        self.backoff.reset();
+    }
+
+    fn channel(&mut self) -> Option<&mut Channel> {
+        match &mut self.state {
+            State::Shaking { channel, .. } | State::Joining(channel) | State::Attached(channel) => {
+                Some(channel)
+            }
+            _ => None,
+        }
+    }
+
+    /// The wall clock, corrected by the server's if the two differ by much.
+    pub(super) fn wall_ms(&self, now: Now) -> u64 {
+        if self.skew_ms.unsigned_abs() < SKEW_MS {
+            now.wall_ms
+        } else {
+            now.wall_ms.saturating_add_signed(self.skew_ms)
+        }
+    }
+}
+
+impl Core {
+    /// Lets the link be made; the first [`tick`](Self::tick) dials.
+    pub fn start(&mut self, now: Now) {
+        if self.link.is_stopped() {
+            self.link.state = State::Waiting { until_ms: now.mono_ms };
+        }
+    }
+
+    /// The connection that was ordered is there.
+    pub fn connected(&mut self, now: Now) {
+        if !matches!(self.link.state, State::Dialling { .. }) {
+            return;
+        }
+        let wall_ms = self.wall_ms(now);
+        let ticket = self.me.home.ticket.take().filter(|(_, expires_ms)| *expires_ms > wall_ms);
+        let ticket = ticket.and_then(|(Blob(bytes), _)| Ticket::from_welcome(&bytes).ok());
+        let hello =
+            v1::Hello { version: VERSION, features: FEATURES, client: CLIENT_NAME.to_owned() };
+        let ends =
+            Ends { me: &self.me.link_key, server: self.me.server(), ticket: ticket.as_ref() };
+        match Channel::open(&ends, &hello) {
+            Ok((channel, first)) => {
+                self.link.state = State::Shaking { channel, resumes: ticket.is_some() };
+                self.link.received_at_ms = now.mono_ms;
+                self.link.awaiting_since_ms = Some(now.mono_ms);
+                self.staged.raw.extend_from_slice(&first);
+            }
+            Err(error) => self.stop_link(&format!("the join link's key is unusable: {error}")),
+        }
+    }
+
+    /// Bytes from the server, in any pieces.
+    pub fn on_bytes(&mut self, bytes: &[u8], now: Now) {
+        self.link.received_at_ms = now.mono_ms;
+        self.link.awaiting_since_ms = None;
+        let mut arrived = Vec::new();
+        let Some(channel) = self.link.channel() else { return };
+        let result = channel.receive(bytes, |one| arrived.push(one));
+        for one in arrived {
+            match one {
+                Arrived::Welcome(welcome) => self.on_welcome(welcome, now),
+                Arrived::Refused { code, retry_after_ms } => {
+                    self.on_refused_link(code.into(), retry_after_ms, now);
+                }
+                Arrived::Message(message) if self.link.channel().is_some() => {
+                    self.on_message(message, now);
+                }
+                Arrived::Message(_) => {}
+            }
+        }
+        if let (Err(error), Some(_)) = (result, self.link.channel()) {
+            self.lose_link(&error.to_string(), 0, now);
+        }
+    }
+
+    /// The connection ended or could not be made.
+    pub fn disconnected(&mut self, reason: &str, now: Now) {
+        if self.link.channel().is_some() || matches!(self.link.state, State::Dialling { .. }) {
+            self.lose_link(reason, 0, now);
+        }
+    }
+
+    /// Does what is due. Call it at [`deadline`](Self::deadline) or whenever.
+    pub fn tick(&mut self, now: Now) {
+        match self.link.state {
+            State::Waiting { until_ms } if until_ms <= now.mono_ms => {
+                self.link.state = State::Dialling { since_ms: now.mono_ms };
+                self.staged.link = Some(LinkOrder::Dial);
+                self.say(Event::Connection(ConnectionState::Connecting));
+            }
+            State::Dialling { since_ms } if since_ms + ANSWER_MS <= now.mono_ms => {
+                self.lose_link("the server does not answer", 0, now);
+            }
+            _ => self.check_silence(now),
+        }
+        self.tidy(now);
+    }
+
+    /// When [`tick`](Self::tick) has something to do, by the monotonic clock.
+    pub fn deadline(&self) -> Option<u64> {
+        let link = match &self.link.state {
+            State::Stopped => None,
+            State::Waiting { until_ms } => Some(*until_ms),
+            State::Dialling { since_ms } => Some(since_ms + ANSWER_MS),
+            _ => {
+                let keepalive = self.link.sent_at_ms + self.link.keepalive_ms;
+                let answer = self.link.awaiting_since_ms.map(|since| since + ANSWER_MS);
+                let earliest = answer.unwrap_or(u64::MAX).min(keepalive).min(self.dead_at_ms());
+                let attached = self.link.is_attached();
+                let paused = self.outbox_paused_until_ms.filter(|_| attached);
+                let lookup = self.lookups.due_ms().filter(|_| attached);
+                [paused, lookup].into_iter().flatten().chain([earliest]).min()
+            }
+        };
+        link.into_iter().chain([self.tidy_at_ms]).min()
+    }
+
+    fn dead_at_ms(&self) -> u64 {
+        self.link.received_at_ms + 2 * self.link.keepalive_ms + GRACE_MS
+    }
+
+    fn check_silence(&mut self, now: Now) {
+        if self.link.channel().is_none() {
+            return;
+        }
+        let answer_is_late =
+            self.link.awaiting_since_ms.is_some_and(|since| since + ANSWER_MS <= now.mono_ms);
+        if answer_is_late || self.dead_at_ms() <= now.mono_ms {
+            self.lose_link("the server went silent", 0, now);
+        }
+    }
+
+    fn on_welcome(&mut self, welcome: v1::Welcome, now: Now) {
+        let State::Shaking { channel, .. } =
+            std::mem::replace(&mut self.link.state, State::Stopped)
+        else {
+            return;
+        };
+        self.link.state = State::Joining(channel);
+        self.read_clock(welcome.time_ms, now);
+        let keepalive_ms = u64::from(welcome.keepalive_s) * 1_000;
+        self.link.keepalive_ms = keepalive_ms.clamp(*KEEPALIVE_MS.start(), *KEEPALIVE_MS.end());
+        if !welcome.ticket.is_empty() {
+            let ticket = Blob(welcome.ticket.to_vec());
+            self.me.home.ticket = Some((ticket, welcome.ticket_expires_ms));
+            self.home_changed = true;
+        }
+        let is_ours = welcome.account == self.me.device().account.0
+            && welcome.device == self.me.device().number.0;
+        match welcome.standing() {
+            v1::Standing::Device if is_ours && self.me.home.joined => self.attach(),
+            v1::Standing::Device if is_ours => self.ask_own_handle(),
+            v1::Standing::Stranger if !self.me.home.joined => self.register(),
+            v1::Standing::Revoked => self.on_revoked(),
+            _ => self.stop_link(
+                "the server does not know this device: it lost its data, or this home was copied",
+            ),
+        }
+    }
+
+    /// Takes the mailbox.
+    pub(super) fn attach(&mut self) {
+        if let State::Joining(channel) = std::mem::replace(&mut self.link.state, State::Stopped) {
+            self.link.state = State::Attached(channel);
+            self.staged.messages.push(ToServer::Attach(v1::Attach {}));
+            self.say(Event::Connection(ConnectionState::Online));
+        }
+    }
+
+    fn read_clock(&mut self, server_ms: u64, now: Now) {
+        let skew = i128::from(server_ms) - i128::from(now.wall_ms);
+        self.link.skew_ms = i64::try_from(skew).unwrap_or(0);
+        if self.link.skew_ms.unsigned_abs() >= SKEW_MS && !self.link.has_warned_of_skew {
+            self.link.has_warned_of_skew = true;
+            let (hours, side) = (
+                self.link.skew_ms.unsigned_abs() / 3_600_000,
+                if self.link.skew_ms > 0 { "behind" } else { "ahead of" },
+            );
+            let text = format!(
+                "this machine's clock is {hours} h {side} the server's: set it; \
+                 until then the server's time is used"
+            );
+            self.warn(WarningKind::Clock, None, text);
+        }
+    }
+
+    fn on_refused_link(&mut self, code: u32, retry_after_ms: u32, now: Now) {
+        let resumes = matches!(self.link.state, State::Shaking { resumes: true, .. });
+        match Refusal::from_number(code) {
+            Some(Refusal::BadTicket) if resumes => self.redial(now),
+            Some(refusal) if !refusal.retryable() && retry_after_ms == 0 => {
+                self.stop_link(&format!("{refusal}: {}", refusal.advice()));
+            }
+            refusal => {
+                let reason = refusal.map_or("the server refused the link", Refusal::text);
+                self.lose_link(reason, retry_after_ms.into(), now);
+            }
+        }
+    }
+
+    /// The server says that it closes the link.
+    pub(super) fn on_goodbye(&mut self, goodbye: v1::Goodbye, now: Now) {
+        let refusal = Refusal::from_number(goodbye.code);
+        let reason = refusal.map_or("the server closed the link", Refusal::text);
+        match refusal {
+            Some(Refusal::DeviceRevoked) => self.on_revoked(),
+            Some(Refusal::Displaced) => {
+                let text = "another process with this home's keys took over the link: \
+                            a home must never be copied; use one of the two and delete the other";
+                self.warn(WarningKind::Displaced, None, text.to_owned());
+                self.stop_link(reason);
+            }
+            Some(refusal) if goodbye.reconnect_after_ms == 0 && !refusal.retryable() => {
+                self.stop_link(&format!("{reason}: {}", refusal.advice()));
+            }
+            _ => self.lose_link(reason, goodbye.reconnect_after_ms.into(), now),
+        }
+    }
+
+    fn on_revoked(&mut self) {
+        let text = "this device was removed from its account: its history stays, \
+                    join anew with another home";
+        self.warn(WarningKind::Revoked, None, text.to_owned());
+        self.stop_link("this device was removed from its account");
+    }
+
+    /// Closes the link and dials again at once.
+    pub(super) fn redial(&mut self, now: Now) {
+        self.close_link();
+        self.link.state = State::Waiting { until_ms: now.mono_ms };
+    }
+
+    /// Closes the link and dials again after a while.
+    pub(super) fn lose_link(&mut self, reason: &str, floor_ms: u64, now: Now) {
+        self.close_link();
+        let delay_ms = self.link.backoff.next_ms(floor_ms);
+        self.link.state = State::Waiting { until_ms: now.mono_ms + delay_ms };
+        let retry_in_ms = Some(delay_ms);
+        let reason = reason.to_owned();
+        self.say(Event::Connection(ConnectionState::Offline { retry_in_ms, reason }));
+    }
+
+    /// Closes the link for good.
+    pub(super) fn stop_link(&mut self, reason: &str) {
+        self.close_link();
+        self.link.state = State::Stopped;
+        let reason = reason.to_owned();
+        self.stopped_because = Some(reason.clone());
+        self.say(Event::Connection(ConnectionState::Offline { retry_in_ms: None, reason }));
+    }
+
+    fn close_link(&mut self) {
+        self.staged.link = Some(LinkOrder::Close);
+        self.staged.messages.clear();
+        self.staged.raw.clear();
+        self.outbox.link_lost();
+        self.outbox_paused_until_ms = None;
+        self.lookups.link_lost();
+        self.inbox.link_lost();
+        self.requests.clear();
+        self.link.awaiting_since_ms = None;
+        self.link.is_caught_up = false;
+    }
+
+    /// Seals what was said into bytes for the link; a keepalive if the link was quiet.
+    pub(super) fn seal_link(&mut self, now: Now) -> Vec<u8> {
+        let mut out = std::mem::take(&mut self.staged.raw);
+        let messages = std::mem::take(&mut self.staged.messages);
+        let sealed = match self.link.channel() {
+            Some(channel) => channel.send(&messages, &mut out),
+            None => Ok(()),
+        };
+        if let Err(error) = sealed {
+            self.lose_link(&error.to_string(), 0, now);
+            return Vec::new();
+        }
+        let is_up = matches!(self.link.state, State::Joining(_) | State::Attached(_));
+        let is_quiet = self.link.sent_at_ms + self.link.keepalive_ms <= now.mono_ms;
+        if is_up && out.is_empty() && is_quiet {
+            out.push(KEEPALIVE);
+        }
+        if !out.is_empty() {
+            self.link.sent_at_ms = now.mono_ms;
+        }
+        let awaits = is_up
+            && (self.outbox.awaits_answers()
+                || self.lookups.awaits_answers()
+                || !self.requests.is_empty());
+        if awaits && self.link.awaiting_since_ms.is_none() {
+            self.link.awaiting_since_ms = Some(now.mono_ms);
+        }
+        out
+    }
+
+    /// The time that messages and keys carry.
+    pub(super) fn wall_ms(&self, now: Now) -> u64 {
+        self.link.wall_ms(now)
+    }
+}

@@ -1,0 +1,427 @@
+//! What this device has said and the server has not accepted, and the log of what it accepted, from
+//! which a message can be sent anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use godwit_base::limits::DEDUP_WINDOW;
+use godwit_base::{AccountId, Handle};
+use godwit_seal::{AccountPublic, RESEND_AGE_MAX_MS, RowError};
+use serde::{Deserialize, Serialize};
+
+use super::output::{Row, Table, Write};
+use super::vault::{Blob, Vault};
+
+/// Most messages that wait for the server; a whole long text file as lines, sent while offline.
+pub const OUTBOX_MESSAGES_MAX: usize = 10_000;
+
+/// Most bytes of texts that wait for the server, 32 MB of memory.
+pub const OUTBOX_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Room beyond [`OUTBOX_MESSAGES_MAX`] for what the client says by itself (read receipts, retry
+/// requests, resends); beyond it such things are dropped, and come again when their cause does.
+pub(crate) const OWN_MESSAGES_MAX: usize = 2_000;
+
+/// Most accepted messages that can be sent anew. The oldest go first; then their repair is not
+/// possible, and the placeholder at the other side stays one.
+pub(crate) const LOG_MESSAGES_MAX: usize = 16_384;
+
+/// Most bytes of accepted messages that can be sent anew, 16 MB of memory.
+pub(crate) const LOG_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How long a delivered message can still be sent anew, 1 day: the recipient acknowledges a message
+/// that it could not open as well, and its request may arrive after that acknowledgement.
+pub(crate) const LOG_DELIVERED_MS: u64 = 24 * 3600 * 1000;
+
+/// To whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Target {
+    /// To whoever has the handle when the message is sealed.
+    Handle(Handle),
+    /// To this account and no other.
+    Account(AccountId),
+}
+
+/// What kind of message it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Kind {
+    /// A message of the history.
+    Shown,
+    /// A read receipt.
+    Read,
+    /// A request to send anew; travels unsealed.
+    Retry,
+    /// A message once more, with the counters of its failed attempts.
+    Resend { of: u64, repeats: Vec<u64> },
+}
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Outgoing {
+    pub(crate) target: Target,
+    pub(crate) kind: Kind,
+    /// What is sealed, or for a retry request sent as it is.
+    pub(crate) body: Blob,
+    pub(crate) sent_at_ms: u64,
+    /// The copies as they are submitted, always the same bytes; absent before the message is
+    /// sealed and after it was accepted.
+    pub(crate) sealed: Option<SealedFor>,
+    /// How often it was sealed because devices had changed.
+    pub(crate) rounds: u32,
+    /// After the server accepted it: for whom it was sealed.
+    pub(crate) accepted: Option<Accepted>,
+    pub(crate) resends: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SealedFor {
+    pub(crate) account_key: AccountPublic,
+    pub(crate) list_version: u64,
+    pub(crate) copies: Vec<Copy>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Copy {
+    pub(crate) device: u32,
+    /// A `CopyKind` of the wire.
+    pub(crate) kind: i32,
+    pub(crate) body: Blob,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Accepted {
+    pub(crate) account_key: AccountPublic,
+    pub(crate) devices: Vec<u32>,
+    pub(crate) delivered_at_ms: Option<u64>,
+}
+
+impl Outgoing {
+    pub(crate) fn new(target: Target, kind: Kind, body: Vec<u8>, sent_at_ms: u64) -> Self {
+        Self {
+            target,
+            kind,
+            body: Blob(body),
+            sent_at_ms,
+            sealed: None,
+            rounds: 0,
+            accepted: None,
+            resends: 0,
+        }
+    }
+}
+
+/// All messages by counter.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    pending: BTreeMap<u64, Outgoing>,
+    pending_bytes: usize,
+    log: BTreeMap<u64, Outgoing>,
+    log_bytes: usize,
+    /// What of the log its recipient does not have yet.
+    undelivered: BTreeSet<(AccountId, u64)>,
+    /// Submitted on the present link and not answered.
+    in_flight: BTreeSet<u64>,
+    changed: BTreeSet<u64>,
+}
+
+impl Outbox {
+    pub(crate) fn has_room_for(&self, messages: usize, bytes: usize) -> bool {
+        self.pending.len() + messages <= OUTBOX_MESSAGES_MAX
+            && self.pending_bytes + bytes <= OUTBOX_BYTES_MAX
+    }
+
+    /// Whether the client itself may add something.
+    pub(crate) fn has_room_for_own(&self) -> bool {
+        self.pending.len() < OUTBOX_MESSAGES_MAX + OWN_MESSAGES_MAX
+    }
+
+    pub(crate) fn push(&mut self, counter: u64, message: Outgoing) {
+        self.pending_bytes += message.body.0.len();
+        self.pending.insert(counter, message);
+        self.changed.insert(counter);
+    }
+
+    pub(crate) fn get(&self, counter: u64) -> Option<&Outgoing> {
+        self.pending.get(&counter)
+    }
+
+    /// A pending message, for changing.
+    pub(crate) fn get_mut(&mut self, counter: u64) -> Option<&mut Outgoing> {
+        let message = self.pending.get_mut(&counter)?;
+        self.changed.insert(counter);
+        Some(message)
+    }
+
+    /// Pending messages, oldest first.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (u64, &Outgoing)> {
+        self.pending.iter().map(|(counter, message)| (*counter, message))
+    }
+
+    /// The counters that may be submitted now, ascending: not in flight, and less than the server's
+    /// window above the oldest unresolved one.
+    pub(crate) fn due(&self) -> Vec<u64> {
+        let Some((oldest, _)) = self.pending.first_key_value() else { return Vec::new() };
+        let end = oldest.saturating_add(DEDUP_WINDOW);
+        let due = self.pending.range(..end).map(|(counter, _)| *counter);
+        due.filter(|counter| !self.in_flight.contains(counter)).collect()
+    }
+
+    pub(crate) fn submitted(&mut self, counter: u64) {
+        self.in_flight.insert(counter);
+    }
+
+    /// The server refused it for now, or what was sealed does not fit: it is due again.
+    pub(crate) fn is_due_again(&mut self, counter: u64) {
+        self.in_flight.remove(&counter);
+    }
+
+    pub(crate) fn awaits_answers(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
+    /// The link is gone, and with it every answer.
+    pub(crate) fn link_lost(&mut self) {
+        self.in_flight.clear();
+    }
+
+    /// The message will not be sent. Returns it.
+    pub(crate) fn remove(&mut self, counter: u64) -> Option<Outgoing> {
+        self.in_flight.remove(&counter);
+        let message = self.pending.remove(&counter)?;
+        self.pending_bytes = self.pending_bytes.saturating_sub(message.body.0.len());
+        self.changed.insert(counter);
+        Some(message)
+    }
+
+    /// The server accepted it: it moves to the log, if anybody may ask for it again. Returns what
+    /// it was.
+    pub(crate) fn accept(&mut self, counter: u64) -> Option<Outgoing> {
+        let message = self.remove(counter)?;
+        if let (Some(sealed), false) = (&message.sealed, message.kind == Kind::Retry) {
+            let accepted = Accepted {
+                account_key: sealed.account_key,
+                devices: sealed.copies.iter().map(|copy| copy.device).collect(),
+                delivered_at_ms: None,
+            };
+            let logged = Outgoing { sealed: None, accepted: Some(accepted), ..message.clone() };
+            self.add_to_log(counter, logged);
+            self.bound_log();
+        }
+        Some(message)
+    }
+
+    /// A message of the log.
+    pub(crate) fn logged(&self, counter: u64) -> Option<&Outgoing> {
+        self.log.get(&counter)
+    }
+
+    /// Counts that a message was sent anew.
+    pub(crate) fn count_resend(&mut self, counter: u64) {
+        if let Some(message) = self.log.get_mut(&counter) {
+            message.resends = message.resends.saturating_add(1);
+            self.changed.insert(counter);
+        }
+    }
+
+    /// An account has everything up to a counter.
+    pub(crate) fn delivered(&mut self, account: AccountId, up_to: u64, now_ms: u64) {
+        let delivered = self.undelivered.extract_if((account, 0)..=(account, up_to), |_| true);
+        for (_, counter) in delivered {
+            let accepted = self.log.get_mut(&counter).and_then(|m| m.accepted.as_mut());
+            if let Some(accepted) = accepted {
+                accepted.delivered_at_ms = Some(now_ms);
+                self.changed.insert(counter);
+            }
+        }
+    }
+
+    /// Forgets what nobody can ask for any more.
+    pub(crate) fn tidy(&mut self, now_ms: u64) {
+        let is_over = |message: &Outgoing| {
+            let delivered = message.accepted.as_ref().and_then(|a| a.delivered_at_ms);
+            delivered.is_some_and(|at| now_ms.saturating_sub(at) >= LOG_DELIVERED_MS)
+                || now_ms.saturating_sub(message.sent_at_ms) >= RESEND_AGE_MAX_MS
+        };
+        let over: Vec<u64> =
+            self.log.iter().filter(|(_, m)| is_over(m)).map(|(counter, _)| *counter).collect();
+        over.into_iter().for_each(|counter| self.forget(counter));
+    }
+
+    fn add_to_log(&mut self, counter: u64, message: Outgoing) {
+        self.log_bytes += message.body.0.len();
+        if let Some(accepted) = message.accepted.as_ref().filter(|a| a.delivered_at_ms.is_none()) {
+            self.undelivered.insert((accepted.account_key.id(), counter));
+        }
+        self.log.insert(counter, message);
+    }
+
+    fn bound_log(&mut self) {
+        while self.log.len() > LOG_MESSAGES_MAX || self.log_bytes > LOG_BYTES_MAX {
+            let Some((oldest, _)) = self.log.first_key_value() else { return };
+            self.forget(*oldest);
+        }
+    }
+
+    fn forget(&mut self, counter: u64) {
+        if let Some(message) = self.log.remove(&counter) {
+            self.log_bytes = self.log_bytes.saturating_sub(message.body.0.len());
+            if let Some(accepted) = message.accepted {
+                self.undelivered.remove(&(accepted.account_key.id(), counter));
+            }
+            self.changed.insert(counter);
+        }
+    }
+
+    /// The rows that changed since the last call.
+    pub(crate) fn changes(&mut self, vault: &Vault) -> Result<Vec<Write>, RowError> {
+        let changed = std::mem::take(&mut self.changed);
+        changed
+            .into_iter()
+            .map(|counter| {
+                let key = counter.to_be_bytes();
+                let message = self.pending.get(&counter).or_else(|| self.log.get(&counter));
+                Ok(match message {
+                    Some(message) => Write::Put {
+                        table: Table::Outbox,
+                        key: key.to_vec(),
+                        value: vault.seal(Table::Outbox, &key, message)?,
+                    },
+                    None => Write::Delete { table: Table::Outbox, key: key.to_vec() },
+                })
+            })
+            .collect()
+    }
+
+    /// Reads what [`changes`](Self::changes) wrote over time.
+    pub(crate) fn restore(vault: &Vault, rows: &[Row]) -> Result<Self, RowError> {
+        let mut outbox = Self::default();
+        for (_, key, value) in rows.iter().filter(|(table, ..)| *table == Table::Outbox) {
+            let counter = key.as_slice().try_into().map_err(|_| RowError::Damaged)?;
+            let counter = u64::from_be_bytes(counter);
+            let message: Outgoing = vault.open(Table::Outbox, key, value)?;
+            if message.accepted.is_some() {
+                outbox.add_to_log(counter, message);
+            } else {
+                outbox.pending_bytes += message.body.0.len();
+                outbox.pending.insert(counter, message);
+            }
+        }
+        Ok(outbox)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(bytes: usize) -> Outgoing {
+        let target = Target::Account(AccountId(1));
+        Outgoing::new(target, Kind::Shown, vec![0; bytes], 1_000)
+    }
+
+    fn sealed(bytes: usize) -> Outgoing {
+        let copies = vec![Copy { device: 1, kind: 0, body: Blob(vec![1]) }];
+        let account_key = AccountPublic([1; 32]);
+        Outgoing {
+            sealed: Some(SealedFor { account_key, list_version: 1, copies }),
+            ..message(bytes)
+        }
+    }
+
+    #[test]
+    fn both_sides_of_the_bounds() {
+        let mut outbox = Outbox::default();
+        assert!(outbox.has_room_for(OUTBOX_MESSAGES_MAX, OUTBOX_BYTES_MAX));
+        assert!(!outbox.has_room_for(OUTBOX_MESSAGES_MAX + 1, 0));
+        assert!(!outbox.has_room_for(1, OUTBOX_BYTES_MAX + 1));
+        outbox.push(1, message(10));
+        assert!(outbox.has_room_for(OUTBOX_MESSAGES_MAX - 1, OUTBOX_BYTES_MAX - 10));
+        assert!(!outbox.has_room_for(OUTBOX_MESSAGES_MAX, 0));
+        assert!(!outbox.has_room_for(1, OUTBOX_BYTES_MAX - 9));
+        outbox.remove(1);
+        assert!(outbox.has_room_for(OUTBOX_MESSAGES_MAX, OUTBOX_BYTES_MAX));
+    }
+
+    #[test]
+    fn own_messages_have_room_beyond_and_a_bound() {
+        let mut outbox = Outbox::default();
+        for counter in 0..(OUTBOX_MESSAGES_MAX + OWN_MESSAGES_MAX) as u64 {
+            assert!(outbox.has_room_for_own());
+            outbox.push(counter, message(0));
+        }
+        assert!(!outbox.has_room_for_own());
+    }
+
+    #[test]
+    fn nothing_is_due_a_window_above_the_oldest() {
+        let mut outbox = Outbox::default();
+        (5..500).for_each(|counter| outbox.push(counter, message(1)));
+        assert_eq!(outbox.due(), (5..5 + DEDUP_WINDOW).collect::<Vec<_>>());
+        outbox.submitted(6);
+        outbox.submitted(5);
+        outbox.accept(6);
+        assert_eq!(outbox.due().last(), Some(&(4 + DEDUP_WINDOW)), "5 is unresolved still");
+        outbox.accept(5);
+        assert_eq!(outbox.due().last(), Some(&(6 + DEDUP_WINDOW)));
+        outbox.submitted(7);
+        outbox.is_due_again(7);
+        assert_eq!(outbox.due().first(), Some(&7));
+    }
+
+    #[test]
+    fn the_log_is_bounded_by_count_and_by_bytes() {
+        let mut outbox = Outbox::default();
+        for counter in 0..=LOG_MESSAGES_MAX as u64 {
+            outbox.push(counter, sealed(1));
+            outbox.accept(counter);
+        }
+        assert!(outbox.logged(0).is_none() && outbox.logged(1).is_some());
+        let mut outbox = Outbox::default();
+        for counter in 0..3 {
+            outbox.push(counter, sealed(LOG_BYTES_MAX / 2));
+            outbox.accept(counter);
+        }
+        assert!(outbox.logged(0).is_none() && outbox.logged(1).is_some());
+    }
+
+    #[test]
+    fn the_log_forgets_a_day_after_delivery_and_two_weeks_after_sending() {
+        let mut outbox = Outbox::default();
+        for counter in [1, 2] {
+            outbox.push(counter, sealed(1));
+            outbox.accept(counter);
+        }
+        let account = AccountPublic([1; 32]).id();
+        outbox.delivered(account, 1, 5_000);
+        outbox.tidy(5_000 + LOG_DELIVERED_MS - 1);
+        assert!(outbox.logged(1).is_some());
+        outbox.tidy(5_000 + LOG_DELIVERED_MS);
+        assert!(outbox.logged(1).is_none() && outbox.logged(2).is_some());
+        outbox.tidy(1_000 + RESEND_AGE_MAX_MS - 1);
+        assert!(outbox.logged(2).is_some());
+        outbox.tidy(1_000 + RESEND_AGE_MAX_MS);
+        assert!(outbox.logged(2).is_none());
+    }
+
+    #[test]
+    fn a_restart_finds_what_was_there() {
+        let vault = Vault::new(godwit_seal::RowKey::from_bytes(&[3; 32]));
+        let mut outbox = Outbox::default();
+        outbox.push(1, sealed(3));
+        outbox.push(2, message(4));
+        outbox.accept(1);
+        let rows: Vec<Row> = outbox
+            .changes(&vault)
+            .unwrap()
+            .into_iter()
+            .filter_map(|write| match write {
+                Write::Put { table, key, value } => Some((table, key, value)),
+                _ => None,
+            })
+            .collect();
+        let restored = Outbox::restore(&vault, &rows).unwrap();
+        assert_eq!(restored.pending, outbox.pending);
+        assert_eq!(restored.log, outbox.log);
+        assert_eq!((restored.pending_bytes, restored.log_bytes), (4, 3));
+        assert!(outbox.changes(&vault).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,185 @@
+//! What the core asks of its driver.
+
+use std::fmt;
+
+use godwit_base::{DeviceId, Handle, MessageId};
+
+use crate::{Event, HistoryItem, MessageState};
+
+/// Everything to be done since the last one, in this order: commit all of `writes` in one
+/// transaction; then give `send` to the link; then do what `link` says; then hand out `events`.
+///
+/// While a commit runs the core may be given more input; what comes of it is the next batch. So
+/// commits group themselves under load, and nothing leaves before what it depends on is durable.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// One transaction.
+    pub writes: Vec<Write>,
+    /// Bytes for the link; drop them if the link they were made for is gone.
+    pub send: Vec<u8>,
+    /// What to do with the link.
+    pub link: Option<LinkOrder>,
+    /// What to tell the application, after what the writes have to tell.
+    pub events: Vec<Event>,
+}
+
+impl Batch {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+            && self.send.is_empty()
+            && self.link.is_none()
+            && self.events.is_empty()
+    }
+}
+
+/// An order about the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkOrder {
+    /// Open a connection to the server, then call `connected` or `disconnected`.
+    Dial,
+    /// Close the connection when `send` is out. `disconnected` need not be called.
+    Close,
+}
+
+/// A table of rows whose content only the core understands. Values come sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Table {
+    /// By name: who this device is, with its keys and its counters.
+    Me = 1,
+    /// By account: a contact.
+    Contact = 2,
+    /// By account: the contact's device list as it was verified last.
+    List = 3,
+    /// By device: which of its messages were taken, and how far ours came there.
+    Device = 4,
+    /// By device: the ratchets.
+    Pairing = 5,
+    /// By counter: messages that the server has not accepted, or whose repair may be asked for.
+    Outbox = 6,
+    /// By device and counter: messages that could not be opened and are asked for again.
+    Waiting = 7,
+    /// By key of the command: which messages it made, so that asking twice sends once.
+    Command = 8,
+}
+
+impl Table {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Me,
+        Self::Contact,
+        Self::List,
+        Self::Device,
+        Self::Pairing,
+        Self::Outbox,
+        Self::Waiting,
+        Self::Command,
+    ];
+
+    /// Its name, which is sealed with each row so that a row moved elsewhere does not open.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Me => "me",
+            Self::Contact => "contact",
+            Self::List => "list",
+            Self::Device => "device",
+            Self::Pairing => "pairing",
+            Self::Outbox => "outbox",
+            Self::Waiting => "waiting",
+            Self::Command => "command",
+        }
+    }
+}
+
+/// One row as it was put, to restore the core from.
+pub type Row = (Table, Vec<u8>, Vec<u8>);
+
+/// One step of a transaction. The last four keep the history and, when they change a row, make the
+/// event named with them; those events come before the batch's own, in order.
+pub enum Write {
+    /// Sets a row.
+    Put {
+        /// Where.
+        table: Table,
+        /// Under which key.
+        key: Vec<u8>,
+        /// Sealed.
+        value: Vec<u8>,
+    },
+    /// Removes a row.
+    Delete {
+        /// From where.
+        table: Table,
+        /// Under which key.
+        key: Vec<u8>,
+    },
+    /// Adds a message to the history: [`Event::Message`] with the same item.
+    Message {
+        /// What to show. Its text is not to be stored: `sealed` holds it.
+        item: HistoryItem,
+        /// The body, sealed with `Vault::body`.
+        sealed: Vec<u8>,
+    },
+    /// Removes a placeholder that is replaced, if it is there. No event.
+    Forget {
+        /// Of which message.
+        id: MessageId,
+    },
+    /// Gives an outgoing message a new state: [`Event::State`]. `at_ms` is stored as
+    /// `received_at_ms` when the state is accepted. A state never goes back.
+    State {
+        /// Our counter.
+        counter: u64,
+        /// The chat it is in.
+        with: Handle,
+        /// The new state.
+        state: MessageState,
+        /// Since when, unix milliseconds.
+        at_ms: u64,
+    },
+    /// Gives every outgoing message of a chat up to a counter, if it was accepted, the state
+    /// `Delivered` or `Read`: one [`Event::State`] for each that changes, in order.
+    Watermark {
+        /// The chat.
+        with: Handle,
+        /// Up to and including this counter.
+        up_to: u64,
+        /// The new state.
+        state: MessageState,
+        /// Since when, unix milliseconds.
+        at_ms: u64,
+    },
+    /// Marks what a device sent, up to a counter, as read here. No event.
+    ReadHere {
+        /// The sender.
+        from: DeviceId,
+        /// Up to and including this counter.
+        up_to: u64,
+    },
+    /// What the list of chats says about a contact.
+    Chat {
+        /// The contact.
+        with: Handle,
+        /// The user compared the safety number.
+        verified: bool,
+        /// What the user must know.
+        notice: Option<String>,
+    },
+}
+
+impl fmt::Debug for Write {
+    /// Names without content: what people say stays out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Put { table, value, .. } => write!(f, "Put({table:?}, {} B)", value.len()),
+            Self::Delete { table, .. } => write!(f, "Delete({table:?})"),
+            Self::Message { item, .. } => write!(f, "Message({})", item.id),
+            Self::Forget { id } => write!(f, "Forget({id})"),
+            Self::State { counter, state, .. } => write!(f, "State({counter}, {state})"),
+            Self::Watermark { up_to, state, .. } => write!(f, "Watermark({up_to}, {state})"),
+            Self::ReadHere { from, up_to } => write!(f, "ReadHere({from}, {up_to})"),
+            Self::Chat { verified, .. } => write!(f, "Chat(verified: {verified})"),
+        }
+    }
+}

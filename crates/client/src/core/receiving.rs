@@ -1,0 +1,226 @@
+//! What others say: from a record of the mailbox to a row of the history, exactly once, in order.
+
+use godwit_base::{AccountId, DeviceId, DeviceNumber, MessageId, Seq};
+use godwit_seal::{Envelope, Inner};
+use godwit_wire::{ToServer, v1};
+
+use super::lookup::{Keys, Who};
+use super::now::Now;
+use super::output::Write;
+use super::{Body, Content, Core};
+use crate::{HistoryItem, MessageState, Note, WarningKind};
+
+/// How far a sender's claim of the time may be off before the server's time is shown instead: 1 day
+/// ahead, since nobody writes tomorrow, and 60 days behind, twice what a mailbox keeps.
+const AHEAD_MAX_MS: u64 = 24 * 3600 * 1000;
+const BEHIND_MAX_MS: u64 = 60 * AHEAD_MAX_MS;
+
+impl Core {
+    /// A message of the mailbox.
+    pub(super) fn on_deliver(&mut self, record: v1::Deliver, now: Now) {
+        if self.inbox.skips() {
+            return;
+        }
+        let from = sender_of(&record);
+        if self.is_me(from) {
+            return self.inbox.saw(record.seq);
+        }
+        if self.contacts.remote(from).is_none() && record.kind() == v1::CopyKind::RetryRequest {
+            // We have sent nothing to somebody whom we do not know.
+            return self.inbox.saw(record.seq);
+        }
+        if self.inbox.holds_any_of(from.account) || self.contacts.remote(from).is_none() {
+            self.lookups.want(Who::Account(from.account), Keys::None);
+            return self.inbox.hold(record);
+        }
+        self.inbox.saw(record.seq);
+        self.receive(&record, now);
+    }
+
+    /// The sender is known now: takes what was held of them.
+    pub(super) fn release(&mut self, account: AccountId, now: Now) {
+        for record in self.inbox.take_of(account) {
+            if self.contacts.remote(sender_of(&record)).is_some() {
+                self.receive(&record, now);
+            } else {
+                self.warn_of_stranger(account);
+            }
+        }
+        self.drain_again(now);
+    }
+
+    /// The sender cannot be learned: what was held of them cannot be opened, now or later.
+    pub(super) fn discard(&mut self, account: AccountId, now: Now) {
+        if !self.inbox.take_of(account).is_empty() {
+            self.warn_of_stranger(account);
+        }
+        self.drain_again(now);
+    }
+
+    fn warn_of_stranger(&mut self, account: AccountId) {
+        let with = self.contacts.get(account).map(|contact| contact.record.handle.clone());
+        let text = format!(
+            "a message of account {account} was dropped: its device is not one that the account \
+             has signed for"
+        );
+        self.warn(WarningKind::Undecryptable, with, text);
+    }
+
+    /// Records were dropped for want of room; now there is some.
+    fn drain_again(&mut self, now: Now) {
+        if self.inbox.skips() && self.inbox.is_empty() {
+            self.redial(now);
+        }
+    }
+
+    /// Lets the server delete what is done. In one batch with the rows that it depends on, so that
+    /// it leaves after they are durable.
+    pub(super) fn acknowledge(&mut self) {
+        if let Some(up_to) = self.inbox.take_acknowledgement() {
+            self.staged.messages.push(ToServer::Ack(v1::Ack { up_to }));
+        }
+    }
+
+    fn receive(&mut self, record: &v1::Deliver, now: Now) {
+        let from = sender_of(record);
+        let Some(known) = self.contacts.record_mut(from) else { return };
+        if known.window.has(record.counter) {
+            return;
+        }
+        known.window.take(record.counter);
+        match v1::CopyKind::try_from(record.kind) {
+            Ok(v1::CopyKind::RetryRequest) => self.on_retry_request(from, &record.body, now),
+            Ok(kind) => self.open(from, record, kind == v1::CopyKind::Opening, now),
+            Err(_) => self.show_note(from, record.counter, record.seq, Note::UpdateNeeded),
+        }
+    }
+
+    fn open(&mut self, from: DeviceId, record: &v1::Deliver, opening: bool, now: Now) {
+        let now_ms = self.wall_ms(now);
+        let Some(contact) = self.contacts.get(from.account) else { return };
+        let Some(peer) = contact.list.peer(from.number) else { return };
+        let Some(remote) = self.contacts.remote_mut(from) else { return };
+        let envelope = Envelope { counter: record.counter, opening, bytes: &record.body };
+        match remote.pairing.open(&mut self.me.keys, &peer, envelope, now_ms) {
+            Ok(opened) => {
+                if opened.new_session {
+                    self.keys_changed = true;
+                    self.one_time_key_used(now);
+                }
+                self.on_opened(from, record, &opened.inner, now);
+            }
+            Err(error) => self.did_not_open(from, record, error, now),
+        }
+    }
+
+    fn on_opened(&mut self, from: DeviceId, record: &v1::Deliver, inner: &Inner, now: Now) {
+        let body = Body::decode(&inner.body);
+        for attempt in &body.repeats {
+            self.forget_placeholder(MessageId { device: from, counter: *attempt });
+        }
+        let id = MessageId { device: from, counter: inner.resend_of.unwrap_or(record.counter) };
+        if inner.resend_of.is_some() && !self.forget_placeholder(id) {
+            return; // it was shown, or never missed
+        }
+        match body.content {
+            Content::Text(text) => self.show(id, record.seq, inner, Some(text), None),
+            Content::Unknown => self.show(id, record.seq, inner, None, Some(Note::UpdateNeeded)),
+            Content::Read { device, up_to } => self.on_read(from, device, up_to, now),
+        }
+    }
+
+    fn show(
+        &mut self,
+        id: MessageId,
+        seq: u64,
+        inner: &Inner,
+        text: Option<String>,
+        note: Option<Note>,
+    ) {
+        let stored_at_ms = Seq(seq).unix_ms();
+        let claim_ms = inner.sent_at_ms;
+        let is_plausible =
+            claim_ms <= stored_at_ms + AHEAD_MAX_MS && claim_ms + BEHIND_MAX_MS >= stored_at_ms;
+        let sent_at_ms = if is_plausible { claim_ms } else { stored_at_ms };
+        self.write_incoming(id, stored_at_ms, sent_at_ms, text, note, &inner.body);
+    }
+
+    /// Shows that something came which has no text.
+    pub(super) fn show_note(&mut self, from: DeviceId, counter: u64, seq: u64, note: Note) {
+        let id = MessageId { device: from, counter };
+        let stored_at_ms = Seq(seq).unix_ms();
+        self.write_incoming(id, stored_at_ms, stored_at_ms, None, Some(note), &[]);
+    }
+
+    fn write_incoming(
+        &mut self,
+        id: MessageId,
+        stored_at_ms: u64,
+        sent_at_ms: u64,
+        text: Option<String>,
+        note: Option<Note>,
+        body: &[u8],
+    ) {
+        let Some(contact) = self.contacts.get(id.device.account) else { return };
+        let with = contact.record.handle.clone();
+        if let Some(record) = self.contacts.record_mut(id.device) {
+            record.shown = record.shown.max(id.counter);
+        }
+        let item = HistoryItem {
+            row: self.next_row(),
+            id,
+            from: with.clone(),
+            with,
+            to: self.me.home.handle.clone(),
+            text,
+            note,
+            sent_at_ms,
+            received_at_ms: Some(stored_at_ms),
+            state: MessageState::Delivered,
+        };
+        self.write_item(item, body);
+    }
+
+    /// Two ticks for everything that the device has.
+    pub(super) fn on_receipt(&mut self, receipt: &v1::Receipt, now: Now) {
+        if self.inbox.skips() {
+            return;
+        }
+        self.inbox.saw(receipt.seq);
+        let device =
+            DeviceId { account: AccountId(receipt.account), number: DeviceNumber(receipt.device) };
+        // About messages of another device of this account, which keeps its own ticks.
+        if receipt.origin != self.me.device().number.0 {
+            return;
+        }
+        let up_to = receipt.up_to;
+        self.outbox.delivered(device.account, up_to, self.link.wall_ms(now));
+        if self.contacts.note_delivered(device, up_to) {
+            self.watermark(device, up_to, MessageState::Delivered, Seq(receipt.seq).unix_ms());
+        }
+    }
+
+    /// Blue ticks. The contact says so itself: `device` is the one of ours that it has read.
+    fn on_read(&mut self, from: DeviceId, device: DeviceNumber, up_to: u64, now: Now) {
+        let is_ours = device == self.me.device().number;
+        let is_news = self.contacts.get(from.account).is_some_and(|c| c.record.read_up_to < up_to);
+        // Nobody has read what was not sent.
+        if !is_ours || !is_news || up_to >= self.me.counters.message {
+            return;
+        }
+        if let Some(contact) = self.contacts.get_mut(from.account) {
+            contact.record.read_up_to = up_to;
+        }
+        self.watermark(from, up_to, MessageState::Read, self.link.wall_ms(now));
+    }
+
+    fn watermark(&mut self, by: DeviceId, up_to: u64, state: MessageState, at_ms: u64) {
+        let Some(contact) = self.contacts.get(by.account) else { return };
+        let with = contact.record.handle.clone();
+        self.staged.writes.push(Write::Watermark { with, up_to, state, at_ms });
+    }
+}
+
+fn sender_of(record: &v1::Deliver) -> DeviceId {
+    DeviceId { account: AccountId(record.account), number: DeviceNumber(record.device) }
+}

@@ -1,0 +1,402 @@
+//! What this device says: from a command to the server's answer.
+
+use std::collections::BTreeSet;
+
+use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle, MessageId};
+use godwit_seal::{Inner, SealError, Trust};
+use godwit_wire::{Refusal, ToServer, v1};
+use zeroize::Zeroizing;
+
+use super::command::{Made, SendKey};
+use super::lookup::{Keys, Who};
+use super::now::Now;
+use super::outbox::{Copy, Kind, Outgoing, SealedFor, Target};
+use super::output::Write;
+use super::vault::Blob;
+use super::{Body, Core, OUTBOX_MESSAGES_MAX, TEXT_BYTES_MAX, refusal_of};
+use crate::{Error, Failure, HistoryItem, MessageState, WarningKind};
+
+/// How often a message is sealed anew because the recipient's devices have changed.
+const ROUNDS_MAX: u32 = 3;
+
+/// Shortest pause after the server could not take a message, if it names none, 500 ms.
+const PAUSE_MS: u64 = 500;
+
+/// Whether a message can go out.
+enum Readiness {
+    Sealed,
+    /// Something must be learned first. Later messages to the same contact wait too.
+    NotYet,
+    Failed(Failure),
+}
+
+impl Core {
+    /// Puts texts into the outbox: all or none, in order. Asked again with the same key, it answers
+    /// the same and sends nothing more.
+    ///
+    /// # Errors
+    /// [`Error::TextEmpty`], [`Error::TextTooLong`], [`Error::ToYourself`], [`Error::OutboxFull`],
+    /// [`Error::KeyChanged`].
+    pub fn send(
+        &mut self,
+        key: SendKey,
+        to: &Handle,
+        texts: &[String],
+        now: Now,
+    ) -> Result<Vec<MessageId>, Error> {
+        if let Some(Made { first, count }) = self.commands.get(&key) {
+            return Ok((first..first + count).map(|counter| self.own_id(counter)).collect());
+        }
+        self.check_texts(to, texts)?;
+        let first = self.me.counters.message;
+        let sent_at_ms = self.wall_ms(now);
+        let mut ids = Vec::with_capacity(texts.len());
+        for text in texts {
+            let counter = self.next_counter();
+            let body = Body::text(text);
+            self.write_outgoing(counter, to, text, &body, sent_at_ms);
+            let target = Target::Handle(to.clone());
+            self.outbox.push(counter, Outgoing::new(target, Kind::Shown, body, sent_at_ms));
+            ids.push(self.own_id(counter));
+        }
+        self.commands.add(key, Made { first, count: ids.len() as u64 });
+        Ok(ids)
+    }
+
+    fn check_texts(&self, to: &Handle, texts: &[String]) -> Result<(), Error> {
+        if *to == self.me.home.handle {
+            return Err(Error::ToYourself);
+        }
+        for text in texts {
+            if text.is_empty() {
+                return Err(Error::TextEmpty);
+            }
+            if text.len() > TEXT_BYTES_MAX {
+                return Err(Error::TextTooLong { bytes: text.len(), max: TEXT_BYTES_MAX });
+            }
+        }
+        if self.contacts.by_handle(to).is_some_and(|contact| contact.record.blocked) {
+            return Err(Error::KeyChanged(to.clone()));
+        }
+        // Framing adds at most four bytes to a text.
+        let bytes = texts.iter().map(|text| text.len() + 4).sum();
+        if !self.outbox.has_room_for(texts.len(), bytes) {
+            return Err(Error::OutboxFull { max: OUTBOX_MESSAGES_MAX });
+        }
+        Ok(())
+    }
+
+    fn write_outgoing(
+        &mut self,
+        counter: u64,
+        to: &Handle,
+        text: &str,
+        body: &[u8],
+        sent_at_ms: u64,
+    ) {
+        let item = HistoryItem {
+            row: self.next_row(),
+            id: self.own_id(counter),
+            with: to.clone(),
+            from: self.me.home.handle.clone(),
+            to: to.clone(),
+            text: Some(text.to_owned()),
+            note: None,
+            sent_at_ms,
+            received_at_ms: None,
+            state: MessageState::Pending,
+        };
+        self.write_item(item, body);
+    }
+
+    /// Stages a message of the history.
+    pub(super) fn write_item(&mut self, item: HistoryItem, body: &[u8]) {
+        match self.vault.seal_body(item.id, body) {
+            Ok(sealed) => self.staged.writes.push(Write::Message { item, sealed }),
+            Err(error) => self.fault = Some(error),
+        }
+    }
+
+    fn own_id(&self, counter: u64) -> MessageId {
+        MessageId { device: self.me.device(), counter }
+    }
+
+    /// Says something of the client's own accord. Dropped when even the room for that is used up;
+    /// its cause comes again.
+    pub(super) fn say_to(&mut self, account: AccountId, kind: Kind, body: Vec<u8>, now: Now) {
+        if self.outbox.has_room_for_own() {
+            let counter = self.next_counter();
+            let sent_at_ms = self.wall_ms(now);
+            let message = Outgoing::new(Target::Account(account), kind, body, sent_at_ms);
+            self.outbox.push(counter, message);
+        }
+    }
+
+    /// Seals and submits what may go out now.
+    pub(super) fn pump(&mut self, now: Now) {
+        if self.outbox_paused_until_ms.is_some_and(|until_ms| now.mono_ms < until_ms) {
+            return;
+        }
+        self.outbox_paused_until_ms = None;
+        // A message that cannot go yet holds back those after it to the same contact (M4).
+        let mut held_back: BTreeSet<Handle> = BTreeSet::new();
+        for counter in self.outbox.due() {
+            let Some(contact) = self.outbox.get(counter).and_then(|m| self.name_of(&m.target))
+            else {
+                self.fail(counter, Failure::UnknownAccount, now);
+                continue;
+            };
+            if held_back.contains(&contact) {
+                continue;
+            }
+            match self.ready(counter) {
+                Readiness::Sealed => self.submit(counter),
+                Readiness::NotYet => {
+                    held_back.insert(contact);
+                }
+                Readiness::Failed(failure) => self.fail(counter, failure, now),
+            }
+        }
+    }
+
+    fn name_of(&self, target: &Target) -> Option<Handle> {
+        match target {
+            Target::Handle(handle) => Some(handle.clone()),
+            Target::Account(account) => {
+                self.contacts.get(*account).map(|contact| contact.record.handle.clone())
+            }
+        }
+    }
+
+    fn submit(&mut self, counter: u64) {
+        let Some(sealed) = self.outbox.get(counter).and_then(|m| m.sealed.as_ref()) else { return };
+        let copies = sealed
+            .copies
+            .iter()
+            .map(|copy| v1::SealedCopy {
+                device: copy.device,
+                kind: copy.kind,
+                body: copy.body.0.clone().into(),
+            })
+            .collect();
+        let recipient = v1::Recipient {
+            account: sealed.account_key.id().0,
+            list_version: sealed.list_version,
+            copies,
+        };
+        let submit = v1::Submit { counter, recipients: vec![recipient] };
+        self.staged.messages.push(ToServer::Submit(submit));
+        self.outbox.submitted(counter);
+    }
+
+    /// Seals a message, unless it is sealed already: then the same bytes go out again.
+    fn ready(&mut self, counter: u64) -> Readiness {
+        let Some(message) = self.outbox.get(counter) else { return Readiness::NotYet };
+        if message.sealed.is_some() {
+            return Readiness::Sealed;
+        }
+        let account = match &message.target {
+            Target::Account(account) => *account,
+            Target::Handle(handle) => match self.contacts.account_of(handle) {
+                Some(account) => account,
+                None => {
+                    self.lookups.want(Who::Handle(handle.clone()), Keys::All);
+                    return Readiness::NotYet;
+                }
+            },
+        };
+        let Some(contact) = self.contacts.get(account) else {
+            return Readiness::Failed(Failure::UnknownAccount);
+        };
+        if contact.record.blocked {
+            return Readiness::Failed(Failure::KeyChanged);
+        }
+        if message.kind == Kind::Retry {
+            self.address(counter, account);
+            return Readiness::Sealed;
+        }
+        let unready: BTreeSet<u32> = contact
+            .devices
+            .iter()
+            .filter(|(_, remote)| remote.record.repair || !remote.pairing.is_ready())
+            .map(|(number, _)| number.0)
+            .collect();
+        if unready.is_empty() {
+            self.seal(counter, account)
+        } else {
+            self.lookups.want(Who::Account(account), Keys::Of(unready));
+            Readiness::NotYet
+        }
+    }
+
+    /// A retry request goes to every device as it is; it holds no secret.
+    fn address(&mut self, counter: u64, account: AccountId) {
+        let Some(contact) = self.contacts.get(account) else { return };
+        let Some(message) = self.outbox.get_mut(counter) else { return };
+        let copy = |number: DeviceNumber| Copy {
+            device: number.0,
+            kind: v1::CopyKind::RetryRequest.into(),
+            body: message.body.clone(),
+        };
+        let copies = contact.list.numbers().map(copy).collect();
+        message.sealed = Some(SealedFor {
+            account_key: *contact.list.account_key(),
+            list_version: contact.list.version(),
+            copies,
+        });
+    }
+
+    fn seal(&mut self, counter: u64, account: AccountId) -> Readiness {
+        let (Some(message), Some(contact)) = (self.outbox.get(counter), self.contacts.get(account))
+        else {
+            return Readiness::NotYet;
+        };
+        let resend_of = match message.kind {
+            Kind::Resend { of, .. } => Some(of),
+            _ => None,
+        };
+        let inner = Inner {
+            counter,
+            sent_at_ms: message.sent_at_ms,
+            resend_of,
+            body: Zeroizing::new(message.body.0.clone()),
+        };
+        let account_key = *contact.list.account_key();
+        let list_version = contact.list.version();
+        let numbers: Vec<DeviceNumber> = contact.devices.keys().copied().collect();
+        let mut copies = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            let device = DeviceId { account, number };
+            let Some(remote) = self.contacts.remote_mut(device) else { continue };
+            match remote.pairing.seal(&self.me.keys, &inner) {
+                Ok(sealed) => copies.push(Copy {
+                    device: number.0,
+                    kind: if sealed.opening {
+                        v1::CopyKind::Opening.into()
+                    } else {
+                        v1::CopyKind::Message.into()
+                    },
+                    body: Blob(sealed.bytes),
+                }),
+                Err(SealError::NeedsSession) => {
+                    let keys = Keys::Of(BTreeSet::from([number.0]));
+                    self.lookups.want(Who::Account(account), keys);
+                    return Readiness::NotYet;
+                }
+                Err(_) => return Readiness::Failed(Failure::BadKeys),
+            }
+        }
+        if let Some(message) = self.outbox.get_mut(counter) {
+            message.sealed = Some(SealedFor { account_key, list_version, copies });
+        }
+        Readiness::Sealed
+    }
+
+    /// One tick.
+    pub(super) fn on_accepted(&mut self, accepted: v1::Accepted) {
+        let v1::Accepted { counter, time_ms } = accepted;
+        let Some(message) = self.outbox.accept(counter) else { return };
+        let Target::Handle(with) = message.target else { return };
+        let account = message.sealed.map(|sealed| sealed.account_key.id());
+        self.set_state(counter, &with, MessageState::Accepted, time_ms);
+        // Its receipt may have come first: submitted on an earlier link, answered on this one.
+        if let Some(contact) = account.and_then(|account| self.contacts.get(account)) {
+            let delivered = contact.devices.values().any(|d| d.record.delivered_up_to >= counter);
+            let read = contact.record.read_up_to >= counter;
+            if delivered {
+                self.set_state(counter, &with, MessageState::Delivered, time_ms);
+            }
+            if read {
+                self.set_state(counter, &with, MessageState::Read, time_ms);
+            }
+        }
+    }
+
+    fn set_state(&mut self, counter: u64, with: &Handle, state: MessageState, at_ms: u64) {
+        let with = with.clone();
+        self.staged.writes.push(Write::State { counter, with, state, at_ms });
+    }
+
+    /// The message will not arrive.
+    pub(super) fn fail(&mut self, counter: u64, failure: Failure, now: Now) {
+        let Some(message) = self.outbox.remove(counter) else { return };
+        if let (Target::Handle(with), Kind::Shown) = (&message.target, &message.kind) {
+            let at_ms = self.wall_ms(now);
+            self.set_state(counter, with, MessageState::Failed(failure), at_ms);
+        }
+    }
+
+    /// A submission was refused; nothing of it was stored.
+    pub(super) fn on_refused(&mut self, refused: &v1::Refused, now: Now) {
+        let counter = refused.counter;
+        if self.outbox.get(counter).is_none() {
+            return;
+        }
+        match refusal_of(refused) {
+            Some(Refusal::DeviceMismatch) => self.on_mismatch(refused, now),
+            Some(Refusal::UnknownAccount) => self.on_unknown_account(counter, now),
+            Some(Refusal::MailboxFull) => self.fail(counter, Failure::MailboxFull, now),
+            Some(refusal) if refusal.retryable() => self.pause(refused, now),
+            None if refused.retry_after_ms > 0 => self.pause(refused, now),
+            _ => {
+                let code = u16::try_from(refused.code).unwrap_or(u16::MAX);
+                self.fail(counter, Failure::Refused(code), now);
+            }
+        }
+    }
+
+    /// The server cannot take it now. It refuses everything after it until it comes again (M4).
+    fn pause(&mut self, refused: &v1::Refused, now: Now) {
+        self.outbox.is_due_again(refused.counter);
+        let pause_ms = match refusal_of(refused) {
+            // The one before it names the delay.
+            Some(Refusal::AfterRefusal) => u64::from(refused.retry_after_ms),
+            _ => u64::from(refused.retry_after_ms).max(PAUSE_MS),
+        };
+        let until_ms = now.mono_ms + pause_ms;
+        self.outbox_paused_until_ms = self.outbox_paused_until_ms.max(Some(until_ms));
+    }
+
+    /// The copies do not fit the recipient's devices. Only a list that the recipient signed counts.
+    fn on_mismatch(&mut self, refused: &v1::Refused, now: Now) {
+        for mismatch in &refused.mismatches {
+            self.learn_list(AccountId(mismatch.account), &mismatch.signed_list, now);
+        }
+        self.seal_anew(refused.counter, now);
+    }
+
+    fn learn_list(&mut self, account: AccountId, signed: &[u8], now: Now) {
+        let Some(contact) = self.contacts.get(account) else { return };
+        let handle = contact.record.handle.clone();
+        let trust = Trust::Pinned(contact.list.account_key());
+        match self.verify_list(signed, trust, Some(&contact.list), now) {
+            Ok(list) => self.contacts.learn(&handle, list),
+            Err(error) => {
+                let text = format!("the server's device list of {handle} is not used: {error}");
+                self.warn(WarningKind::Server, Some(handle), text);
+            }
+        }
+    }
+
+    fn seal_anew(&mut self, counter: u64, now: Now) {
+        self.outbox.is_due_again(counter);
+        let Some(message) = self.outbox.get_mut(counter) else { return };
+        message.sealed = None;
+        message.rounds += 1;
+        if message.rounds > ROUNDS_MAX {
+            self.fail(counter, Failure::DevicesChanging, now);
+        }
+    }
+
+    /// The account is gone; perhaps the handle leads to another now.
+    fn on_unknown_account(&mut self, counter: u64, now: Now) {
+        let target = self.outbox.get(counter).map(|message| message.target.clone());
+        match target {
+            Some(Target::Handle(handle)) => {
+                self.contacts.lead_nowhere(&handle);
+                self.seal_anew(counter, now);
+            }
+            _ => self.fail(counter, Failure::UnknownAccount, now),
+        }
+    }
+}
