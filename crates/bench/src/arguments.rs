@@ -1,0 +1,274 @@
+//! The command line. Names are stable: scripts use them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use godwit_base::JoinLink;
+
+use crate::server::Choice;
+use crate::work::{chat, handshake, idle, offline, store};
+
+/// Loads a Godwit server and tells what it costs.
+///
+/// Starts a server of its own (godwitd beside this program) on an empty store unless --join names
+/// one. Every load is bounded in time and number and ends by itself.
+#[derive(Debug, Parser)]
+#[command(name = "godwit-bench", version, arg_required_else_help = true)]
+pub struct Arguments {
+    /// Print one JSON object instead of a table
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// Keep the CPUs from going idle, by spinning at the least priority: needed for latencies on
+    /// virtual machines
+    #[arg(long, global = true)]
+    pub keep_awake: bool,
+
+    /// Which server.
+    #[command(flatten)]
+    pub site: SiteArguments,
+
+    /// Which load.
+    #[command(subcommand)]
+    pub load: Load,
+}
+
+/// Which server.
+#[derive(Debug, Args)]
+pub struct SiteArguments {
+    /// Load this server instead of one of our own
+    #[arg(long, global = true, value_name = "LINK")]
+    pub join: Option<JoinLink>,
+
+    /// Process of that server, to read its CPU time and memory
+    #[arg(long, global = true, requires = "join", value_name = "PID")]
+    pub server_pid: Option<u32>,
+
+    /// Program of our own server [default: godwitd beside this program]
+    #[arg(long, global = true, conflicts_with = "join", value_name = "FILE")]
+    pub server: Option<PathBuf>,
+
+    /// Folder for the temporary data of our own server, on the disk to be measured [default: the
+    /// system's temporary folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+
+    /// Bind our own server to the first CPU and the clients to the others
+    #[arg(long, global = true, conflicts_with = "join")]
+    pub pin: bool,
+}
+
+/// The workloads.
+#[derive(Debug, Subcommand)]
+pub enum Load {
+    /// Connections that only stay: memory and idle CPU time of each
+    Idle(Idle),
+    /// Pairs that chat, with all acknowledgements: throughput, CPU time and latency
+    Chat(Chat),
+    /// Messages to absent devices, which then come back and drain
+    Offline(Offline),
+    /// Full and resumed handshakes
+    Handshake(Handshake),
+    /// The store alone: durable messages over a backlog
+    Store(Store),
+    /// Holds connections for another process of this program
+    #[command(hide = true)]
+    Worker {
+        /// What to do, as JSON
+        order: String,
+    },
+    /// Keeps one CPU awake until standard input ends
+    #[command(hide = true)]
+    Spin,
+}
+
+/// Options of `idle`.
+#[derive(Debug, Args)]
+pub struct Idle {
+    /// Connections in all; above 19,000 more servers are started
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=2_000_000))]
+    connections: u32,
+    /// Connections to one server
+    #[arg(long, default_value_t = idle::PER_SERVER_MAX,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(idle::PER_SERVER_MAX)))]
+    per_server: u32,
+    /// Connections being made at once, by each worker
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    at_once: u16,
+    /// Seconds of idling that are measured
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    seconds: u64,
+}
+
+/// Options of `chat`.
+#[derive(Debug, Args)]
+pub struct Chat {
+    /// Senders, each with a recipient of its own
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(chat::PAIRS_MAX)))]
+    pairs: u32,
+    /// Messages of one sender on their way at once
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(chat::WINDOW_MAX)))]
+    window: u32,
+    /// Seconds that are measured
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Messages a second in all, evenly, instead of full windows
+    #[arg(long, value_name = "PER_S", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    rate: Option<u32>,
+    /// Then measure again at half the rate that was reached: latency without queues
+    #[arg(long)]
+    half: bool,
+    /// Bytes of a sealed copy
+    #[arg(long, default_value_t = 136, value_parser = clap::value_parser!(u16).range(8..=48_000))]
+    body: u16,
+}
+
+/// Options of `offline`.
+#[derive(Debug, Args)]
+pub struct Offline {
+    /// Devices that are away
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=9_500))]
+    users: u32,
+    /// Messages for each of them
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=9_000))]
+    each: u32,
+    /// Devices that send
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=9_500))]
+    senders: u32,
+    /// Submissions of one sender that are not accepted yet
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=i64::from(chat::WINDOW_MAX)))]
+    window: u32,
+    /// Start the server again before the drain
+    #[arg(long, conflicts_with = "join")]
+    restart: bool,
+    /// Bytes of a sealed copy
+    #[arg(long, default_value_t = 136, value_parser = clap::value_parser!(u16).range(8..=48_000))]
+    body: u16,
+}
+
+/// Options of `handshake`.
+#[derive(Debug, Args)]
+pub struct Handshake {
+    /// Seconds that each kind is measured
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Handshakes on their way at once
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    at_once: u32,
+}
+
+/// Options of `store`.
+#[derive(Debug, Args)]
+pub struct Store {
+    /// Records that lie in mailboxes which nobody empties
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=20_000_000))]
+    backlog: u64,
+    /// Submissions under way at once
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=i64::from(store::IN_FLIGHT_MAX)))]
+    in_flight: u32,
+    /// Seconds that are measured
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Fetch each record from its mailbox before it is deleted
+    #[arg(long)]
+    read_back: bool,
+    /// Bytes of a body
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=48_000))]
+    body: u16,
+}
+
+impl SiteArguments {
+    /// The server to load.
+    pub fn choice(&self) -> Choice {
+        Choice {
+            join: self.join.clone(),
+            pid: self.server_pid,
+            program: self.server.clone(),
+            data: self.data.clone(),
+            cpus: self.pin.then_some("0"),
+        }
+    }
+}
+
+impl Idle {
+    /// As a plan.
+    pub fn plan(&self) -> idle::Plan {
+        let Self { connections, per_server, at_once, seconds } = *self;
+        idle::Plan { connections, per_server, at_once: at_once.into(), seconds }
+    }
+}
+
+impl Chat {
+    /// As a plan.
+    pub fn plan(&self) -> chat::Plan {
+        let Self { pairs, window, seconds, rate, half, body } = *self;
+        chat::Plan {
+            pairs,
+            window,
+            seconds,
+            body_bytes: body.into(),
+            rate: rate.map(f64::from),
+            half,
+        }
+    }
+}
+
+impl Offline {
+    /// As a plan.
+    pub fn plan(&self) -> offline::Plan {
+        let Self { users, each, senders, window, restart, body } = *self;
+        let senders = senders.min(users); // one without users would have nobody to send to
+        offline::Plan { users, each, senders, window, body_bytes: body.into(), restart }
+    }
+}
+
+impl Handshake {
+    /// As a plan.
+    pub fn plan(&self) -> handshake::Plan {
+        handshake::Plan { seconds: self.seconds, at_once: self.at_once }
+    }
+}
+
+impl Store {
+    /// As a plan.
+    pub fn plan(&self) -> store::Plan {
+        let Self { backlog, in_flight, seconds, read_back, body } = *self;
+        store::Plan { backlog, in_flight, seconds, body_bytes: body.into(), read_back }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_calls_that_scripts_make_are_understood() {
+        for call in [
+            "idle --connections 15000 --json",
+            "chat --pairs 1000 --window 16 --seconds 6 --json",
+            "offline --json",
+            "handshake --json",
+            "store --backlog 1000000 --in-flight 512 --json --keep-awake",
+        ] {
+            let words = std::iter::once("godwit-bench").chain(call.split(' '));
+            assert!(Arguments::try_parse_from(words).is_ok_and(|parsed| parsed.json), "{call}");
+        }
+    }
+
+    #[test]
+    fn both_sides_of_a_bound() {
+        let window = |window: u32| {
+            let text = window.to_string();
+            Arguments::try_parse_from(["godwit-bench", "chat", "--window", &text]).is_ok()
+        };
+        assert!(window(chat::WINDOW_MAX));
+        assert!(!window(chat::WINDOW_MAX + 1));
+        assert!(!window(0));
+    }
+}

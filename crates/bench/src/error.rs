@@ -1,0 +1,85 @@
+//! Why a load could not run. A refusal or a cut that the load is there to count is not an error.
+
+use std::io;
+use std::path::PathBuf;
+
+use godwit_link::LinkError;
+use godwit_store::{OpenError, StoreError};
+use godwit_wire::Malformed;
+use godwit_wire::Refusal;
+use godwit_wire::frame::FrameError;
+use godwit_wire::preface::PrefaceError;
+
+/// Why a load could not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// A socket, a file or a process.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was attempted.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The server's program is not where it should be.
+    #[error("{0} does not exist; build it with: cargo build --release -p godwit-server")]
+    NoServer(PathBuf),
+    /// The server ended or said something else than that it is ready.
+    #[error("the server did not become ready: {0}")]
+    NotReady(String),
+    /// The server said no.
+    #[error("the server refused {what}: {} ({code})", text(*code))]
+    Refused {
+        /// What was asked.
+        what: &'static str,
+        /// Number of the refusal table.
+        code: u32,
+    },
+    /// The server closed the link.
+    #[error("the server closed a connection")]
+    Closed,
+    /// An answer did not come.
+    #[error("no {what} within {seconds} s")]
+    TimedOut {
+        /// What was awaited.
+        what: &'static str,
+        /// How long.
+        seconds: u64,
+    },
+    /// The link.
+    #[error("link: {0}")]
+    Link(#[from] LinkError),
+    /// The bytes before the link.
+    #[error("preface: {0}")]
+    Preface(#[from] PrefaceError),
+    /// A frame of the server.
+    #[error("frame: {0}")]
+    Frame(#[from] FrameError),
+    /// A message of the server.
+    #[error("message: {0}")]
+    Malformed(#[from] Malformed),
+    /// The store under test.
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
+    /// The store under test did not open.
+    #[error("store: {0}")]
+    Open(#[from] OpenError),
+    /// A worker process failed; it has said why on standard error.
+    #[error("a worker process ended early; it says why above")]
+    Worker,
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl LoadError {
+    /// Names what was attempted, for an [`io::Error`]: `.map_err(LoadError::io("connect"))`.
+    pub fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { what, source }
+    }
+}
+
+fn text(code: u32) -> &'static str {
+    Refusal::from_number(code).map_or("a reason that this version does not know", Refusal::text)
+}

@@ -1,0 +1,212 @@
+//! The server under load: one of our own, started for the run, or one that somebody names.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use godwit_base::JoinLink;
+use serde::Deserialize;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::conn::Endpoint;
+use crate::error::LoadError;
+use crate::machine::Processes;
+
+/// Patience for a start: an empty store opens in milliseconds, one with a large backlog in seconds.
+const START: Duration = Duration::from_secs(60);
+
+/// Patience for a drain; then it is killed.
+const STOP: Duration = Duration::from_secs(30);
+
+/// Which server to load.
+#[derive(Debug, Clone, Default)]
+pub struct Choice {
+    /// Somebody's server.
+    pub join: Option<JoinLink>,
+    /// The process of that server, if it is on this machine and its CPU time shall be read.
+    pub pid: Option<u32>,
+    /// Program of our own server; beside this program unless set.
+    pub program: Option<PathBuf>,
+    /// Folder under which the data of our own server goes; the system's temporary one unless set.
+    pub data: Option<PathBuf>,
+    /// CPUs that our own server is bound to, as `taskset -c` takes them.
+    pub cpus: Option<&'static str>,
+}
+
+/// The server under load.
+pub struct Site {
+    endpoint: Endpoint,
+    processes: Option<Processes>,
+    own: Option<Own>,
+}
+
+struct Own {
+    program: PathBuf,
+    cpus: Option<&'static str>,
+    child: Child,
+    /// Reads on, so that the server never waits for a reader.
+    reader: JoinHandle<()>,
+    data: TempDir,
+}
+
+/// First line of `godwitd serve --json`.
+#[derive(Deserialize)]
+struct Ready {
+    event: String,
+    join: String,
+}
+
+impl Site {
+    /// Starts a server of our own on an empty store, or finds the one named.
+    ///
+    /// # Errors
+    /// [`LoadError::NoServer`], [`LoadError::NotReady`], [`LoadError::Io`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future kills a server that it started.
+    pub async fn open(choice: &Choice) -> Result<Self, LoadError> {
+        if let Some(link) = &choice.join {
+            let processes = choice.pid.map(|pid| Processes(vec![pid]));
+            return Ok(Self { endpoint: Endpoint::of(link).await?, processes, own: None });
+        }
+        let program = match &choice.program {
+            Some(program) => program.clone(),
+            None => beside_this("godwitd")?,
+        };
+        if !program.exists() {
+            return Err(LoadError::NoServer(program));
+        }
+        let data = data_folder(choice.data.as_deref())?;
+        let (child, reader, link) = start(&program, choice.cpus, data.path()).await?;
+        let own = Own { program, cpus: choice.cpus, child, reader, data };
+        let processes = own.child.id().map(|pid| Processes(vec![pid]));
+        Ok(Self { endpoint: Endpoint::of(&link).await?, processes, own: Some(own) })
+    }
+
+    /// Where it listens.
+    pub fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
+    /// Its processes, if they are known.
+    pub fn processes(&self) -> Option<&Processes> {
+        self.processes.as_ref()
+    }
+
+    /// Folder of its data, if it is ours; else the folder that we are in.
+    pub fn data(&self) -> &Path {
+        self.own.as_ref().map_or(Path::new("."), |own| own.data.path())
+    }
+
+    /// Stops our own server and starts it again on the same data, so that nothing but what is
+    /// durable is left. Does nothing to somebody else's.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    ///
+    /// # Cancel safety
+    /// Not: drop the site too.
+    pub async fn restart(&mut self) -> Result<(), LoadError> {
+        let Some(own) = &mut self.own else { return Ok(()) };
+        stop(&mut own.child).await?;
+        let (child, reader, link) = start(&own.program, own.cpus, own.data.path()).await?;
+        (own.child, own.reader) = (child, reader);
+        self.processes = own.child.id().map(|pid| Processes(vec![pid]));
+        self.endpoint = Endpoint::of(&link).await?;
+        Ok(())
+    }
+
+    /// Stops our own server and deletes its data.
+    ///
+    /// # Errors
+    /// [`LoadError::Io`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future kills the server.
+    pub async fn close(self) -> Result<(), LoadError> {
+        let Some(mut own) = self.own else { return Ok(()) };
+        stop(&mut own.child).await?;
+        own.reader.abort();
+        own.data.close().map_err(LoadError::io("deleting the data folder"))
+    }
+}
+
+/// A new folder for data, deleted when dropped.
+///
+/// # Errors
+/// [`LoadError::Io`].
+pub fn data_folder(parent: Option<&Path>) -> Result<TempDir, LoadError> {
+    let mut folder = tempfile::Builder::new();
+    let folder = folder.prefix("godwit-bench-");
+    let made = match parent {
+        Some(parent) => folder.tempdir_in(parent),
+        None => folder.tempdir(),
+    };
+    made.map_err(LoadError::io("making a data folder"))
+}
+
+/// The path of a program in the folder of this one.
+fn beside_this(name: &str) -> Result<PathBuf, LoadError> {
+    let me = std::env::current_exe().map_err(LoadError::io("finding this program"))?;
+    Ok(me.with_file_name(name))
+}
+
+async fn start(
+    program: &Path,
+    cpus: Option<&str>,
+    data: &Path,
+) -> Result<(Child, JoinHandle<()>, JoinLink), LoadError> {
+    let log_path = data.join("bench.log");
+    let log = std::fs::File::create(&log_path).map_err(LoadError::io("making a log file"))?;
+    let mut command = match cpus {
+        Some(cpus) => {
+            let mut command = Command::new("taskset");
+            command.args(["-c", cpus]).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0", "--json"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
+    let mut child = command.spawn().map_err(LoadError::io("starting the server"))?;
+    let output = child.stdout.take().ok_or_else(|| LoadError::NotReady("no output".to_owned()))?;
+    let mut lines = BufReader::new(output).lines();
+    let said = match timeout(START, lines.next_line()).await {
+        Ok(Ok(Some(line))) => line,
+        Ok(_) => {
+            let log = std::fs::read_to_string(&log_path).unwrap_or_default();
+            return Err(LoadError::NotReady(log.lines().last().unwrap_or("it ended").to_owned()));
+        }
+        Err(_) => {
+            let seconds = START.as_secs();
+            return Err(LoadError::TimedOut { what: "ready server", seconds });
+        }
+    };
+    let link = serde_json::from_str::<Ready>(&said)
+        .ok()
+        .filter(|ready| ready.event == "ready")
+        .and_then(|ready| ready.join.parse().ok())
+        .ok_or(LoadError::NotReady(said))?;
+    Ok((child, tokio::spawn(read_on(lines)), link))
+}
+
+async fn read_on(mut lines: Lines<BufReader<ChildStdout>>) {
+    while let Ok(Some(_)) = lines.next_line().await {}
+}
+
+/// Asks a child process to end, and kills it if it does not.
+pub(crate) async fn stop(child: &mut Child) -> Result<(), LoadError> {
+    if let Some(pid) = child.id() {
+        let mut kill = Command::new("kill");
+        kill.args(["-TERM", &pid.to_string()]).stderr(Stdio::null());
+        kill.status().await.map_err(LoadError::io("running kill"))?;
+    }
+    if timeout(STOP, child.wait()).await.is_err() {
+        child.kill().await.map_err(LoadError::io("killing the server"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! The workloads. Each takes a plan and a server, and returns a report whose names are stable:
+//! scripts read them.
+
+pub mod chat;
+pub mod handshake;
+pub mod idle;
+pub mod offline;
+pub mod store;

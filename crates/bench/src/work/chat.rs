@@ -1,0 +1,263 @@
+//! Pairs that chat: one submits, the other receives and acknowledges. A message is done when its
+//! sender holds the receipt, so each one counts with all its acknowledgements.
+
+mod recipient;
+mod sender;
+mod tally;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use rand::Rng;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep};
+
+use crate::conn::{Conn, Traffic};
+use crate::crowd;
+use crate::device::Cast;
+use crate::error::LoadError;
+use crate::figures::Percentiles;
+use crate::machine::{Conditions, Processes, Spent, Stretch};
+use crate::progress;
+use crate::server::Site;
+use tally::Tally;
+
+/// Pairs that one process can hold: two connections each, of 20,000 files that a process may open.
+pub const PAIRS_MAX: u32 = 9_500;
+
+/// Messages that one sender may have unresolved: below the server's window for repeats.
+pub const WINDOW_MAX: u32 = 120;
+
+/// A settled text of 20 characters, padded and sealed.
+pub const BODY_BYTES: usize = 136;
+
+/// Before a phase is measured: lets windows fill and the store reach its pace.
+const WARM_UP: Duration = Duration::from_secs(2);
+
+/// Without progress for so long, what is still missing will not come.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Senders, each with one recipient of its own.
+    pub pairs: u32,
+    /// Messages of one sender on their way at once, from submission to receipt.
+    pub window: u32,
+    /// How long each phase is measured.
+    pub seconds: u64,
+    /// Bytes of a sealed copy, at least the 8 that carry the time of its submission.
+    pub body_bytes: usize,
+    /// Messages a second in all, at even distances, instead of a full window.
+    pub rate: Option<f64>,
+    /// After the full windows measure again at half the rate that was reached: latency without
+    /// queues.
+    pub half: bool,
+}
+
+/// What a chat costs. Names are stable.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    workload: &'static str,
+    pairs: u32,
+    window: u32,
+    seconds: u64,
+    body_bytes: usize,
+    #[serde(flatten)]
+    phase: Phase,
+    /// The same at half the rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    half_load: Option<Phase>,
+    /// Ciphertext and framing of one message with all its acknowledgements, averages of the run.
+    wire_bytes_per_message: WireBytes,
+    /// Accepted, and never delivered.
+    pub lost: u64,
+    /// Delivered again.
+    pub duplicated: u64,
+    /// Delivered after a later one of the same sender.
+    pub out_of_order: u64,
+    /// Refused for good.
+    pub failed: u64,
+    /// Refused for now, and sent again.
+    pub refused_for_now: u64,
+    /// Connections that ended early.
+    pub broken_connections: u64,
+    conditions: Conditions,
+}
+
+/// One stretch at one load.
+#[derive(Debug, Serialize)]
+struct Phase {
+    messages_per_s: f64,
+    server_cpu_us_per_message: Option<f64>,
+    messages_per_server_cpu_s: Option<f64>,
+    client_cpu_us_per_message: Option<f64>,
+    others_cpus: Option<f64>,
+    /// From submission to the recipient's hands.
+    delivery_ms: Option<Percentiles>,
+    /// From submission to the first tick.
+    accepted_ms: Option<Percentiles>,
+    /// From submission to the second tick.
+    done_ms: Option<Percentiles>,
+}
+
+#[derive(Debug, Serialize)]
+struct WireBytes {
+    sender_up: f64,
+    sender_down: f64,
+    recipient_up: f64,
+    recipient_down: f64,
+    total: f64,
+}
+
+/// What the senders are to do now.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Pace {
+    /// Send nothing new.
+    Rest,
+    /// Keep so many on their way.
+    Window(u32),
+    /// Send one at each such distance.
+    Every(Duration),
+}
+
+/// Runs the chat.
+///
+/// # Errors
+/// [`LoadError`] when it cannot be set up; what goes wrong later is counted in the report.
+///
+/// # Cancel safety
+/// Dropping the future drops all connections.
+pub async fn run(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
+    LocalSet::new().run_until(run_here(site, plan, conditions)).await
+}
+
+async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
+    let cast = Cast::new(rand::random());
+    let conns = crowd::arrive(site.endpoint(), cast, 0..2 * plan.pairs).await?;
+    let tally = Rc::new(Tally::new(plan.pairs));
+    let (pace, paced) = watch::channel(Pace::Rest);
+    start_pairs(conns, cast, plan, &tally, &paced);
+    let before = tally.done();
+    let full = plan.rate.map_or(Pace::Window(plan.window), |rate| every(plan.pairs, rate));
+    let phase = measure(site, plan, &tally, &pace, full).await;
+    let half_load = match plan.half {
+        true => {
+            let half = every(plan.pairs, (phase.messages_per_s / 2.0).max(1.0));
+            Some(measure(site, plan, &tally, &pace, half).await)
+        }
+        false => None,
+    };
+    let messages = (tally.done() - before) as f64;
+    let (lost, duplicated, out_of_order) = tally.verdict();
+    let (sender, recipient) = tally.traffic();
+    Ok(Report {
+        workload: "chat",
+        pairs: plan.pairs,
+        window: plan.window,
+        seconds: plan.seconds,
+        body_bytes: plan.body_bytes,
+        phase,
+        half_load,
+        wire_bytes_per_message: WireBytes::of(sender, recipient, messages),
+        lost,
+        duplicated,
+        out_of_order,
+        failed: tally.failed.get(),
+        refused_for_now: tally.refused_for_now.get(),
+        broken_connections: tally.broken.get(),
+        conditions,
+    })
+}
+
+fn every(pairs: u32, rate: f64) -> Pace {
+    Pace::Every(Duration::from_secs_f64(f64::from(pairs) / rate))
+}
+
+/// One task a connection, in the order of their numbers: sender, recipient, sender, recipient.
+fn start_pairs(
+    conns: Vec<Conn>,
+    cast: Cast,
+    plan: &Plan,
+    tally: &Rc<Tally>,
+    paced: &watch::Receiver<Pace>,
+) {
+    let mut filling = vec![0; plan.body_bytes];
+    rand::rng().fill_bytes(&mut filling);
+    let mut conns = conns.into_iter();
+    for pair in 0..plan.pairs {
+        let (Some(near), Some(far)) = (conns.next(), conns.next()) else { return };
+        let to = cast.device(2 * pair + 1).account;
+        let turn = f64::from(pair) / f64::from(plan.pairs);
+        let sender = sender::Sender::new(near, pair, to, turn, filling.clone(), Rc::clone(tally));
+        let (sending, counted) = (sender.run(paced.clone()), Rc::clone(tally));
+        tokio::task::spawn_local(async move { counted.note_end(sending.await) });
+        let (receiving, counted) = (recipient::run(far, pair, Rc::clone(tally)), Rc::clone(tally));
+        tokio::task::spawn_local(async move { counted.note_end(receiving.await) });
+    }
+}
+
+/// Runs one load, measures its middle, and waits until nothing is on its way.
+async fn measure(
+    site: &Site,
+    plan: &Plan,
+    tally: &Tally,
+    pace: &watch::Sender<Pace>,
+    load: Pace,
+) -> Phase {
+    pace.send_replace(load);
+    sleep(WARM_UP).await;
+    tally.start_recording();
+    let stretch = Stretch::begin(site.processes(), &Processes::me());
+    let before = tally.done();
+    progress::seconds("chatting", plan.seconds).await;
+    let (spent, messages) = (stretch.end(), tally.done() - before);
+    let phase = Phase::of(spent, messages, tally);
+    pace.send_replace(Pace::Rest);
+    settle(tally).await;
+    phase
+}
+
+/// Waits until every message is done, or nothing has moved for a while.
+async fn settle(tally: &Tally) {
+    let mut last = (tally.done(), Instant::now());
+    while tally.on_their_way() > 0 && last.1.elapsed() < QUIET {
+        sleep(Duration::from_millis(20)).await;
+        if tally.done() != last.0 {
+            last = (tally.done(), Instant::now());
+        }
+    }
+}
+
+impl Phase {
+    fn of(spent: Spent, messages: u64, tally: &Tally) -> Self {
+        let [delivery_ms, accepted_ms, done_ms] = tally.stop_recording();
+        let server_cpu_us_per_message = spent.server_us_each(messages);
+        Self {
+            messages_per_s: spent.per_s(messages),
+            server_cpu_us_per_message,
+            messages_per_server_cpu_s: server_cpu_us_per_message.map(|us| 1e6 / us),
+            client_cpu_us_per_message: spent.client_us_each(messages),
+            others_cpus: spent.others_cpus,
+            delivery_ms,
+            accepted_ms,
+            done_ms,
+        }
+    }
+}
+
+impl WireBytes {
+    fn of(sender: Traffic, recipient: Traffic, messages: f64) -> Self {
+        let each = |bytes: u64| bytes as f64 / messages.max(1.0);
+        let all = [sender.up_bytes, sender.down_bytes, recipient.up_bytes, recipient.down_bytes];
+        Self {
+            sender_up: each(sender.up_bytes),
+            sender_down: each(sender.down_bytes),
+            recipient_up: each(recipient.up_bytes),
+            recipient_down: each(recipient.down_bytes),
+            total: each(all.iter().sum()),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The receiving half of a pair: takes what comes and acknowledges it, once a read.
+
+use std::rc::Rc;
+
+use godwit_wire::{ToClient, ToServer, v1};
+
+use super::tally::Tally;
+use crate::conn::Conn;
+use crate::error::LoadError;
+
+/// Runs until the connection ends.
+pub(super) async fn run(mut conn: Conn, pair: u32, tally: Rc<Tally>) -> Result<(), LoadError> {
+    loop {
+        let before = conn.traffic();
+        let mut newest = None;
+        conn.hear(|message| {
+            if let ToClient::Deliver(deliver) = message {
+                tally.delivered(pair, deliver.counter, stamp_of(&deliver.body));
+                newest = Some(deliver.seq);
+            }
+        })
+        .await?;
+        if let Some(up_to) = newest {
+            conn.say(&ToServer::Ack(v1::Ack { up_to }))?;
+            conn.flush().await?;
+        }
+        tally.count_recipient(before, conn.traffic());
+    }
+}
+
+/// The time of submission, which the sender put at the start of the body.
+fn stamp_of(body: &[u8]) -> u64 {
+    body.first_chunk().map_or(0, |stamp| u64::from_be_bytes(*stamp))
+}

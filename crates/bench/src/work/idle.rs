@@ -1,0 +1,197 @@
+//! Connections that do nothing but stay: memory here and in the kernel, and the CPU time of their
+//! keepalives.
+
+pub mod worker;
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::task::LocalSet;
+use tokio::time::sleep;
+
+use crate::crowd;
+use crate::device::Cast;
+use crate::error::LoadError;
+use crate::machine::{Conditions, Processes, Stretch, kernel_bytes};
+use crate::progress;
+use crate::server::{Choice, Site};
+use worker::{Order, Worker};
+
+/// Connections that one worker process holds, of 20,000 files that a process may open and 28,000
+/// ports that one source address has.
+pub const PER_WORKER_MAX: u32 = 9_500;
+
+/// Connections to one server: the same bound on files, with room for its own.
+pub const PER_SERVER_MAX: u32 = 19_000;
+
+/// After a start or a ramp: until timers, logs and allocators have come to rest.
+const SETTLE: Duration = Duration::from_secs(4);
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Connections in all.
+    pub connections: u32,
+    /// Connections to one server; more servers are started as needed.
+    pub per_server: u32,
+    /// Connections that are being made at once, by each worker.
+    pub at_once: usize,
+    /// How long the idle CPU time is measured: it is small, and counted in ticks of 10 ms.
+    pub seconds: u64,
+}
+
+/// What idle connections cost. Names are stable.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    workload: &'static str,
+    connections: u32,
+    servers: usize,
+    seconds: u64,
+    /// Growth of the servers' own memory, each.
+    user_bytes_per_connection: Option<f64>,
+    /// Half of the growth of the kernel's memory, each: the other half is the client's end.
+    kernel_bytes_per_connection: Option<f64>,
+    /// Server CPU time for each connection and second, keepalives included.
+    idle_cpu_us_per_connection_s: Option<f64>,
+    /// Quiet time after which a client says so, seconds.
+    keepalive_s: u32,
+    logins_per_s: f64,
+    login_server_cpu_us: Option<f64>,
+    /// Memory of the servers before the first connection, accounts known, bytes each.
+    empty_server_bytes: Option<u64>,
+    /// Connections that ended by themselves.
+    pub broken_connections: u64,
+    others_cpus: Option<f64>,
+    conditions: Conditions,
+}
+
+/// Runs the load on servers of its own, or on the one named in `choice`.
+///
+/// # Errors
+/// [`LoadError`] when servers or workers cannot be set up.
+///
+/// # Cancel safety
+/// Dropping the future ends its servers and workers.
+pub async fn run(choice: &Choice, plan: &Plan, awake: bool) -> Result<Report, LoadError> {
+    let cast = Cast::new(rand::random());
+    let mut sites = Vec::new();
+    for numbers in shares(plan.connections, plan.per_server) {
+        let mut site = Site::open(choice).await?;
+        LocalSet::new().run_until(crowd::register(site.endpoint(), cast, numbers.clone())).await?;
+        // What the registrations left in the allocator would hide what the connections take.
+        site.restart().await?;
+        sites.push((site, numbers));
+    }
+    let conditions = Conditions::here(sites.first().map_or(".".as_ref(), |(s, _)| s.data()), awake);
+    let known = sites.iter().map(|(site, _)| site.processes());
+    let servers: Option<Processes> = known
+        .collect::<Option<Vec<_>>>()
+        .map(|all| Processes(all.iter().flat_map(|p| p.0.clone()).collect()));
+    sleep(SETTLE).await;
+
+    let empty = servers.as_ref().and_then(Processes::pss_bytes);
+    let kernel_before = kernel_bytes();
+    let ramp = Stretch::begin(servers.as_ref(), &Processes::default());
+    let mut workers = start_workers(&sites, cast, plan)?;
+    let last_up = ramp_up(&mut workers, plan.connections).await?;
+    let logins_per_s = f64::from(plan.connections) / last_up.as_secs_f64();
+    let login_server_cpu_us = ramp.end().server_us_each(plan.connections.into());
+    sleep(SETTLE).await;
+
+    let quiet = Stretch::begin(servers.as_ref(), &Processes::default());
+    progress::seconds("idling", plan.seconds).await;
+    let spent = quiet.end();
+    let full = servers.as_ref().and_then(Processes::pss_bytes);
+    let kernel_after = kernel_bytes();
+    let each = |bytes: f64| bytes / f64::from(plan.connections);
+    let growth = |after: Option<u64>, before: Option<u64>| {
+        after.zip(before).map(|(after, before)| each(after as f64 - before as f64))
+    };
+    let mut report = Report {
+        workload: "idle",
+        connections: plan.connections,
+        servers: sites.len(),
+        seconds: plan.seconds,
+        user_bytes_per_connection: growth(full, empty),
+        kernel_bytes_per_connection: growth(kernel_after, kernel_before).map(|both| both / 2.0),
+        idle_cpu_us_per_connection_s: spent
+            .server_us_each(plan.connections.into())
+            .map(|us| us / spent.wall.as_secs_f64()),
+        keepalive_s: workers.iter().map(Worker::keepalive_s).max().unwrap_or(0),
+        logins_per_s,
+        login_server_cpu_us,
+        empty_server_bytes: empty.map(|bytes| bytes / sites.len().max(1) as u64),
+        broken_connections: 0,
+        others_cpus: spent.others_cpus,
+        conditions,
+    };
+    for worker in workers {
+        report.broken_connections += worker.finish().await?;
+    }
+    for (site, _) in sites {
+        site.close().await?;
+    }
+    Ok(report)
+}
+
+/// `total` cut into ranges of at most `most`, as even as they can be.
+fn shares(total: u32, most: u32) -> impl Iterator<Item = std::ops::Range<u32>> {
+    let parts = total.div_ceil(most.max(1));
+    let cut = move |part: u32| {
+        u32::try_from(u64::from(total) * u64::from(part) / u64::from(parts.max(1))).unwrap_or(total)
+    };
+    (0..parts).map(move |part| cut(part)..cut(part + 1))
+}
+
+fn start_workers(
+    sites: &[(Site, std::ops::Range<u32>)],
+    cast: Cast,
+    plan: &Plan,
+) -> Result<Vec<Worker>, LoadError> {
+    let mut workers = Vec::new();
+    for (site, numbers) in sites {
+        for part in shares(numbers.end - numbers.start, PER_WORKER_MAX) {
+            let numbers = numbers.start + part.start..numbers.start + part.end;
+            let order = Order::new(site.endpoint(), cast, numbers, plan.at_once, workers.len());
+            workers.push(Worker::start(&order)?);
+        }
+    }
+    Ok(workers)
+}
+
+/// Waits until every connection stands; how long that took.
+async fn ramp_up(workers: &mut [Worker], connections: u32) -> Result<Duration, LoadError> {
+    let (began, bar) = (Instant::now(), progress::bar("connecting", connections.into()));
+    for worker in workers {
+        while let Some(more) = worker.progress().await? {
+            bar.inc(more.into());
+        }
+    }
+    bar.finish_and_clear();
+    Ok(began.elapsed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_even_and_miss_nobody() {
+        let lengths = |total, most| -> Vec<u32> {
+            let mut end = 0;
+            let ranges = shares(total, most);
+            let length = |range: std::ops::Range<u32>| {
+                assert_eq!(range.start, end, "no gap");
+                end = range.end;
+                range.end - range.start
+            };
+            let lengths = ranges.map(length).collect();
+            assert_eq!(end, total);
+            lengths
+        };
+        assert_eq!(lengths(19_000, 19_000), [19_000]);
+        assert_eq!(lengths(19_001, 19_000), [9_500, 9_501]);
+        assert_eq!(lengths(0, 19_000), [] as [u32; 0]);
+        assert_eq!(lengths(1_000_000, PER_SERVER_MAX).len(), 53);
+    }
+}

@@ -1,0 +1,253 @@
+//! Keeps a number of submissions under way, and deletes what was handed over a moment later.
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use godwit_base::{DeviceId, Seq};
+use godwit_store::{
+    Answer, Appended, Embedded, Mailboxes, Outcome, Page, Recipient, SealedCopy, Settled, Sink,
+    Submission, Token,
+};
+
+use super::{NUMBER, device_id};
+use crate::device::Cast;
+use crate::figures::{Latencies, Percentiles};
+
+/// From the hand-over to the deletion: a fast client's round trip.
+const CLIENT_TAKES: Duration = Duration::from_millis(5);
+
+/// What the store tells.
+pub(super) enum Event {
+    /// So many submissions are decided: their tokens, and whether they were accepted.
+    Settled(Vec<(usize, bool)>),
+    /// These records are new.
+    Appended(Vec<(DeviceId, Seq)>),
+}
+
+/// The store's end of the line to the driver.
+pub(super) struct Mill(Sender<Event>);
+
+impl Mill {
+    pub(super) fn new(events: Sender<Event>) -> Self {
+        Self(events)
+    }
+}
+
+impl Sink for Mill {
+    fn settled(&self, settled: &[Settled]) {
+        let one = |settled: &Settled| {
+            let slot = usize::try_from(settled.token.0).unwrap_or(usize::MAX);
+            (slot, matches!(settled.outcome, Outcome::Accepted { .. }))
+        };
+        // Nobody listens any more when the run is over.
+        let _ = self.0.send(Event::Settled(settled.iter().map(one).collect()));
+    }
+
+    fn appended(&self, appended: &[Appended]) {
+        let all = appended.iter().map(|new| (new.device, new.record.seq)).collect();
+        let _ = self.0.send(Event::Appended(all));
+    }
+}
+
+/// What is handed over in one moment and deleted in another.
+struct Handed {
+    due: Instant,
+    newest: HashMap<DeviceId, Seq>,
+}
+
+pub(super) struct Driver {
+    senders: Vec<DeviceId>,
+    /// Newest counter of each sender.
+    counters: Vec<u64>,
+    recipients: Vec<DeviceId>,
+    cast: Cast,
+    body: Bytes,
+    delete: bool,
+    read_back: bool,
+    /// When each submission under way was made, by token.
+    under_way: Vec<Option<Instant>>,
+    free: Vec<usize>,
+    handed: VecDeque<Handed>,
+    events: Receiver<Event>,
+    turn: usize,
+    submitted: u64,
+    accepted: u64,
+    refused: u64,
+    durable: Latencies,
+}
+
+impl Driver {
+    pub(super) fn new(
+        cast: Cast,
+        senders: Range<u32>,
+        body_bytes: usize,
+        events: Receiver<Event>,
+    ) -> Self {
+        let senders: Vec<_> = senders.map(|number| device_id(cast, number)).collect();
+        Self {
+            counters: vec![0; senders.len()],
+            senders,
+            recipients: Vec::new(),
+            cast,
+            body: Bytes::from(vec![0x5a; body_bytes]),
+            delete: false,
+            read_back: false,
+            under_way: Vec::new(),
+            free: Vec::new(),
+            handed: VecDeque::new(),
+            events,
+            turn: 0,
+            submitted: 0,
+            accepted: 0,
+            refused: 0,
+            durable: Latencies::default(),
+        }
+    }
+
+    /// From now on to these; whether what arrives is deleted, and read from the mailbox before.
+    pub(super) fn aim(&mut self, recipients: Range<u32>, delete: bool, read_back: bool) {
+        self.recipients = recipients.map(|number| device_id(self.cast, number)).collect();
+        (self.delete, self.read_back) = (delete, read_back);
+    }
+
+    /// Keeps `in_flight` submissions under way while `more` says so, then waits for the last.
+    pub(super) fn go(
+        &mut self,
+        store: &Embedded,
+        in_flight: u32,
+        mut more: impl FnMut(&Self) -> bool,
+    ) {
+        let in_flight = in_flight as usize;
+        let mut reads = Vec::new();
+        loop {
+            let going_on = more(self);
+            while going_on && self.busy() < in_flight && more(self) && self.submit(store) {}
+            if !going_on && self.busy() == 0 && self.handed.is_empty() {
+                return;
+            }
+            self.delete_due(store, &mut reads);
+            let patience = self.handed.front().map_or(Duration::from_secs(1), |handed| {
+                handed.due.saturating_duration_since(Instant::now())
+            });
+            match self.events.recv_timeout(patience) {
+                Ok(event) => {
+                    self.take(event);
+                    while let Ok(event) = self.events.try_recv() {
+                        self.take(event);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn busy(&self) -> usize {
+        self.under_way.len() - self.free.len()
+    }
+
+    /// Submits one; false when the store's queue is full.
+    fn submit(&mut self, store: &Embedded) -> bool {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.under_way.push(None);
+            self.under_way.len() - 1
+        });
+        let (sender, recipient) =
+            (self.turn % self.senders.len(), self.turn % self.recipients.len());
+        let (Some(origin), Some(to), Some(counter)) = (
+            self.senders.get(sender),
+            self.recipients.get(recipient),
+            self.counters.get_mut(sender),
+        ) else {
+            return false;
+        };
+        let copy = SealedCopy { device: NUMBER, body: self.body.clone() };
+        let submission = Submission {
+            origin: *origin,
+            counter: *counter + 1,
+            recipients: vec![Recipient {
+                account: to.account,
+                list_version: 1,
+                copies: vec![copy],
+            }],
+            token: Token(slot as u64),
+        };
+        if store.submit(submission).is_err() {
+            self.free.push(slot);
+            return false;
+        }
+        *counter += 1;
+        self.turn += 1;
+        self.submitted += 1;
+        if let Some(place) = self.under_way.get_mut(slot) {
+            *place = Some(Instant::now());
+        }
+        true
+    }
+
+    fn take(&mut self, event: Event) {
+        let now = Instant::now();
+        match event {
+            Event::Settled(settled) => {
+                for (slot, accepted) in settled {
+                    let at = self.under_way.get_mut(slot).and_then(Option::take);
+                    self.free.push(slot);
+                    if accepted {
+                        self.accepted += 1;
+                        at.into_iter().for_each(|at| self.durable.record(now - at));
+                    } else {
+                        self.refused += 1;
+                    }
+                }
+            }
+            Event::Appended(appended) if self.delete => {
+                let due = now + CLIENT_TAKES;
+                let newest = appended.into_iter().collect(); // in order: the last of a device stays
+                self.handed.push_back(Handed { due, newest });
+            }
+            Event::Appended(_) => {}
+        }
+    }
+
+    /// Deletes what a client would have taken by now.
+    fn delete_due(&mut self, store: &Embedded, reads: &mut Vec<Answer<Page>>) {
+        let now = Instant::now();
+        while let Some(handed) = self.handed.pop_front_if(|handed| handed.due <= now) {
+            for (device, up_to) in handed.newest {
+                if self.read_back {
+                    reads.push(store.read(device, Seq::ZERO, 64, 64 * 1024));
+                }
+                // A full queue is no harm: the next acknowledgement covers this one.
+                let _ = store.acknowledge(device, up_to);
+            }
+            let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+            for read in reads.drain(..) {
+                let _ = runtime.block_on(read);
+            }
+        }
+    }
+
+    pub(super) fn restart_count(&mut self) {
+        (self.submitted, self.accepted, self.refused) = (0, 0, 0);
+        self.durable = Latencies::default();
+    }
+
+    pub(super) fn submitted(&self) -> u64 {
+        self.submitted
+    }
+
+    pub(super) fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    pub(super) fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    pub(super) fn durable(&self) -> Option<Percentiles> {
+        self.durable.percentiles()
+    }
+}
