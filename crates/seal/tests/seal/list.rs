@@ -1,0 +1,247 @@
+//! The device list: what is believed, and every way to tell a lie with one.
+
+use godwit_base::DeviceNumber;
+use godwit_base::limits::{DEVICES_MAX, SIGNED_LIST_BYTES_MAX};
+use godwit_seal::{
+    AccountKey, DeviceEntry, DeviceKeys, DeviceList, LIST_AGE_MAX_MS, LIST_AHEAD_MAX_MS,
+    LIST_RENEW_MS, ListError, RowKey, Trust, Verified,
+};
+use prost::Message;
+
+use crate::forge::{format, signed_list};
+use crate::people::{NOW_MS, ONE};
+
+struct Owner {
+    key: AccountKey,
+}
+
+impl Owner {
+    fn new() -> Self {
+        Self { key: AccountKey::generate() }
+    }
+
+    fn device(&self, number: u32) -> DeviceEntry {
+        DeviceKeys::create(&self.key.public(), DeviceNumber(number), NOW_MS).describe()
+    }
+
+    fn signs(&self, previous: Option<&Verified<DeviceList>>, devices: &[DeviceEntry]) -> Vec<u8> {
+        DeviceList::sign(&self.key, previous, devices, NOW_MS).unwrap()
+    }
+
+    fn verified(
+        &self,
+        bytes: &[u8],
+        previous: Option<&Verified<DeviceList>>,
+    ) -> Result<Verified<DeviceList>, ListError> {
+        DeviceList::verify(bytes, Trust::Pinned(&self.key.public()), previous, NOW_MS)
+    }
+
+    /// Signs whatever content the forger wants: what an owner gone mad could do.
+    fn forges(&self, bytes: &[u8], change: impl FnOnce(&mut format::ListContent)) -> Vec<u8> {
+        let signed = format::SignedList::decode(&bytes[1..]).unwrap();
+        let mut content = format::ListContent::decode(&*signed.content).unwrap();
+        change(&mut content);
+        signed_list(&self.key, content.encode_to_vec(), signed.issued_at_ms)
+    }
+}
+
+#[test]
+fn a_first_contact_is_believed_by_its_account_id_and_then_pinned() {
+    let owner = Owner::new();
+    let bytes = owner.signs(None, &[owner.device(1)]);
+    let id = owner.key.public().id();
+    let list = DeviceList::verify(&bytes, Trust::FirstUse(id), None, NOW_MS).unwrap();
+    assert_eq!(list.account_key(), &owner.key.public());
+    assert_eq!((list.version(), list.account()), (1, id));
+    assert_eq!(list.peer(ONE).unwrap().id().account, id);
+    assert!(list.peer(DeviceNumber(2)).is_none());
+
+    let other = AccountKey::generate().public().id();
+    assert_eq!(
+        DeviceList::verify(&bytes, Trust::FirstUse(other), None, NOW_MS),
+        Err(ListError::WrongAccount)
+    );
+}
+
+#[test]
+fn a_changed_account_key_is_named_not_accepted() {
+    let (owner, stranger) = (Owner::new(), Owner::new());
+    let bytes = stranger.signs(None, &[stranger.device(1)]);
+    let (pinned, seen) = (owner.key.public(), stranger.key.public());
+    assert_eq!(owner.verified(&bytes, None), Err(ListError::KeyChanged { pinned, seen }));
+}
+
+#[test]
+fn every_changed_bit_is_noticed() {
+    let owner = Owner::new();
+    let bytes = owner.signs(None, &[owner.device(1)]);
+    for at in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        assert!(owner.verified(&changed, None).is_err(), "byte {at}");
+    }
+    for length in 0..bytes.len() {
+        assert!(owner.verified(&bytes[..length], None).is_err(), "cut to {length}");
+    }
+}
+
+#[test]
+fn a_device_cannot_be_claimed_against_its_will() {
+    let (owner, thief) = (Owner::new(), Owner::new());
+    let stolen = owner.device(1);
+    assert_eq!(
+        DeviceList::sign(&thief.key, None, &[stolen], NOW_MS),
+        Err(ListError::NoConsent(ONE))
+    );
+}
+
+#[test]
+fn versions_follow_one_another_and_never_go_back() {
+    let owner = Owner::new();
+    let (first, second, third) = (owner.device(1), owner.device(2), owner.device(3));
+    let v1 = owner.verified(&owner.signs(None, &[first.clone()]), None).unwrap();
+    let v2_bytes = owner.signs(Some(&v1), &[first.clone(), second.clone()]);
+    let v2 = owner.verified(&v2_bytes, Some(&v1)).unwrap();
+    let v3_bytes = owner.signs(Some(&v2), &[first.clone(), third]);
+    assert_eq!(owner.verified(&v3_bytes, Some(&v2)).unwrap().version(), 3);
+    assert_eq!(owner.verified(&v3_bytes, Some(&v1)).unwrap().version(), 3, "we were away");
+
+    assert_eq!(
+        owner.verified(v1.signed(), Some(&v2)),
+        Err(ListError::Rollback { have: 2, got: 1 })
+    );
+    // Another version 2 than the one we know, and a version 3 that follows the other.
+    let other_v2_bytes = owner.signs(Some(&v1), &[first.clone(), owner.device(2)]);
+    assert_eq!(owner.verified(&other_v2_bytes, Some(&v2)), Err(ListError::Fork));
+    let other_v2 = owner.verified(&other_v2_bytes, Some(&v1)).unwrap();
+    let other_v3 = owner.signs(Some(&other_v2), &[first]);
+    assert_eq!(owner.verified(&other_v3, Some(&v2)), Err(ListError::Fork));
+}
+
+#[test]
+fn a_device_number_never_gets_other_keys() {
+    let owner = Owner::new();
+    let (first, second) = (owner.device(1), owner.device(2));
+    let v1 = owner.verified(&owner.signs(None, &[first.clone(), second]), None).unwrap();
+
+    let replaced = DeviceList::sign(&owner.key, Some(&v1), &[owner.device(1)], NOW_MS);
+    assert_eq!(replaced, Err(ListError::NumberReused(ONE)));
+
+    let v2 = owner.verified(&owner.signs(Some(&v1), &[first.clone()]), Some(&v1)).unwrap();
+    assert_eq!(v2.highest_number(), DeviceNumber(2), "remembered after its removal");
+    let back = DeviceList::sign(&owner.key, Some(&v2), &[first, owner.device(2)], NOW_MS);
+    assert_eq!(back, Err(ListError::NumberReused(DeviceNumber(2))));
+}
+
+#[test]
+fn a_list_is_believed_for_thirty_five_days_and_one_day_ahead() {
+    let owner = Owner::new();
+    let bytes = owner.signs(None, &[owner.device(1)]);
+    let key = owner.key.public();
+    let at = |now_ms| DeviceList::verify(&bytes, Trust::Pinned(&key), None, now_ms);
+    let list = at(NOW_MS + LIST_AGE_MAX_MS).unwrap();
+    assert!(list.is_fresh(NOW_MS + LIST_AGE_MAX_MS));
+    assert!(!list.is_fresh(NOW_MS + LIST_AGE_MAX_MS + 1));
+    let too_old = ListError::TooOld { issued_at_ms: NOW_MS };
+    assert_eq!(at(NOW_MS + LIST_AGE_MAX_MS + 1), Err(too_old.clone()));
+    assert_eq!(at(NOW_MS + 365 * 24 * 3600 * 1000), Err(too_old), "a clock a year ahead");
+
+    assert!(at(NOW_MS - LIST_AHEAD_MAX_MS).is_ok());
+    let ahead = ListError::FromTheFuture { issued_at_ms: NOW_MS };
+    assert_eq!(at(NOW_MS - LIST_AHEAD_MAX_MS - 1), Err(ahead.clone()));
+    assert_eq!(at(NOW_MS - 365 * 24 * 3600 * 1000), Err(ahead), "a clock a year behind");
+}
+
+#[test]
+fn the_owner_signs_anew_without_a_new_version() {
+    let owner = Owner::new();
+    let list = owner.verified(&owner.signs(None, &[owner.device(1)]), None).unwrap();
+    let later = NOW_MS + LIST_RENEW_MS;
+    assert!(!list.is_renewal_due(later - 1));
+    assert!(list.is_renewal_due(later));
+    let renewed = DeviceList::renew(&owner.key, &list, later).unwrap();
+    let pin = Trust::Pinned(list.account_key());
+    let renewed = DeviceList::verify(&renewed, pin, Some(&list), later).unwrap();
+    assert_eq!((renewed.version(), renewed.issued_at_ms()), (1, later));
+    assert_eq!(
+        DeviceList::verify(list.signed(), pin, Some(&renewed), later),
+        Err(ListError::Rollback { have: later, got: NOW_MS })
+    );
+    assert!(matches!(
+        DeviceList::renew(&AccountKey::generate(), &list, later),
+        Err(ListError::KeyChanged { .. })
+    ));
+}
+
+#[test]
+fn counts_and_lengths_have_bounds_on_both_sides() {
+    let owner = Owner::new();
+    let devices: Vec<_> = (1..=DEVICES_MAX + 1).map(|n| owner.device(n as u32)).collect();
+    let full = owner.signs(None, &devices[..DEVICES_MAX]);
+    assert!(full.len() < SIGNED_LIST_BYTES_MAX / 4, "{} bytes leave room", full.len());
+    assert!(owner.verified(&full, None).is_ok());
+    let malformed = |devices: &[DeviceEntry]| {
+        DeviceList::sign(&owner.key, None, devices, NOW_MS) == Err(ListError::Malformed)
+    };
+    assert!(malformed(&devices), "one too many");
+    assert!(malformed(&[]), "none");
+    assert!(malformed(&[devices[1].clone(), devices[0].clone()]), "descending");
+    assert!(malformed(&[devices[0].clone(), devices[0].clone()]), "twice");
+
+    // A field that nobody knows is skipped, up to the length bound and not beyond.
+    let one = owner.signs(None, &devices[..1]);
+    let padded_to = |length: usize| {
+        let mut bytes = one.clone();
+        let fill = length - bytes.len() - 4; // key of field 100: 2 bytes; length: 2 bytes
+        bytes.extend([0xa2, 0x06, (fill & 0x7f) as u8 | 0x80, (fill >> 7) as u8]);
+        bytes.resize(length, 0);
+        bytes
+    };
+    assert!(owner.verified(&padded_to(SIGNED_LIST_BYTES_MAX), None).is_ok());
+    assert_eq!(
+        owner.verified(&padded_to(SIGNED_LIST_BYTES_MAX + 1), None),
+        Err(ListError::Malformed)
+    );
+}
+
+#[test]
+fn a_signature_does_not_excuse_nonsense() {
+    let owner = Owner::new();
+    let bytes = owner.signs(None, &[owner.device(1), owner.device(2)]);
+    let refused = |change: fn(&mut format::ListContent)| {
+        owner.verified(&owner.forges(&bytes, change), None).unwrap_err()
+    };
+    assert_eq!(refused(|list| list.version = 0), ListError::Malformed);
+    assert_eq!(refused(|list| list.version = 2), ListError::Malformed, "names no predecessor");
+    assert_eq!(refused(|list| list.previous = vec![0; 32]), ListError::Malformed);
+    assert_eq!(refused(|list| list.highest_number = 1), ListError::Malformed);
+    assert_eq!(refused(|list| list.devices[0].number = 0), ListError::Malformed);
+    assert_eq!(refused(|list| list.devices[0].suites.clear()), ListError::Malformed);
+    assert_eq!(refused(|list| list.devices[0].suites = vec![1; 17]), ListError::Malformed);
+    assert_eq!(refused(|list| list.devices[0].dh_key.truncate(31)), ListError::Malformed);
+    assert_eq!(
+        refused(|list| list.devices[1].dh_key = vec![9; 32]),
+        ListError::NoConsent(DeviceNumber(2))
+    );
+}
+
+#[test]
+fn another_suite_asks_for_an_update() {
+    let owner = Owner::new();
+    let mut bytes = owner.signs(None, &[owner.device(1)]);
+    bytes[0] = 2;
+    assert_eq!(owner.verified(&bytes, None), Err(ListError::UnknownSuite(2)));
+    assert_eq!(owner.verified(&[], None), Err(ListError::Malformed));
+}
+
+#[test]
+fn a_stored_list_is_bound_to_its_account_and_keeps_its_age() {
+    let (owner, other) = (Owner::new(), Owner::new());
+    let list = owner.verified(&owner.signs(None, &[owner.device(1)]), None).unwrap();
+    let row_key = RowKey::generate().unwrap();
+    let row = list.to_row(&row_key).unwrap();
+    let back = Verified::<DeviceList>::from_row(&row_key, list.account(), &row).unwrap();
+    assert_eq!(back, list);
+    assert!(!back.is_fresh(u64::MAX));
+    assert!(Verified::<DeviceList>::from_row(&row_key, other.key.public().id(), &row).is_err());
+}
