@@ -1,1 +1,31 @@
-//! server
+//! godwitd, the server: carries sealed messages between devices and can read none of them.
+//!
+//! The map, in the order in which a message meets it (`docs/route.md` follows one):
+//! - `door`: one port; first bytes, handshake, HTTP, WebSocket.
+//! - `session`: the actor that owns one live link; its pure machine is `session::protocol`.
+//! - `seat`, `registry`: how a session is reached, by token and by device.
+//! - `router`: what the store tells goes to the sessions it concerns.
+//! - `node`: what all of them share; `rate`, `quarantine`, `meters`, `keys` belong to it.
+//! - [`Server`]: the supervision tree around all this; `drain`, `sweeper`, [`admin`] are its parts.
+//! - [`config`], [`cli`], [`announce`]: what the operator touches.
+
+pub mod admin;
+pub mod announce;
+pub mod cli;
+pub mod config;
+pub mod crash;
+mod door;
+mod drain;
+pub mod keys;
+mod meters;
+mod node;
+mod quarantine;
+mod rate;
+mod registry;
+mod router;
+mod seat;
+mod serve;
+mod session;
+mod sweeper;
+
+pub use serve::{Server, Setup, StartError, default_data};

@@ -1,0 +1,129 @@
+//! The operator's way in: a Unix socket in the data folder that only the server's user may open. One
+//! JSON line asks, one JSON line answers.
+
+mod ask;
+mod commands;
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use godwit_actor::{ChildContext, Exit};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::node::Node;
+
+pub use ask::{AskError, ask};
+pub(crate) use commands::invite;
+
+const SOCKET: &str = "admin.sock";
+
+/// What the system takes as the path of a Unix socket: 108 bytes on Linux, 104 on FreeBSD.
+const PATH_BYTES_MAX: usize = 100;
+
+/// Longest question.
+const QUESTION_BYTES_MAX: u64 = 16 * 1_024;
+
+/// Questions at once: operators are few.
+const QUESTIONS_MAX: usize = 16;
+
+/// Time to ask. The answer may take longer: a backup does.
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What an operator may ask of a running server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Question {
+    /// Counts and health.
+    Status,
+    /// The supervision tree.
+    Tree,
+    /// A new invite code.
+    Invite {
+        /// Registrations that it is good for.
+        uses: u32,
+        /// Days that it is good for.
+        days: u32,
+    },
+    /// A snapshot of everything into a new file.
+    Backup {
+        /// The file, absolute.
+        to: PathBuf,
+    },
+}
+
+/// Where the socket of a data folder is.
+fn socket_path(data: &Path) -> PathBuf {
+    data.join(SOCKET)
+}
+
+/// Answers until told to stop.
+pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
+    let path = socket_path(&node.data);
+    if path.as_os_str().len() > PATH_BYTES_MAX {
+        tracing::warn!(
+            path = %path.display(),
+            "no admin socket: its path is too long for the system; use a shorter data folder"
+        );
+        child.stopping().await;
+        return Exit::Stopped;
+    }
+    let listener = match bind(&path) {
+        Ok(listener) => listener,
+        Err(error) => return Exit::failed(format_args!("{}: {error}", path.display())),
+    };
+    let places = Arc::new(Semaphore::new(QUESTIONS_MAX));
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await;
+        tokio::select! {
+            biased;
+            () = child.stopping() => break,
+            asked = listener.accept() => if let Ok((stream, _)) = asked {
+                let node = Arc::clone(&node);
+                tokio::spawn(async move {
+                    let _place = place;
+                    if let Err(error) = serve(&node, stream).await {
+                        tracing::debug!(%error, "admin question not answered");
+                    }
+                });
+            },
+        }
+    }
+    let _ = fs::remove_file(&path);
+    Exit::Stopped
+}
+
+/// The socket has its permissions before it has its name. One left by a killed server is replaced:
+/// the store's lock says that no other lives on this folder.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    let next = path.with_extension("new");
+    let _ = fs::remove_file(&next);
+    let listener = UnixListener::bind(&next)?;
+    fs::set_permissions(&next, fs::Permissions::from_mode(0o600))?;
+    fs::rename(&next, path)?;
+    Ok(listener)
+}
+
+async fn serve(node: &Node, mut stream: UnixStream) -> io::Result<()> {
+    let (read, mut write) = stream.split();
+    let mut line = String::new();
+    let mut read = BufReader::new(read.take(QUESTION_BYTES_MAX));
+    timeout(ASK_TIMEOUT, read.read_line(&mut line)).await??;
+    let answer = match serde_json::from_str(&line) {
+        Ok(question) => commands::answer(node, question).await,
+        Err(error) => Err(format!("not a question: {error}")),
+    };
+    let answer: Value = match answer {
+        Ok(value) => json!({ "ok": value }),
+        Err(error) => json!({ "error": error }),
+    };
+    write.write_all(format!("{answer}\n").as_bytes()).await
+}

@@ -1,0 +1,46 @@
+//! The other end: asks a running server.
+
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{Question, socket_path};
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// Nobody listens.
+    #[error("no server runs on {}; start one with `godwitd serve --data '{}'`", .0.display(), .0.display())]
+    NotRunning(PathBuf),
+    /// The socket failed.
+    #[error("the server did not answer: {0}; look at its log")]
+    Io(#[from] io::Error),
+    /// The server said no.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Asks the server that runs on `data`; waits for its answer.
+///
+/// # Errors
+/// See [`AskError`].
+pub fn ask(data: &Path, question: &Question) -> Result<Value, AskError> {
+    let mut stream = UnixStream::connect(socket_path(data)).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            AskError::NotRunning(data.to_owned())
+        }
+        _ => AskError::Io(error),
+    })?;
+    let line = serde_json::to_string(question).map_err(io::Error::from)?;
+    writeln!(stream, "{line}")?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer)?;
+    let mut answer: Value = serde_json::from_str(&answer).map_err(io::Error::from)?;
+    match answer.get("error").and_then(Value::as_str) {
+        Some(error) => Err(AskError::Refused(error.to_owned())),
+        None => Ok(answer.get_mut("ok").map(Value::take).unwrap_or_default()),
+    }
+}

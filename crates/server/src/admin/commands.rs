@@ -1,0 +1,105 @@
+//! What the server answers to its operator.
+
+use godwit_base::Clock;
+use godwit_store::Invite;
+use serde_json::{Value, json};
+
+use super::Question;
+use crate::node::Node;
+
+/// 32 letters and digits without those that look alike: 5 bits each.
+const ALPHABET: &[u8; 32] = b"23456789abcdefghijkmnpqrstuvwxyz";
+
+/// 20 characters are 100 bits: nobody guesses one, and the rate of registrations is limited.
+const CODE_CHARACTERS: usize = 20;
+/// A dash after so many, for reading it aloud.
+const GROUP: usize = 5;
+
+const DAY_MS: u64 = 24 * 3_600_000;
+
+pub(super) async fn answer(node: &Node, question: Question) -> Result<Value, String> {
+    match question {
+        Question::Status => Ok(status(node)),
+        Question::Tree => {
+            let tree = node.tree.get().ok_or("the tree is not up yet; try again")?.snapshot();
+            serde_json::to_value(&tree)
+                .map(|value| json!({ "tree": value, "text": tree.to_string() }))
+                .map_err(|error| error.to_string())
+        }
+        Question::Invite { uses, days } => {
+            let invite = invite(node.clock.as_ref(), uses, days);
+            node.store.put_invite(invite.clone()).await.map_err(|error| error.to_string())?;
+            Ok(json!({
+                "code": invite.code,
+                "uses": uses,
+                "expires_ms": invite.expires_ms,
+                "join": node.identity.join.to_string(),
+            }))
+        }
+        Question::Backup { to } => {
+            let report = node.store.backup(to.clone()).await.map_err(|error| error.to_string())?;
+            Ok(json!({ "to": to, "rows": report.rows, "file_bytes": report.file_bytes }))
+        }
+    }
+}
+
+fn status(node: &Node) -> Value {
+    let stats = node.store.stats();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "node": node.identity.name,
+        "join": node.identity.join.to_string(),
+        "uptime_ms": node.now_ms(),
+        "draining": node.is_draining(),
+        "sessions": node.registry.live(),
+        "session_panics": node.meters.session_panics.get(),
+        "accounts": stats.accounts,
+        "devices": stats.devices,
+        "mailbox_records": stats.records,
+        "mailbox_bytes": stats.bytes,
+        "mailboxes_nonempty": stats.mailboxes,
+        "store_file_bytes": stats.file_bytes,
+        "store_available": stats.available,
+        "store_disk_full": stats.disk_full,
+        "store_reopened": stats.reopened,
+        "accepted": stats.accepted,
+        "invariant_violations":
+            godwit_base::violations().map(|(_, count)| count).sum::<u64>(),
+    })
+}
+
+/// An invite with a fresh code.
+pub(crate) fn invite(clock: &dyn Clock, uses: u32, days: u32) -> Invite {
+    Invite {
+        code: invite_code(),
+        uses_left: uses,
+        expires_ms: clock.unix_ms() + u64::from(days) * DAY_MS,
+    }
+}
+
+/// A code that nobody guesses.
+pub(crate) fn invite_code() -> String {
+    let mut code = String::with_capacity(CODE_CHARACTERS + CODE_CHARACTERS / GROUP);
+    for place in 0..CODE_CHARACTERS {
+        if place > 0 && place % GROUP == 0 {
+            code.push('-');
+        }
+        let letter: u8 = rand::random_range(0..32);
+        code.push(ALPHABET.get(usize::from(letter)).copied().map_or('2', char::from));
+    }
+    code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_readable_and_never_the_same() {
+        let code = invite_code();
+        assert_eq!(code.len(), 23);
+        assert_eq!(code.split('-').count(), 4);
+        assert!(code.bytes().all(|b| b == b'-' || ALPHABET.contains(&b)), "{code}");
+        assert_ne!(code, invite_code());
+    }
+}

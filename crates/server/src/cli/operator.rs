@@ -1,0 +1,220 @@
+//! Commands of the operator. A running server is asked over its admin socket; without one, what can
+//! be done on the files alone is done there.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake};
+
+use godwit_base::SystemClock;
+use godwit_store::{
+    Appended, Directory, Embedded, FileDisk, OpenError, Operations, Settled, Sink, StoreError,
+};
+use serde_json::{Value, json};
+
+use super::{Backup, Invite, Look, Restore};
+use crate::admin::{AskError, Question, ask, invite as new_invite};
+use crate::config::{Config, ConfigError};
+use crate::keys::{KeyError, rotate_server_key};
+use crate::serve::{STORE_FOLDER, StartError, store_options};
+
+/// Why a command failed. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No data folder.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The running server.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// The store of a stopped server.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store of a stopped server.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The keys.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The path of a file.
+    #[error("{}: {cause}; name a file in a folder that exists", path.display())]
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+}
+
+/// Shows how the running server is.
+///
+/// # Errors
+/// No server runs, or it does not answer.
+pub fn status(look: &Look) -> Result<String, CommandError> {
+    let status = ask(&look.place.data()?, &Question::Status)?;
+    if look.json {
+        return Ok(format!("{status}\n"));
+    }
+    let mut out = String::new();
+    for (name, value) in status.as_object().into_iter().flatten() {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let _ = writeln!(out, "{:<22}{value}", name.replace('_', " "));
+    }
+    Ok(out)
+}
+
+/// Shows the supervision tree of the running server.
+///
+/// # Errors
+/// No server runs, or it does not answer.
+pub fn tree(look: &Look) -> Result<String, CommandError> {
+    let answer = ask(&look.place.data()?, &Question::Tree)?;
+    Ok(match look.json {
+        true => format!("{}\n", answer.get("tree").unwrap_or(&Value::Null)),
+        false => answer.get("text").and_then(Value::as_str).unwrap_or_default().to_owned(),
+    })
+}
+
+/// Makes an invite code.
+///
+/// # Errors
+/// The server or the store says no.
+pub fn invite(wish: &Invite) -> Result<String, CommandError> {
+    let data = wish.place.data()?;
+    let made = match ask(&data, &Question::Invite { uses: wish.uses, days: wish.days }) {
+        Err(AskError::NotRunning(_)) => {
+            let invite = new_invite(&SystemClock, wish.uses, wish.days);
+            with_store(&wish.place.config()?, &data, |store| {
+                Ok(wait(store.put_invite(invite.clone()))?)
+            })?;
+            json!({ "code": invite.code, "uses": wish.uses, "expires_ms": invite.expires_ms })
+        }
+        answer => answer?,
+    };
+    if wish.json {
+        return Ok(format!("{made}\n"));
+    }
+    let text = |name| made.get(name).and_then(Value::as_str);
+    let code = text("code").unwrap_or_default();
+    let join = text("join").unwrap_or("LINK");
+    Ok(format!(
+        "{code}\n\nGood for {} registrations within {} days:\n\n    godwit join '{join}' --as NAME --invite {code}\n",
+        wish.uses, wish.days
+    ))
+}
+
+/// Writes everything into a new file.
+///
+/// # Errors
+/// The file exists or cannot be written; the server or the store says no.
+pub fn backup(wish: &Backup) -> Result<String, CommandError> {
+    let data = wish.place.data()?;
+    let to = std::path::absolute(&wish.to)
+        .map_err(|cause| CommandError::Path { path: wish.to.clone(), cause })?;
+    let report = match ask(&data, &Question::Backup { to: to.clone() }) {
+        Err(AskError::NotRunning(_)) => with_store(&wish.place.config()?, &data, |store| {
+            let report = wait(store.backup(to.clone()))?;
+            Ok(json!({ "to": to, "rows": report.rows, "file_bytes": report.file_bytes }))
+        })?,
+        answer => answer?,
+    };
+    Ok(match wish.json {
+        true => format!("{report}\n"),
+        false => format!(
+            "{} rows, {} bytes in {}\nThe keys are not in it: copy server.key and ticket.key of {} too.\n",
+            report.get("rows").unwrap_or(&Value::Null),
+            report.get("file_bytes").unwrap_or(&Value::Null),
+            to.display(),
+            data.display(),
+        ),
+    })
+}
+
+/// Puts a backup back.
+///
+/// # Errors
+/// There is a store already, or the backup is damaged.
+pub fn restore(wish: &Restore) -> Result<String, CommandError> {
+    let data = wish.place.data()?;
+    let report = godwit_store::restore(&wish.from, &data.join(STORE_FOLDER))?;
+    Ok(format!(
+        "{} rows restored into {}\nPut the server's key back too: {}\n",
+        report.rows,
+        data.display(),
+        data.join("server.key").display()
+    ))
+}
+
+/// Checks every row of the store of a stopped server.
+///
+/// # Errors
+/// The store is damaged, or in use.
+pub fn verify(look: &Look) -> Result<String, CommandError> {
+    let data = look.place.data()?;
+    let report =
+        with_store(&look.place.config()?, &data, |store| Ok(wait(store.verify())?))?;
+    Ok(match look.json {
+        true => format!("{}\n", json!({ "rows": report.rows, "records": report.records })),
+        false => format!("{} rows are whole, {} of them records\n", report.rows, report.records),
+    })
+}
+
+/// Makes a new server key.
+///
+/// # Errors
+/// The key file cannot be read or written.
+pub fn rotate_key(look: &Look) -> Result<String, CommandError> {
+    let keys = rotate_server_key(&look.place.data()?)?;
+    let name = format!("{:08x}", u32::from_be_bytes(keys.current().public().hint()));
+    Ok(match look.json {
+        true => format!("{}\n", json!({ "node": name })),
+        false => format!(
+            "The new key is {name}; it is used from the next start of the server on.\n\
+             Join links with the present key stay valid until the key is rotated again.\n"
+        ),
+    })
+}
+
+/// Opens the store of a stopped server for one operation.
+fn with_store<T>(
+    config: &Config,
+    data: &Path,
+    operation: impl FnOnce(&Embedded) -> Result<T, CommandError>,
+) -> Result<T, CommandError> {
+    let options = store_options(config, Arc::new(SystemClock), Arc::new(FileDisk));
+    let store = Embedded::open(&data.join(STORE_FOLDER), options, Arc::new(Nobody))?;
+    let done = operation(&store);
+    store.close();
+    done
+}
+
+/// Waits without a runtime: the store answers from its own threads and wakes this one.
+fn wait<T>(mut answer: impl Future<Output = T> + Unpin) -> T {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    loop {
+        match Pin::new(&mut answer).poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(done) => return done,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+/// Nobody is connected to a stopped server.
+struct Nobody;
+
+impl Sink for Nobody {
+    fn settled(&self, _: &[Settled]) {}
+
+    fn appended(&self, _: &[Appended]) {}
+}

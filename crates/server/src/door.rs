@@ -1,0 +1,129 @@
+//! The door: one port for everything. Accepts connections, at most so many unfinished at a time; the
+//! first bytes tell who comes in: `GW` is a client, anything else is HTTP.
+
+mod handshake;
+mod http;
+mod page;
+mod prefixed;
+mod websocket;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use godwit_actor::{ChildContext, Exit};
+use godwit_wire::Refusal;
+use socket2::{Domain, Protocol, Socket as Socket2, Type};
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+
+use crate::meters::Meters;
+use crate::node::Node;
+use crate::session::Socket;
+use handshake::Visitor;
+
+/// Connections that the system may hold for us: a storm of clients fits, and waits its turn there.
+const BACKLOG: i32 = 4_096;
+
+/// Connections accepted before other tasks of the worker have their turn.
+const ACCEPTS_A_TURN: u32 = 64;
+
+/// How long the door waits for a free place before it refuses: a storm of honest clients passes at
+/// thousands a second, so after so long the places are taken by something else.
+const PLACE_WAIT: Duration = Duration::from_secs(1);
+
+/// Pause after the system refused to accept, for example because no file descriptor is free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// When a refused client may come back.
+const BUSY_MS: u32 = 2_000;
+
+/// Binds the port; it is listened on from here on, and connections wait until [`run`] accepts them.
+///
+/// # Errors
+/// Whatever the system says, an address in use above all.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket2::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restarted server takes its port again while old connections are still fading.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Accepts until told to stop.
+pub(crate) async fn run(child: ChildContext, node: Arc<Node>, listener: Arc<TcpListener>) -> Exit {
+    let places = Arc::new(Semaphore::new(node.config.session.handshakes_max));
+    let mut crowded = false;
+    let mut accepted = 0_u32;
+    loop {
+        let connection = tokio::select! {
+            biased;
+            () = child.stopping() => return Exit::Stopped,
+            connection = listener.accept() => connection,
+        };
+        match connection {
+            Ok((stream, address)) => {
+                let patience = if crowded { Duration::ZERO } else { PLACE_WAIT };
+                let place = timeout(patience, Arc::clone(&places).acquire_owned()).await;
+                crowded = place.is_err();
+                match place {
+                    Ok(Ok(place)) => {
+                        tokio::spawn(enter(Arc::clone(&node), stream, address, place));
+                    }
+                    _ => turn_away(&node, &stream),
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "connection not accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+        accepted = accepted.wrapping_add(1);
+        if accepted.is_multiple_of(ACCEPTS_A_TURN) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// The cheapest refusal: no task, no read, seven bytes if they fit at once.
+fn turn_away(node: &Node, stream: &TcpStream) {
+    Meters::count(&node.meters.connections, "turned away");
+    // What does not fit is lost: the peer sees a closed connection and comes back all the same.
+    let _ = stream.try_write(&handshake::refusal(Refusal::Busy, BUSY_MS));
+}
+
+/// A connection until it is a session, an answered request, or refused; within the deadline.
+async fn enter(
+    node: Arc<Node>,
+    mut stream: TcpStream,
+    address: SocketAddr,
+    place: OwnedSemaphorePermit,
+) {
+    // Frames are gathered already; the system must not wait for more.
+    let _ = stream.set_nodelay(true);
+    let deadline = Duration::from_millis(node.config.session.handshake_timeout_ms);
+    let entered = timeout(deadline, async {
+        let mut first = Vec::with_capacity(handshake::FIRST_BYTES);
+        while first.len() < 2 {
+            if !matches!(stream.read_buf(&mut first).await, Ok(n) if n > 0) {
+                return;
+            }
+        }
+        if first.starts_with(b"GW") {
+            Meters::count(&node.meters.connections, "native");
+            let visitor = Visitor { socket: Socket::Tcp(stream), first, address: address.ip() };
+            Box::pin(handshake::admit(&node, visitor)).await;
+        } else {
+            Meters::count(&node.meters.connections, "http");
+            Box::pin(http::serve(&node, stream, first, address, place)).await;
+        }
+    });
+    if entered.await.is_err() {
+        Meters::count(&node.meters.handshakes, "too late");
+    }
+}

@@ -1,0 +1,169 @@
+//! HTTP on the same port: the WebSocket, health, metrics, and a page for people. One request a
+//! connection; nothing here is on the message path.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{
+    CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::handshake::{self, FIRST_BYTES, Visitor};
+use super::page;
+use super::prefixed::Prefixed;
+use super::websocket::ByteStream;
+use crate::config::MetricsFor;
+use crate::meters::Meters;
+use crate::node::Node;
+use crate::session::Socket;
+
+/// Request line and headers.
+const HEAD_BYTES_MAX: usize = 16 * 1_024;
+
+type Answer = Response<Full<Bytes>>;
+
+/// Serves one request. The caller sets the deadline; a WebSocket goes on in a task of its own.
+pub(super) async fn serve(
+    node: &Arc<Node>,
+    stream: TcpStream,
+    first: Vec<u8>,
+    address: SocketAddr,
+    place: OwnedSemaphorePermit,
+) {
+    let place = Arc::new(place);
+    let stream = Prefixed { first: first.into(), stream };
+    let service = service_fn(|request| {
+        let answer = answer(node, request, address, &place);
+        std::future::ready(Ok::<_, Infallible>(answer))
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .keep_alive(false)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "http connection failed");
+    }
+}
+
+fn answer(
+    node: &Arc<Node>,
+    request: Request<Incoming>,
+    address: SocketAddr,
+    place: &Arc<OwnedSemaphorePermit>,
+) -> Answer {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET, "/ws") => upgrade(node, request, address, place),
+        (&Method::GET, "/health") => health(node),
+        (&Method::GET, "/metrics") => metrics(node, address),
+        (&Method::GET, "/") => text(StatusCode::OK, "text/html; charset=utf-8", page::page(node)),
+        (_, "/" | "/ws" | "/health" | "/metrics") => plain(StatusCode::METHOD_NOT_ALLOWED, "use GET\n"),
+        _ => plain(StatusCode::NOT_FOUND, "there is nothing here; try /\n"),
+    }
+}
+
+fn health(node: &Node) -> Answer {
+    let stats = node.store.stats();
+    let (status, state) = match () {
+        () if node.is_draining() => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        () if !stats.available => (StatusCode::SERVICE_UNAVAILABLE, "store unavailable"),
+        () if stats.disk_full => (StatusCode::SERVICE_UNAVAILABLE, "disk full"),
+        () => (StatusCode::OK, "ok"),
+    };
+    let body = serde_json::json!({
+        "status": state,
+        "version": env!("CARGO_PKG_VERSION"),
+        "sessions": node.registry.live(),
+    });
+    text(status, "application/json", format!("{body}\n"))
+}
+
+fn metrics(node: &Node, address: SocketAddr) -> Answer {
+    let allowed = match node.config.http.metrics {
+        MetricsFor::Loopback => address.ip().to_canonical().is_loopback(),
+        MetricsFor::Anyone => true,
+        MetricsFor::Nobody => false,
+    };
+    if !allowed {
+        return plain(StatusCode::FORBIDDEN, "not for this address; see http.metrics\n");
+    }
+    let page = node.meters.page(node.registry.live(), &node.store.stats());
+    text(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", page)
+}
+
+/// Changes the connection into a WebSocket that carries the link.
+fn upgrade(
+    node: &Arc<Node>,
+    request: Request<Incoming>,
+    address: SocketAddr,
+    place: &Arc<OwnedSemaphorePermit>,
+) -> Answer {
+    let headers = request.headers();
+    let key = headers.get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
+    let accept = key.and_then(|key| HeaderValue::try_from(key).ok());
+    let (Some(accept), true) = (accept, is_websocket(headers)) else {
+        return plain(StatusCode::UPGRADE_REQUIRED, "this address takes WebSockets, version 13\n");
+    };
+    let (node, place) = (Arc::clone(node), Arc::clone(place));
+    tokio::spawn(async move {
+        let deadline = Duration::from_millis(node.config.session.handshake_timeout_ms);
+        let admitted = timeout(deadline, async {
+            let Ok(upgraded) = hyper::upgrade::on(request).await else { return };
+            Meters::count(&node.meters.connections, "websocket");
+            let socket = Socket::Boxed(Box::new(ByteStream::new(upgraded).await));
+            let first = Vec::with_capacity(FIRST_BYTES);
+            handshake::admit(&node, Visitor { socket, first, address: address.ip() }).await;
+        });
+        if admitted.await.is_err() {
+            Meters::count(&node.meters.handshakes, "too late");
+        }
+        drop(place);
+    });
+    let mut answer = plain(StatusCode::SWITCHING_PROTOCOLS, "");
+    let headers = answer.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    answer
+}
+
+fn is_websocket(headers: &HeaderMap) -> bool {
+    let says = |name, word: &str| {
+        headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+            value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word))
+        })
+    };
+    says(CONNECTION, "upgrade") && says(UPGRADE, "websocket") && says(SEC_WEBSOCKET_VERSION, "13")
+}
+
+fn plain(status: StatusCode, body: &'static str) -> Answer {
+    text(status, "text/plain; charset=utf-8", body.to_owned())
+}
+
+fn text(status: StatusCode, kind: &'static str, body: String) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+    );
+    answer
+}

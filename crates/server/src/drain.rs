@@ -1,0 +1,32 @@
+//! How the sessions end when the server goes down: each hears a goodbye with its own delay, so that
+//! they do not all come back in the same instant, and gets time to take what is unsent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use godwit_actor::{ChildContext, Exit};
+use godwit_wire::Refusal;
+use tokio::time::{Instant, sleep};
+
+use crate::node::Node;
+use crate::registry::SHARDS;
+use crate::seat::Word;
+
+/// How often the last sessions are counted.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Waits for the order to stop, then sends everybody home.
+pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
+    child.stopping().await;
+    node.set_draining();
+    let deadline = Instant::now() + Duration::from_millis(node.config.drain.timeout_ms);
+    let seats = (0..SHARDS).flat_map(|shard| node.registry.seats_of(shard));
+    let told = seats
+        .map(|seat| seat.tell(Word::Close(Refusal::Draining, node.reconnect_after_ms())))
+        .count();
+    while node.registry.live() > 0 && Instant::now() < deadline {
+        sleep(LOOK).await;
+    }
+    tracing::info!(told, left = node.registry.live(), "sessions drained");
+    Exit::Stopped
+}

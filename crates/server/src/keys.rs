@@ -1,0 +1,201 @@
+//! Secrets in the data folder: the server's key and the key of its resumption tickets. Text files
+//! that only their owner may read, each with the current key and the one before it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use godwit_link::{LinkError, ServerKeys, StaticKey, TicketKeys};
+
+/// The server's key: who has it is this server.
+const SERVER_KEY_FILE: &str = "server.key";
+/// The key that seals resumption tickets.
+const TICKET_KEY_FILE: &str = "ticket.key";
+
+const HEAD: &str = "# Secret of a godwit server. Never copy it anywhere but into a backup.";
+
+/// Why the keys cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The file cannot be read or written.
+    #[error("{}: {cause}; check that the data folder belongs to the user that runs godwitd", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// Others can read it.
+    #[error("{} can be read by others; run `chmod 600 {}`, and rotate the key if somebody may have read it",
+        .0.display(), .0.display())]
+    Open(PathBuf),
+    /// It is not what was written.
+    #[error("{} is damaged; restore it from a backup: with another key every join link changes", .0.display())]
+    Damaged(PathBuf),
+    /// The machine gives no randomness.
+    #[error("no key could be made: {0}")]
+    Link(#[from] LinkError),
+}
+
+/// The server's keys; made on the first call.
+///
+/// # Errors
+/// See [`KeyError`].
+pub fn server_keys(data: &Path) -> Result<ServerKeys, KeyError> {
+    let path = data.join(SERVER_KEY_FILE);
+    let pair = read(&path)?.map_or_else(|| create(&path), Ok)?;
+    let previous = pair.previous.map(StaticKey::from_bytes);
+    Ok(ServerKeys::new(StaticKey::from_bytes(pair.current), previous))
+}
+
+/// Makes a new server key; the present one becomes the previous one and stays valid, the one before
+/// that does not. A running server uses the new one after its next start.
+///
+/// # Errors
+/// See [`KeyError`].
+pub fn rotate_server_key(data: &Path) -> Result<ServerKeys, KeyError> {
+    rotate(&data.join(SERVER_KEY_FILE))?;
+    server_keys(data)
+}
+
+/// The keys of resumption tickets; made on the first call.
+///
+/// # Errors
+/// See [`KeyError`].
+pub(crate) fn ticket_keys(data: &Path) -> Result<TicketKeys, KeyError> {
+    let path = data.join(TICKET_KEY_FILE);
+    let pair = read(&path)?.map_or_else(|| create(&path), Ok)?;
+    Ok(match pair.previous {
+        None => TicketKeys::new(pair.current),
+        Some(previous) => {
+            let mut keys = TicketKeys::new(previous);
+            keys.rotate(pair.current);
+            keys
+        }
+    })
+}
+
+/// Makes a new key for tickets; those under the present one stay good, older ones do not.
+///
+/// # Errors
+/// See [`KeyError`].
+pub(crate) fn rotate_ticket_key(data: &Path) -> Result<TicketKeys, KeyError> {
+    rotate(&data.join(TICKET_KEY_FILE))?;
+    ticket_keys(data)
+}
+
+/// A secret and the one before it.
+struct Pair {
+    current: [u8; 32],
+    previous: Option<[u8; 32]>,
+}
+
+fn rotate(path: &Path) -> Result<Pair, KeyError> {
+    let previous = read(path)?.map(|pair| pair.current);
+    let pair = Pair { current: random()?, previous };
+    write(path, &pair)?;
+    Ok(pair)
+}
+
+fn create(path: &Path) -> Result<Pair, KeyError> {
+    let pair = Pair { current: random()?, previous: None };
+    write(path, &pair)?;
+    Ok(pair)
+}
+
+fn random() -> Result<[u8; 32], KeyError> {
+    Ok(*StaticKey::generate()?.to_bytes())
+}
+
+fn read(path: &Path) -> Result<Option<Pair>, KeyError> {
+    let io = |cause| KeyError::Io { path: path.to_owned(), cause };
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(error)),
+    };
+    if fs::metadata(path).map_err(io)?.permissions().mode() & 0o077 != 0 {
+        return Err(KeyError::Open(path.to_owned()));
+    }
+    let key = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        URL_SAFE_NO_PAD.decode(line.trim()).ok()?.try_into().ok()
+    };
+    let damaged = || KeyError::Damaged(path.to_owned());
+    let previous = match text.contains("\nprevious ") {
+        true => Some(key("previous").ok_or_else(damaged)?),
+        false => None,
+    };
+    Ok(Some(Pair { current: key("current").ok_or_else(damaged)?, previous }))
+}
+
+/// Whole or not at all: a new file, synced, takes the old one's name.
+fn write(path: &Path, pair: &Pair) -> Result<(), KeyError> {
+    let next = path.with_extension("key.new");
+    let replace = || {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&next)?;
+        writeln!(file, "{HEAD}\ncurrent {}", URL_SAFE_NO_PAD.encode(pair.current))?;
+        if let Some(previous) = &pair.previous {
+            writeln!(file, "previous {}", URL_SAFE_NO_PAD.encode(previous))?;
+        }
+        file.sync_all()?;
+        fs::rename(&next, path)?;
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    };
+    replace().map_err(|cause| KeyError::Io { path: path.to_owned(), cause })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_stays_and_nobody_else_reads_it() {
+        let data = tempfile::tempdir().unwrap();
+        let made = server_keys(data.path()).unwrap().current().public();
+        assert_eq!(server_keys(data.path()).unwrap().current().public(), made);
+        let file = data.path().join(SERVER_KEY_FILE);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(server_keys(data.path()), Err(KeyError::Open(_))));
+    }
+
+    #[test]
+    fn two_keys_are_valid_after_a_rotation_and_the_third_is_not() {
+        let data = tempfile::tempdir().unwrap();
+        let first = server_keys(data.path()).unwrap().current().public();
+        let second = rotate_server_key(data.path()).unwrap();
+        assert!(second.by_hint(first.hint()).is_some());
+        assert_ne!(second.current().public(), first);
+        let third = rotate_server_key(data.path()).unwrap();
+        assert!(third.by_hint(second.current().public().hint()).is_some());
+        assert!(third.by_hint(first.hint()).is_none());
+    }
+
+    #[test]
+    fn damage_is_told_and_never_replaced() {
+        let data = tempfile::tempdir().unwrap();
+        rotate_server_key(data.path()).unwrap();
+        rotate_server_key(data.path()).unwrap();
+        let file = data.path().join(SERVER_KEY_FILE);
+        let good = fs::read_to_string(&file).unwrap();
+        for line in ["current ", "previous "] {
+            let bad = good.replace(line, &format!("{line}!"));
+            fs::write(&file, &bad).unwrap();
+            assert!(matches!(server_keys(data.path()), Err(KeyError::Damaged(_))), "{line}");
+            assert_eq!(fs::read_to_string(&file).unwrap(), bad);
+        }
+        ticket_keys(data.path()).unwrap();
+        rotate_ticket_key(data.path()).unwrap();
+        assert!(data.path().join(TICKET_KEY_FILE).exists());
+    }
+}

@@ -1,0 +1,125 @@
+//! The server's numbers, as `/metrics` shows them. Names are `godwit_<noun>_<unit>_total`; no label
+//! has many values.
+
+use std::fmt::Write as _;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry as Table;
+
+use godwit_store::Stats;
+
+/// A label with the few values of an enum.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Kind {
+    kind: &'static str,
+}
+
+/// Counters of one server.
+#[derive(Debug, Default)]
+pub(crate) struct Meters {
+    pub(crate) connections: Family<Kind, Counter>,
+    pub(crate) handshakes: Family<Kind, Counter>,
+    pub(crate) sessions_closed: Family<Kind, Counter>,
+    pub(crate) session_panics: Counter,
+    pub(crate) submissions: Counter,
+    pub(crate) accepted: Counter,
+    pub(crate) refused: Family<Kind, Counter>,
+    pub(crate) delivered: Counter,
+    pub(crate) receipts: Counter,
+    pub(crate) acknowledgements: Counter,
+    pub(crate) records_behind: Counter,
+    pub(crate) bytes_in: Counter,
+    pub(crate) bytes_out: Counter,
+    pub(crate) registrations: Family<Kind, Counter>,
+}
+
+impl Meters {
+    /// One more of this kind in a family.
+    pub(crate) fn count(family: &Family<Kind, Counter>, kind: &'static str) {
+        family.get_or_create(&Kind { kind }).inc();
+    }
+
+    /// Everything in the text format of Prometheus.
+    pub(crate) fn page(&self, sessions: usize, stats: &Stats) -> String {
+        let mut table = Table::with_prefix("godwit");
+        let mut add = |name: &str, help: &str, counter: &Counter| {
+            table.register(name, help, counter.clone());
+        };
+        add("session_panics", "Sessions that ended by a panic", &self.session_panics);
+        add("submissions", "Messages that sessions submitted", &self.submissions);
+        add("submissions_accepted", "Messages durable and ticked", &self.accepted);
+        add("records_delivered", "Messages written to their devices", &self.delivered);
+        add("receipts_delivered", "Receipts written to their devices", &self.receipts);
+        add("acknowledgements", "Acknowledgements taken", &self.acknowledgements);
+        add("records_behind", "Records not handed over because an inbox was full", &self.records_behind);
+        add("link_received_bytes", "Bytes read from links", &self.bytes_in);
+        add("link_sent_bytes", "Bytes written to links", &self.bytes_out);
+        let mut add = |name: &str, help: &str, family: &Family<Kind, Counter>| {
+            table.register(name, help, family.clone());
+        };
+        add("connections", "Connections accepted, by door", &self.connections);
+        add("handshakes", "Handshakes, by outcome", &self.handshakes);
+        add("sessions_closed", "Sessions ended, by reason", &self.sessions_closed);
+        add("submissions_refused", "Messages and requests refused, by reason", &self.refused);
+        add("registrations", "Registrations, by outcome", &self.registrations);
+        let mut page = gauges(sessions, stats);
+        // Writing into a string does not fail.
+        let _ = encode(&mut page, &table);
+        page
+    }
+}
+
+/// What is looked up at the moment of asking. In front of the counters: the format ends with "# EOF".
+fn gauges(sessions: usize, stats: &Stats) -> String {
+    let mut page = String::with_capacity(4_096);
+    let mut gauge = |name: &str, help: &str, value: u64| {
+        let _ = write!(page, "# HELP godwit_{name} {help}.\n# TYPE godwit_{name} gauge\ngodwit_{name} {value}\n");
+    };
+    gauge("sessions_live", "Live sessions", u64::try_from(sessions).unwrap_or(u64::MAX));
+    gauge("mailbox_records", "Records in all mailboxes", stats.records);
+    gauge("mailbox_bytes", "Bytes of bodies in all mailboxes", stats.bytes);
+    gauge("mailboxes_nonempty", "Mailboxes with at least one record", stats.mailboxes);
+    gauge("accounts", "Accounts", stats.accounts);
+    gauge("devices", "Devices", stats.devices);
+    gauge("store_file_bytes", "Bytes that the store takes on disk", stats.file_bytes);
+    gauge("store_waiting", "Operations that wait for the next batch", stats.waiting);
+    gauge("store_disk_full", "1 while the disk is below its reserve", stats.disk_full.into());
+    gauge("store_available", "1 while the store works", stats.available.into());
+    let mut counter = |name: &str, help: &str, value: u64| {
+        let _ = write!(page, "# HELP godwit_{name} {help}.\n# TYPE godwit_{name} counter\ngodwit_{name}_total {value}\n");
+    };
+    counter("store_batches", "Durable batches", stats.batches);
+    counter("store_repeats", "Submissions recognised as repeats", stats.repeated);
+    counter("store_acknowledged_records", "Records deleted by acknowledgement", stats.acknowledged);
+    counter("store_expired_records", "Records expired", stats.expired);
+    counter("store_reopened", "Times that the store reopened after a failure", stats.reopened);
+    for (invariant, count) in godwit_base::violations() {
+        let _ = writeln!(page, "godwit_invariant_violations_total{{kind=\"{invariant:?}\"}} {count}");
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_every_family_once_and_ends_as_the_format_says() {
+        let meters = Meters::default();
+        meters.delivered.inc();
+        Meters::count(&meters.handshakes, "full");
+        let page = meters.page(3, &Stats::default());
+        assert!(page.contains("godwit_sessions_live 3\n"), "{page}");
+        assert!(page.contains("godwit_records_delivered_total 1\n"), "{page}");
+        assert!(page.contains("godwit_handshakes_total{kind=\"full\"} 1\n"), "{page}");
+        assert!(page.contains("godwit_invariant_violations_total{kind=\"M7\"} "), "{page}");
+        assert!(page.ends_with("# EOF\n"), "{page}");
+        let helps: Vec<&str> = page.lines().filter(|l| l.starts_with("# HELP")).collect();
+        let mut once = helps.clone();
+        once.dedup();
+        assert_eq!(helps, once);
+    }
+}

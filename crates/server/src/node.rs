@@ -1,0 +1,215 @@
+//! What all parts of one server share: configuration, keys, store, registry, rates and numbers.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Instant;
+
+use godwit_actor::TreeHandle;
+use godwit_base::{AccountId, Clock, DeviceId, JoinLink, limits};
+use godwit_link::{ServerKeys, TicketKeys};
+use godwit_store::Store;
+use godwit_wire::{Refusal, v1};
+
+use crate::config::{Config, Policy};
+use crate::meters::Meters;
+use crate::quarantine::Quarantine;
+use crate::rate::{Rate, RateTable};
+use crate::registry::Registry;
+
+/// One server, as its sessions and doors see it.
+pub(crate) struct Node {
+    pub(crate) parts: Parts,
+    pub(crate) quarantine: Quarantine,
+    pub(crate) submission_rate: Rate,
+    /// The supervision tree, once it runs.
+    pub(crate) tree: OnceLock<TreeHandle>,
+    registrations: RateTable<IpAddr>,
+    key_fetches: RateTable<DeviceId>,
+    key_fetches_of: RateTable<(DeviceId, AccountId)>,
+    draining: AtomicBool,
+    started: Instant,
+}
+
+/// What a node is built from.
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    /// The data folder.
+    pub(crate) data: PathBuf,
+    pub(crate) identity: Identity,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) keys: ServerKeys,
+    pub(crate) tickets: RwLock<TicketKeys>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) meters: Arc<Meters>,
+}
+
+/// Who this server is to others.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub(crate) join: JoinLink,
+    /// The web address.
+    pub(crate) http: String,
+    /// The first eight hex digits of the key.
+    pub(crate) name: String,
+}
+
+impl Identity {
+    /// The identity of a server that listens on `address`.
+    pub(crate) fn new(config: &Config, keys: &ServerKeys, address: SocketAddr) -> Self {
+        let reachable = match (address.ip(), address.port()) {
+            // "Everywhere" is no address to dial: show the one that works on this machine.
+            (IpAddr::V4(ip), port) if ip.is_unspecified() => format!("127.0.0.1:{port}"),
+            (IpAddr::V6(ip), port) if ip.is_unspecified() => format!("[::1]:{port}"),
+            _ => address.to_string(),
+        };
+        let shown = config.public_address.clone().unwrap_or(reachable);
+        let key = keys.current().public();
+        let (host, port) = shown.rsplit_once(':').unwrap_or((&shown, ""));
+        let join = JoinLink {
+            host: host.to_owned(),
+            port: port.parse().unwrap_or(address.port()),
+            server_key: key.0,
+        };
+        let name = format!("{:08x}", u32::from_be_bytes(key.hint()));
+        Self { join, http: format!("http://{shown}"), name }
+    }
+}
+
+impl Deref for Node {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+impl Node {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let rate = &parts.config.rate;
+        Self {
+            submission_rate: Rate::per_second(rate.submissions_per_s, rate.submissions_burst),
+            registrations: RateTable::new(Rate::per_hour(rate.registrations_per_hour)),
+            key_fetches: RateTable::new(Rate::per_hour(rate.key_fetches_per_hour)),
+            key_fetches_of: RateTable::new(Rate::per_hour(rate.key_fetches_per_account_per_hour)),
+            quarantine: Quarantine::default(),
+            tree: OnceLock::new(),
+            draining: AtomicBool::new(false),
+            started: Instant::now(),
+            parts,
+        }
+    }
+
+    /// Nanoseconds since the server started; never goes back.
+    pub(crate) fn now_ns(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Milliseconds since the server started.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now_ns() / 1_000_000
+    }
+
+    /// Seconds since the server started.
+    pub(crate) fn now_s(&self) -> u32 {
+        u32::try_from(self.now_ms() / 1_000).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the server goes down and takes nobody new.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// When one client may come back after this server went down: each gets another time.
+    pub(crate) fn reconnect_after_ms(&self) -> u32 {
+        rand::random_range(0..=self.config.drain.reconnect_spread_ms).max(1)
+    }
+
+    pub(crate) fn invite_only(&self) -> bool {
+        self.config.admission.policy == Policy::Invite
+    }
+
+    /// Whether this address may register now; else when. Loopback always may: tests, tools and a
+    /// reverse proxy on the same machine come from there.
+    pub(crate) fn allow_registration(&self, address: IpAddr) -> Result<(), u32> {
+        if address.to_canonical().is_loopback() {
+            return Ok(());
+        }
+        self.registrations.take(prefix(address), self.now_ns())
+    }
+
+    /// Whether the asker may take one-time keys of that account now, or gets the fallback key only.
+    pub(crate) fn allow_key_fetch(&self, asker: DeviceId, of: AccountId) -> bool {
+        let now_ns = self.now_ns();
+        self.key_fetches_of.take((asker, of), now_ns).is_ok()
+            && self.key_fetches.take(asker, now_ns).is_ok()
+    }
+
+    /// A registration was decided: one log line and its counter.
+    pub(crate) fn registered(&self, outcome: Result<DeviceId, Refusal>) {
+        match outcome {
+            Ok(device) => {
+                Meters::count(&self.meters.registrations, "registered");
+                tracing::info!(%device, "account registered");
+            }
+            Err(refusal) => {
+                Meters::count(&self.meters.registrations, refusal.name());
+                tracing::debug!(refusal = refusal.name(), "registration refused");
+            }
+        }
+    }
+
+    /// What this server admits and keeps.
+    pub(crate) fn terms(&self, request: u32) -> v1::Terms {
+        let mailbox = &self.config.mailbox;
+        let admission =
+            if self.invite_only() { v1::Admission::Invite } else { v1::Admission::Open };
+        v1::Terms {
+            request,
+            admission: admission.into(),
+            frame_bytes_max: u32::try_from(limits::FRAME_BYTES_MAX).unwrap_or(u32::MAX),
+            mailbox_records_max: u32::try_from(mailbox.records_max).unwrap_or(u32::MAX),
+            mailbox_bytes_max: mailbox.bytes_max,
+            expiry_days: u32::try_from(mailbox.expiry_days).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// A fresh resumption ticket for this link key; none if the machine gives no randomness, and the
+    /// client then makes the full handshake again.
+    pub(crate) fn ticket(&self, peer: &godwit_link::PublicKey) -> Option<(Vec<u8>, u64)> {
+        let expires_ms = self.clock.unix_ms() + self.config.link.ticket_hours * 3_600_000;
+        let tickets = self.tickets.read().unwrap_or_else(PoisonError::into_inner);
+        tickets.issue(peer, expires_ms).ok().map(|ticket| (ticket, expires_ms))
+    }
+}
+
+/// An IPv6 host has a whole /64 to itself: its addresses share one rate.
+fn prefix(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            std::net::Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_host_share_a_rate() {
+        let same = |a: &str, b: &str| prefix(a.parse().unwrap()) == prefix(b.parse().unwrap());
+        assert!(same("2001:db8::1", "2001:db8::ffff:1"));
+        assert!(!same("2001:db8::1", "2001:db8:0:1::1"));
+        assert!(same("::ffff:192.0.2.1", "192.0.2.1"));
+        assert!(!same("192.0.2.1", "192.0.2.2"));
+    }
+}

@@ -1,0 +1,122 @@
+//! Devices whose sessions panic again and again are held back, so that one poisonous mailbox or
+//! client does not keep a worker busy with unwinding.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use godwit_base::DeviceId;
+
+/// So many panics within [`WINDOW_MS`] and the device is held back.
+const PANICS_MAX: usize = 3;
+const WINDOW_MS: u64 = 60_000;
+
+/// The first time in quarantine; doubled each time after.
+const FIRST_MS: u64 = 60_000;
+const LONGEST_MS: u64 = 30 * 60_000;
+
+/// A device that behaved for so long starts again at [`FIRST_MS`], and is forgotten.
+const FORGET_MS: u64 = 2 * LONGEST_MS;
+
+/// Devices remembered; each entry is under 100 B. Beyond it the panics of new ones are counted
+/// only: 65,536 different devices panicking within an hour are a fault of ours, not of theirs.
+const DEVICES_MAX: usize = 65_536;
+
+/// Who is held back, and until when. Times are milliseconds since the server started.
+#[derive(Debug, Default)]
+pub(crate) struct Quarantine {
+    /// Entries, readable without the lock: nearly always none.
+    size: AtomicUsize,
+    devices: Mutex<HashMap<DeviceId, Record>>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    panics_ms: Vec<u64>,
+    times: u32,
+    until_ms: u64,
+}
+
+impl Quarantine {
+    /// How long this device must still wait; `None`: it may come in.
+    pub(crate) fn wait_ms(&self, device: DeviceId, now_ms: u64) -> Option<u32> {
+        if self.size.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = devices.get(&device)?.until_ms.checked_sub(now_ms)?;
+        u32::try_from(wait).ok().filter(|wait| *wait > 0)
+    }
+
+    /// A session of this device panicked. True if the device is held back from now on.
+    pub(crate) fn panicked(&self, device: DeviceId, now_ms: u64) -> bool {
+        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        if devices.len() >= DEVICES_MAX {
+            devices.retain(|_, record| record.last_ms() + FORGET_MS > now_ms);
+        }
+        if devices.len() >= DEVICES_MAX && !devices.contains_key(&device) {
+            return false;
+        }
+        let held_back = devices.entry(device).or_default().panicked(now_ms);
+        self.size.store(devices.len(), Ordering::Relaxed);
+        held_back
+    }
+}
+
+impl Record {
+    fn last_ms(&self) -> u64 {
+        self.panics_ms.last().copied().unwrap_or(0).max(self.until_ms)
+    }
+
+    fn panicked(&mut self, now_ms: u64) -> bool {
+        if self.last_ms() + FORGET_MS < now_ms {
+            self.times = 0;
+        }
+        self.panics_ms.retain(|at| at + WINDOW_MS > now_ms);
+        self.panics_ms.push(now_ms);
+        if self.panics_ms.len() < PANICS_MAX {
+            return false;
+        }
+        self.panics_ms.clear();
+        let time_ms = FIRST_MS.checked_shl(self.times).unwrap_or(LONGEST_MS).min(LONGEST_MS);
+        self.times = (self.times + 1).min(16);
+        self.until_ms = now_ms + time_ms;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEVICE: DeviceId = DeviceId::new(1, 1);
+
+    #[test]
+    fn three_panics_in_a_minute_hold_back_and_each_time_longer() {
+        let quarantine = Quarantine::default();
+        let mut now = 1_000;
+        for minutes in [1, 2, 4, 8, 16, 30, 30] {
+            assert!(!quarantine.panicked(DEVICE, now));
+            assert!(!quarantine.panicked(DEVICE, now));
+            assert_eq!(quarantine.wait_ms(DEVICE, now), None);
+            assert!(quarantine.panicked(DEVICE, now));
+            assert_eq!(quarantine.wait_ms(DEVICE, now), Some(minutes * 60_000));
+            assert_eq!(quarantine.wait_ms(DeviceId::new(2, 1), now), None, "nobody else");
+            now += u64::from(minutes) * 60_000;
+            assert_eq!(quarantine.wait_ms(DEVICE, now), None, "over");
+        }
+        now += FORGET_MS + 1;
+        for _ in 0..PANICS_MAX {
+            quarantine.panicked(DEVICE, now);
+        }
+        assert_eq!(quarantine.wait_ms(DEVICE, now), Some(60_000), "it began anew");
+    }
+
+    #[test]
+    fn panics_far_apart_hold_nobody_back() {
+        let quarantine = Quarantine::default();
+        for minute in 0..10 {
+            assert!(!quarantine.panicked(DEVICE, minute * 30_001));
+        }
+    }
+}

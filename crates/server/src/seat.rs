@@ -1,0 +1,105 @@
+//! What the rest of the server knows of a session: its two inboxes and when it was last heard.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use godwit_actor::{Inbox, Push, Weigh};
+use godwit_base::invariant;
+use godwit_store::{Entry, Outcome, Record, Token};
+use godwit_wire::Refusal;
+
+/// Submissions of one session that the store has not settled. A client keeps at most 128 (the
+/// de-duplication window); twice that leaves room for its resends after a refusal.
+pub(crate) const IN_FLIGHT_MAX: u16 = 256;
+
+/// Words that wait for one session: every settled submission, and one order to close from each of
+/// the few that may give one. 264 x 40 B is 11 KB, and only while they wait.
+const WORDS_MAX: usize = IN_FLIGHT_MAX as usize + 8;
+
+/// Bytes of words: a mismatch of 1,024 recipients with lists of 8 KiB would be 8 MB; a session has
+/// few of those at once, and the store has made them already.
+const WORDS_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// A record that costs RAM while it waits: its place in the queue and what it shares.
+const RECORD_BYTES: usize = size_of::<Record>();
+
+/// What the store and the server tell a session.
+#[derive(Debug)]
+pub(crate) enum Word {
+    /// A submission of this session is decided.
+    Settled { counter: u64, outcome: Outcome },
+    /// Say goodbye and close; come back after so many milliseconds.
+    Close(Refusal, u32),
+    /// Panic in the next turn: how tests see that nobody else is touched.
+    #[cfg(any(test, feature = "fail-points"))]
+    Panic,
+}
+
+impl Weigh for Word {
+    fn weight_bytes(&self) -> usize {
+        match self {
+            Self::Settled { outcome: Outcome::Mismatch(list), .. } => {
+                list.iter().map(|m| m.signed.len() + size_of_val(m)).sum()
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// A record handed over in RAM right after it became durable.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Handed(pub(crate) Record);
+
+impl Weigh for Handed {
+    fn weight_bytes(&self) -> usize {
+        RECORD_BYTES
+            + match &self.0.entry {
+                Entry::Message { body, .. } => body.len(),
+                Entry::Receipt { .. } => 0,
+            }
+    }
+}
+
+/// Where a session is reached. The registry and the session share it; nothing else of a session is
+/// seen from outside.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    /// The session's key in the registry and, as a token, in the store.
+    pub(crate) token: Token,
+    /// Outcomes and orders. It does not overflow: outcomes are bounded by [`IN_FLIGHT_MAX`].
+    pub(crate) words: Inbox<Word, WORDS_MAX, WORDS_BYTES_MAX>,
+    /// Records: 64 or 64 KiB of them, then the mark "behind", and the session reads its mailbox.
+    pub(crate) records: Inbox<Handed>,
+    /// Seconds since the server started at which the last byte came.
+    heard_s: AtomicU32,
+}
+
+impl Seat {
+    pub(crate) fn new(token: Token, now_s: u32) -> Self {
+        Self {
+            token,
+            words: Inbox::new(),
+            records: Inbox::new(),
+            heard_s: AtomicU32::new(now_s),
+        }
+    }
+
+    /// Tells the session something; it is woken.
+    pub(crate) fn tell(&self, word: Word) {
+        let push = self.words.push(word);
+        invariant!(M8, push != Push::Overflowed, "a session's words overflowed");
+    }
+
+    /// Hands a durable record over; a full inbox drops it and marks the session behind.
+    pub(crate) fn hand(&self, record: Record) -> Push {
+        self.records.push(Handed(record))
+    }
+
+    pub(crate) fn heard(&self, now_s: u32) {
+        self.heard_s.store(now_s, Ordering::Relaxed);
+    }
+
+    /// Seconds without a byte.
+    pub(crate) fn silent_s(&self, now_s: u32) -> u32 {
+        now_s.saturating_sub(self.heard_s.load(Ordering::Relaxed))
+    }
+}

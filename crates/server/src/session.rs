@@ -1,0 +1,271 @@
+//! The session: the actor that owns one live link. One hand-written future a connection, small
+//! because a million of them exist; it works in turns, and between turns it holds no buffer.
+//!
+//! The turn is here; the rest is cut by concern: [`socket`] under it, [`inbound`] and [`outbound`]
+//! bytes, the pure [`protocol`] machine, [`requests`] that wait for the store, [`turn`] for what one
+//! turn does with each event, [`keepalive`] for the silent.
+
+mod inbound;
+mod keepalive;
+mod outbound;
+mod protocol;
+mod requests;
+mod socket;
+mod turn;
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use godwit_link::Transport;
+use godwit_wire::Refusal;
+use tokio::io::AsyncWrite;
+
+use crate::meters::Meters;
+use crate::node::Node;
+use crate::seat::{Seat, Word};
+use inbound::{Inbound, TURN_BYTES_MAX, TURN_READS_MAX};
+use outbound::{Outbound, Speech};
+use protocol::Machine;
+use requests::Jobs;
+use turn::{Feed, Tally, Turn};
+
+pub(crate) use keepalive::sweep;
+pub(crate) use protocol::{Peer, Stranger};
+pub(crate) use socket::Socket;
+
+/// One live link. It ends when the peer goes, breaks the protocol, or is told to.
+pub(crate) struct Session {
+    node: Arc<Node>,
+    seat: Arc<Seat>,
+    socket: Socket,
+    transport: Transport,
+    inbound: Inbound,
+    outbound: Outbound,
+    machine: Machine,
+    jobs: Jobs,
+    feed: Feed,
+    /// A goodbye was said: only what is unsent still goes out.
+    leaving: bool,
+}
+
+// A million of them: the design allows 1 KB each with inboxes, registry and task.
+const _: () = assert!(size_of::<Session>() <= 256, "the memory of an idle session is promised");
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// The peer closed, or its network did.
+    Gone,
+    /// The peer heard our goodbye.
+    Left,
+    /// A frame that was not sealed by the peer: nothing more can be said on this link.
+    Forged,
+    /// Told to close while closing.
+    Silent,
+    /// More unsent bytes than a session may have.
+    TooSlow,
+}
+
+/// What a turn ends with.
+enum Next {
+    /// Everything is done: wait for an event.
+    Wait,
+    /// The budget is used up: let others have their turn, then go on.
+    Again,
+}
+
+/// Buffers of one worker thread, used by the session whose turn it is.
+struct Worker {
+    read: Box<[u8]>,
+    plain: Vec<u8>,
+    sealed: Vec<u8>,
+}
+
+/// A worker's buffers are given back when a turn left them larger than this.
+const WORKER_BYTES_KEPT: usize = 4 * TURN_BYTES_MAX;
+
+thread_local! {
+    static WORKER: RefCell<Worker> = RefCell::new(Worker {
+        read: vec![0; TURN_BYTES_MAX].into_boxed_slice(),
+        plain: Vec::new(),
+        sealed: Vec::new(),
+    });
+}
+
+impl Session {
+    /// A session on an established link. `early` are bytes that came after the handshake.
+    pub(crate) fn new(
+        node: Arc<Node>,
+        socket: Socket,
+        transport: Transport,
+        peer: Peer,
+        early: &[u8],
+    ) -> Self {
+        let seat = node.registry.enter(node.now_s());
+        if node.is_draining() {
+            // It came in while the others were sent home.
+            seat.tell(Word::Close(Refusal::Draining, node.reconnect_after_ms()));
+        }
+        Self {
+            seat,
+            node,
+            socket,
+            transport,
+            inbound: Inbound::starting_with(early),
+            outbound: Outbound::default(),
+            machine: Machine::new(peer),
+            jobs: Jobs::default(),
+            feed: Feed::Off,
+            leaving: false,
+        }
+    }
+
+    /// One turn: first what the device says, within the budget; then what the store and the server
+    /// say. Everything goes out in one write at the end.
+    fn turn(&mut self, cx: &mut Context<'_>, worker: &mut Worker) -> Result<Next, Over> {
+        if self.outbound.unsent_bytes() > 0 {
+            self.outbound.write(&mut self.socket, cx, &[]).map_err(|_| Over::Gone)?;
+        }
+        let mut turn = Turn {
+            node: &self.node,
+            seat: &self.seat,
+            machine: &mut self.machine,
+            jobs: &mut self.jobs,
+            feed: &mut self.feed,
+            unsent_bytes: self.outbound.unsent_bytes(),
+            speech: Speech {
+                plain: &mut worker.plain,
+                sealed: &mut worker.sealed,
+                transport: &mut self.transport,
+            },
+            tally: Tally::default(),
+            now_ns: None,
+            held_back: false,
+            goodbye: false,
+        };
+        let mut next = turn.listen(cx, &mut self.socket, &mut self.inbound, &mut worker.read)?;
+        // In order of importance: orders and ticks, answers, records.
+        turn.words(cx)?;
+        turn.answers(cx)?;
+        turn.records(cx)?;
+        turn.finish()?;
+        let Turn { tally, held_back, goodbye, .. } = turn;
+        self.leaving = goodbye;
+        let sent = self
+            .outbound
+            .write(&mut self.socket, cx, &worker.sealed)
+            .map_err(|_| Over::Gone)?;
+        tally.count(&self.node.meters, sent);
+        let limits = &self.node.config.session;
+        match self.outbound.unsent_bytes() {
+            unsent if unsent > limits.unsent_close_bytes => return Err(Over::TooSlow),
+            unsent if held_back && unsent < limits.unsent_behind_bytes => next = Next::Again,
+            _ => {}
+        }
+        Ok(next)
+    }
+
+    /// After the goodbye: send what is unsent, say that nothing follows, and read until the peer has
+    /// closed too. Closing at once would let the system throw the goodbye away.
+    fn leave(&mut self, cx: &mut Context<'_>, worker: &mut Worker) -> Poll<Over> {
+        while let Poll::Ready(word) = self.seat.words.poll_next(cx) {
+            if matches!(word, godwit_actor::Next::Item(Word::Close(..))) {
+                return Poll::Ready(Over::Silent);
+            }
+        }
+        match self.outbound.write(&mut self.socket, cx, &[]) {
+            Err(_) => return Poll::Ready(Over::Gone),
+            Ok(_) if self.outbound.unsent_bytes() > 0 => return Poll::Pending,
+            Ok(_) => {}
+        }
+        if ready!(Pin::new(&mut self.socket).poll_shutdown(cx)).is_err() {
+            return Poll::Ready(Over::Left);
+        }
+        for _ in 0..TURN_READS_MAX {
+            match ready!(self.socket.poll_take(cx, &mut worker.read)) {
+                Ok(n) if n > 0 => {}
+                _ => return Poll::Ready(Over::Left),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
+        WORKER.with_borrow_mut(|worker| {
+            worker.clear();
+            if self.leaving {
+                return self.leave(cx, worker);
+            }
+            match self.turn(cx, worker) {
+                Err(over) => Poll::Ready(over),
+                Ok(_) if self.leaving => self.leave(cx, worker),
+                Ok(Next::Wait) => Poll::Pending,
+                Ok(Next::Again) => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+            }
+        })
+    }
+
+    /// M10: a panic ends this session and nothing else. Its client comes back and finds everything
+    /// in the mailbox; one that panics again and again is held back.
+    #[cold]
+    fn panicked(&self) {
+        self.node.meters.session_panics.inc();
+        let device = self.machine.device();
+        let held_back =
+            device.is_some_and(|device| self.node.quarantine.panicked(device, self.node.now_ms()));
+        tracing::error!(?device, held_back, "session panicked");
+    }
+}
+
+impl Future for Session {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let session = self.get_mut();
+        let over = match catch_unwind(AssertUnwindSafe(|| session.poll_turn(cx))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(over)) => over.name(),
+            Err(_panic) => {
+                session.panicked();
+                "panicked"
+            }
+        };
+        Meters::count(&session.node.meters.sessions_closed, over);
+        tracing::debug!(device = ?session.machine.device(), reason = over, "session closed");
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.node.registry.leave(&self.seat, self.machine.device());
+    }
+}
+
+impl Over {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Left => "left",
+            Self::Forged => "forged",
+            Self::Silent => "silent",
+            Self::TooSlow => "too slow",
+        }
+    }
+}
+
+impl Worker {
+    fn clear(&mut self) {
+        for buffer in [&mut self.plain, &mut self.sealed] {
+            buffer.clear();
+            buffer.shrink_to(WORKER_BYTES_KEPT);
+        }
+    }
+}

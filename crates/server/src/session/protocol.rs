@@ -1,0 +1,339 @@
+//! What a session answers to what it hears: the pure machine. No socket, no clock, no store: a
+//! message goes in, one effect comes out.
+
+use std::net::IpAddr;
+
+use bytes::{Buf, BufMut, BytesMut};
+use godwit_base::{AccountId, DeviceId, DeviceNumber, Seq, invariant};
+use godwit_store::{
+    Entry, Mismatch, Outcome, Recipient, Record, SealedCopy, Submission, Token,
+};
+use godwit_wire::frame::PLAINTEXT_BYTES_MAX;
+use godwit_wire::{Refusal, ToClient, ToServer, v1};
+
+use crate::rate::{Meter, Rate};
+use crate::seat::IN_FLIGHT_MAX;
+
+/// Requests of one session that wait for the store. A group of 32 is fetched in one go.
+pub(super) const REQUESTS_MAX: u8 = 32;
+
+/// When to try again after a full queue: the store commits every few milliseconds.
+pub(super) const BUSY_MS: u32 = 100;
+/// When to try again while a part restarts.
+pub(super) const UNAVAILABLE_MS: u32 = 1_000;
+/// When to try again after a full disk: a person has to act.
+pub(super) const DISK_FULL_MS: u32 = 5_000;
+
+/// Mismatches of one refusal are cut here, so that it fits in a frame; the client mends those and
+/// learns of the rest at its next try.
+const MISMATCH_BYTES_MAX: usize = PLAINTEXT_BYTES_MAX / 2;
+
+/// Who speaks on this link.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// Nobody known: may register. Boxed, because devices need not carry it.
+    Stranger(Box<Stranger>),
+    /// A device, by its link key.
+    Device(DeviceId),
+    /// A device that took its mailbox on this link.
+    Attached(DeviceId),
+    /// A device that was removed from its account.
+    Revoked,
+}
+
+/// What a registration needs to know of a link that belongs to nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stranger {
+    /// The key that the handshake proved.
+    pub(crate) link_key: [u8; 32],
+    /// Where it comes from.
+    pub(crate) address: IpAddr,
+}
+
+/// What the session has to do next.
+#[derive(Debug)]
+pub(super) enum Effect {
+    Nothing,
+    Say(ToClient),
+    /// Hand this to the store.
+    Submit(Submission),
+    /// Let the store delete up to here.
+    Acknowledge(DeviceId, Seq),
+    /// Take the device's mailbox.
+    Attach(DeviceId),
+    /// Let the store answer.
+    Ask(Request),
+    /// Say goodbye and close.
+    Close(Refusal),
+}
+
+/// What takes the store a while to answer.
+#[derive(Debug)]
+pub(super) enum Request {
+    Register(Stranger, v1::Register),
+    Fetch(DeviceId, v1::Fetch),
+    PublishKeys(DeviceId, v1::PublishKeys),
+    Terms(v1::TermsRequest),
+}
+
+/// State of the conversation.
+#[derive(Debug)]
+pub(super) struct Machine {
+    peer: Peer,
+    /// Newest record that was written to the device on this link.
+    last_sent: Seq,
+    /// The first counter refused for now: everything after it is refused until it comes again, so
+    /// that messages stay in order (M4). 0: none.
+    refused_from: u64,
+    submitted: Meter,
+    in_flight: u16,
+    requests: u8,
+    /// The device was told that its mailbox is drained.
+    caught_up: bool,
+}
+
+impl Machine {
+    pub(super) fn new(peer: Peer) -> Self {
+        Self {
+            peer,
+            last_sent: Seq::ZERO,
+            refused_from: 0,
+            submitted: Meter::default(),
+            in_flight: 0,
+            requests: 0,
+            caught_up: false,
+        }
+    }
+
+    /// The device, once the link is known to be one's.
+    pub(super) fn device(&self) -> Option<DeviceId> {
+        match self.peer {
+            Peer::Device(device) | Peer::Attached(device) => Some(device),
+            Peer::Stranger(_) | Peer::Revoked => None,
+        }
+    }
+
+    pub(super) fn last_sent(&self) -> Seq {
+        self.last_sent
+    }
+
+    /// A message from the device.
+    pub(super) fn hears(
+        &mut self,
+        message: ToServer,
+        token: Token,
+        rate: Rate,
+        now_ns: u64,
+    ) -> Effect {
+        match message {
+            ToServer::Terms(terms) => self.ask(terms.request, Request::Terms(terms)),
+            _ if self.peer == Peer::Revoked => Effect::Close(Refusal::DeviceRevoked),
+            ToServer::Attach(v1::Attach {}) => self.attach(),
+            ToServer::Submit(submit) => self.submit(submit, token, rate, now_ns),
+            ToServer::Ack(ack) => match self.peer {
+                Peer::Attached(device) => Effect::Acknowledge(device, Seq(ack.up_to)),
+                _ => Effect::Close(Refusal::NotAttached),
+            },
+            ToServer::Register(register) => match &self.peer {
+                Peer::Stranger(who) => {
+                    let who = Stranger::clone(who);
+                    self.ask(register.request, Request::Register(who, register))
+                }
+                _ => refuse_request(register.request, Refusal::AlreadyRegistered, 0),
+            },
+            ToServer::Fetch(fetch) => match self.device() {
+                Some(device) => self.ask(fetch.request, Request::Fetch(device, fetch)),
+                None => refuse_request(fetch.request, Refusal::NotRegistered, 0),
+            },
+            ToServer::PublishKeys(keys) => match self.device() {
+                Some(device) => self.ask(keys.request, Request::PublishKeys(device, keys)),
+                None => refuse_request(keys.request, Refusal::NotRegistered, 0),
+            },
+        }
+    }
+
+    fn attach(&mut self) -> Effect {
+        match self.peer {
+            Peer::Device(device) => {
+                self.peer = Peer::Attached(device);
+                Effect::Attach(device)
+            }
+            Peer::Attached(_) => Effect::Nothing,
+            Peer::Stranger(_) | Peer::Revoked => Effect::Close(Refusal::NotRegistered),
+        }
+    }
+
+    fn ask(&mut self, number: u32, request: Request) -> Effect {
+        if self.requests >= REQUESTS_MAX {
+            return refuse_request(number, Refusal::Busy, BUSY_MS);
+        }
+        self.requests += 1;
+        Effect::Ask(request)
+    }
+
+    fn submit(&mut self, submit: v1::Submit, token: Token, rate: Rate, now_ns: u64) -> Effect {
+        let counter = submit.counter;
+        let origin = match self.peer {
+            Peer::Attached(device) => device,
+            Peer::Device(_) => return refuse(counter, Refusal::NotAttached, 0),
+            Peer::Stranger(_) | Peer::Revoked => return refuse(counter, Refusal::NotRegistered, 0),
+        };
+        if self.refused_from != 0 && counter > self.refused_from {
+            return refuse(counter, Refusal::AfterRefusal, BUSY_MS);
+        }
+        if self.in_flight >= IN_FLIGHT_MAX {
+            return Effect::Say(self.refuse_for_now(counter, Refusal::Busy, BUSY_MS));
+        }
+        if let Err(wait_ms) = self.submitted.take(rate, now_ns) {
+            return Effect::Say(self.refuse_for_now(counter, Refusal::RateLimited, wait_ms));
+        }
+        if counter == self.refused_from {
+            self.refused_from = 0;
+        }
+        self.in_flight += 1;
+        let recipients = submit.recipients.into_iter().map(recipient).collect();
+        Effect::Submit(Submission { origin, counter, recipients, token })
+    }
+
+    /// The store's queue had no room for the submission just made.
+    pub(super) fn not_taken(&mut self, counter: u64) -> ToClient {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.refuse_for_now(counter, Refusal::Busy, BUSY_MS)
+    }
+
+    /// The store decided a submission.
+    pub(super) fn settled(&mut self, counter: u64, outcome: Outcome) -> ToClient {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let refusal = match outcome {
+            Outcome::Accepted { at_ms } | Outcome::Repeated { at_ms } => {
+                return v1::Accepted { counter, time_ms: at_ms }.into();
+            }
+            Outcome::Mismatch(list) => return mismatch(counter, list).into(),
+            Outcome::DiskFull => {
+                return self.refuse_for_now(counter, Refusal::DiskFull, DISK_FULL_MS);
+            }
+            Outcome::UnknownAccount(_) => Refusal::UnknownAccount,
+            Outcome::MailboxFull(_) => Refusal::MailboxFull,
+            Outcome::CounterTooOld => Refusal::CounterTooOld,
+            Outcome::Revoked => Refusal::DeviceRevoked,
+            Outcome::Malformed => Refusal::Malformed,
+            // Unavailable, and what a later store may say: it may help to ask again.
+            _ => return self.refuse_for_now(counter, Refusal::Unavailable, UNAVAILABLE_MS),
+        };
+        refused(counter, 0, refusal, 0).into()
+    }
+
+    /// Refuses so that a retry helps, and with it everything after, until this counter comes again.
+    fn refuse_for_now(&mut self, counter: u64, refusal: Refusal, retry_ms: u32) -> ToClient {
+        if self.refused_from == 0 || counter < self.refused_from {
+            self.refused_from = counter;
+        }
+        refused(counter, 0, refusal, retry_ms.max(1)).into()
+    }
+
+    /// A request was answered.
+    pub(super) fn answered(&mut self) {
+        self.requests = self.requests.saturating_sub(1);
+    }
+
+    /// The link's key belongs to this device from now on.
+    pub(super) fn registered(&mut self, device: DeviceId) {
+        if matches!(self.peer, Peer::Stranger(_)) {
+            self.peer = Peer::Device(device);
+        }
+    }
+
+    /// The mailbox was drained. The device, if it is to be told: the first time only.
+    pub(super) fn caught_up(&mut self) -> Option<DeviceId> {
+        let first = !std::mem::replace(&mut self.caught_up, true);
+        self.device().filter(|_| first)
+    }
+
+    /// A record of the mailbox, from a page or handed over; none if it was sent already.
+    pub(super) fn record(&mut self, record: Record) -> Option<ToClient> {
+        if record.seq <= self.last_sent {
+            return None;
+        }
+        invariant!(M4, record.seq > self.last_sent, "records out of order");
+        self.last_sent = record.seq;
+        Some(match record.entry {
+            Entry::Message { from, counter, mut body } => {
+                let kind = body.try_get_u8().unwrap_or(0);
+                ToClient::Deliver(v1::Deliver {
+                    seq: record.seq.0,
+                    account: from.account.0,
+                    device: from.number.0,
+                    counter,
+                    kind: i32::from(kind),
+                    body,
+                })
+            }
+            Entry::Receipt { origin, by, up_to } => ToClient::Receipt(v1::Receipt {
+                seq: record.seq.0,
+                account: by.account.0,
+                device: by.number.0,
+                up_to,
+                origin: origin.0,
+            }),
+        })
+    }
+}
+
+fn recipient(recipient: v1::Recipient) -> Recipient {
+    Recipient {
+        account: AccountId(recipient.account),
+        list_version: recipient.list_version,
+        copies: recipient.copies.into_iter().map(sealed_copy).collect(),
+    }
+}
+
+/// The mailbox keeps one byte of kind before the ciphertext.
+fn sealed_copy(copy: v1::SealedCopy) -> SealedCopy {
+    let mut body = BytesMut::with_capacity(1 + copy.body.len());
+    // The wire lets kinds of 0 to 255 through, unknown ones too: they are the recipient's to judge.
+    body.put_u8(u8::try_from(copy.kind).unwrap_or(u8::MAX));
+    body.extend_from_slice(&copy.body);
+    SealedCopy { device: DeviceNumber(copy.device), body: body.freeze() }
+}
+
+fn mismatch(counter: u64, list: Vec<Mismatch>) -> v1::Refused {
+    let mut room = MISMATCH_BYTES_MAX; // one list always fits: 8 KiB of 32
+    let fits = move |one: &Mismatch| {
+        let size = one.signed.len() + 8 * (one.missing.len() + one.extra.len()) + 32;
+        let left = room.checked_sub(size);
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    let numbers = |list: Vec<DeviceNumber>| list.into_iter().map(|number| number.0).collect();
+    let mismatches = list
+        .into_iter()
+        .take_while(fits)
+        .map(|one| v1::Mismatch {
+            account: one.account.0,
+            list_version: one.list_version,
+            signed_list: one.signed,
+            missing: numbers(one.missing),
+            extra: numbers(one.extra),
+        })
+        .collect();
+    v1::Refused { mismatches, ..refused(counter, 0, Refusal::DeviceMismatch, 0) }
+}
+
+/// The answer to a message that is not stored.
+pub(super) fn refused(counter: u64, request: u32, refusal: Refusal, retry_after_ms: u32) -> v1::Refused {
+    v1::Refused {
+        counter,
+        request,
+        code: refusal.number().into(),
+        retry_after_ms,
+        mismatches: Vec::new(),
+    }
+}
+
+fn refuse(counter: u64, refusal: Refusal, retry_ms: u32) -> Effect {
+    Effect::Say(refused(counter, 0, refusal, retry_ms).into())
+}
+
+fn refuse_request(request: u32, refusal: Refusal, retry_ms: u32) -> Effect {
+    Effect::Say(refused(0, request, refusal, retry_ms).into())
+}

@@ -1,0 +1,275 @@
+//! What the store takes a while to answer: pages of the mailbox, registrations, key fetches. They
+//! run inside the session's own future, so that they end with it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle};
+use godwit_store::{
+    Answer, DeviceList, KeyUpload, KeysError, Page, Profile, RegisterError, Registration,
+    StoreError, TakenKeys, Who,
+};
+use godwit_wire::{Refusal, ToClient, v1};
+
+use super::protocol::{BUSY_MS, DISK_FULL_MS, Request, Stranger, UNAVAILABLE_MS, refused};
+use crate::node::Node;
+
+/// Something the session waits for.
+pub(super) enum Job {
+    Page(Answer<Page>),
+    Request(Pin<Box<dyn Future<Output = Reply> + Send>>),
+}
+
+/// What it gave.
+pub(super) enum Done {
+    Page(Result<Page, StoreError>),
+    Reply(Reply),
+}
+
+/// The answer to a request, and the device that the link now belongs to if it was a registration.
+pub(super) struct Reply {
+    pub(super) message: ToClient,
+    pub(super) registered: Option<DeviceId>,
+}
+
+/// Everything the session waits for: one page, and at most `REQUESTS_MAX` requests.
+#[derive(Default)]
+pub(super) struct Jobs(Vec<Job>);
+
+impl Jobs {
+    pub(super) fn push(&mut self, job: Job) {
+        self.0.push(job);
+    }
+
+    /// The next that is done; if none, the task is registered with all.
+    pub(super) fn poll_done(&mut self, cx: &mut Context<'_>) -> Option<Done> {
+        let done = self.0.iter_mut().enumerate().find_map(|(index, job)| {
+            let done = match job {
+                Job::Page(answer) => answer.as_mut().poll(cx).map(Done::Page),
+                Job::Request(answer) => answer.as_mut().poll(cx).map(Done::Reply),
+            };
+            match done {
+                Poll::Ready(done) => Some((index, done)),
+                Poll::Pending => None,
+            }
+        });
+        let (index, done) = done?;
+        drop(self.0.swap_remove(index));
+        if self.0.is_empty() {
+            self.0 = Vec::new();
+        }
+        Some(done)
+    }
+}
+
+/// Starts a request.
+pub(super) fn start(node: &Arc<Node>, request: Request) -> Job {
+    let node = Arc::clone(node);
+    Job::Request(match request {
+        Request::Register(who, register) => Box::pin(run_register(node, who, register)),
+        Request::Fetch(device, fetch) => Box::pin(run_fetch(node, device, fetch)),
+        Request::PublishKeys(device, keys) => Box::pin(run_publish(node, device, keys)),
+        Request::Terms(terms) => {
+            Box::pin(std::future::ready(Reply::say(node.terms(terms.request))))
+        }
+    })
+}
+
+impl Reply {
+    fn say(message: impl Into<ToClient>) -> Self {
+        Self { message: message.into(), registered: None }
+    }
+
+    fn refuse(request: u32, no: No) -> Self {
+        Self::say(refused(0, request, no.refusal, no.retry_after_ms))
+    }
+}
+
+/// A no to a request.
+struct No {
+    refusal: Refusal,
+    retry_after_ms: u32,
+}
+
+impl From<Refusal> for No {
+    fn from(refusal: Refusal) -> Self {
+        let retry_after_ms = if refusal.retryable() { BUSY_MS } else { 0 };
+        Self { refusal, retry_after_ms }
+    }
+}
+
+impl From<StoreError> for No {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy => Self::from(Refusal::Busy),
+            StoreError::DiskFull => {
+                Self { refusal: Refusal::DiskFull, retry_after_ms: DISK_FULL_MS }
+            }
+            _ => Self { refusal: Refusal::Unavailable, retry_after_ms: UNAVAILABLE_MS },
+        }
+    }
+}
+
+impl From<KeysError> for No {
+    fn from(error: KeysError) -> Self {
+        match error {
+            KeysError::KeyLimit => Self::from(Refusal::KeyLimit),
+            KeysError::Store(error) => Self::from(error),
+            _ => Self::from(Refusal::UnknownAccount),
+        }
+    }
+}
+
+impl From<RegisterError> for No {
+    fn from(error: RegisterError) -> Self {
+        Self::from(match error {
+            RegisterError::HandleTaken => Refusal::HandleTaken,
+            RegisterError::AccountTaken => Refusal::AccountTaken,
+            RegisterError::LinkKeyTaken => Refusal::AlreadyRegistered,
+            RegisterError::InviteRequired => Refusal::InviteRequired,
+            RegisterError::InviteInvalid => Refusal::InviteInvalid,
+            RegisterError::KeyLimit => Refusal::KeyLimit,
+            RegisterError::Store(error) => return Self::from(error),
+            _ => Refusal::Malformed,
+        })
+    }
+}
+
+async fn run_register(node: Arc<Node>, who: Stranger, register: v1::Register) -> Reply {
+    let request = register.request;
+    match registration(&node, &who, register) {
+        Err(no) => {
+            node.registered(Err(no.refusal));
+            Reply::refuse(request, no)
+        }
+        Ok(registration) => {
+            let account = AccountId::of_key(&registration.account_key);
+            let device = DeviceId { account, number: registration.device };
+            match node.store.register(registration).await.map_err(No::from) {
+                Err(no) => {
+                    node.registered(Err(no.refusal));
+                    Reply::refuse(request, no)
+                }
+                Ok(()) => {
+                    node.registered(Ok(device));
+                    let (account, device_number) = (account.0, device.number.0);
+                    let message =
+                        v1::Registered { request, account, device: device_number }.into();
+                    Reply { message, registered: Some(device) }
+                }
+            }
+        }
+    }
+}
+
+/// Checks what a stranger sent. The one device of the list must be the one that speaks: its key was
+/// proven by the handshake, any other's was not.
+fn registration(
+    node: &Node,
+    who: &Stranger,
+    register: v1::Register,
+) -> Result<Registration, No> {
+    let handle: Handle = register.handle.parse().map_err(|_| Refusal::HandleInvalid)?;
+    node.allow_registration(who.address)
+        .map_err(|retry_after_ms| No { refusal: Refusal::RateLimited, retry_after_ms })?;
+    let (list, keys) = register.list.zip(register.keys).ok_or(Refusal::Malformed)?;
+    let [row] = list.devices.as_slice() else { return Err(Refusal::Malformed.into()) };
+    if row.link_key != who.link_key.as_slice() || keys.fallback.is_empty() {
+        return Err(Refusal::Malformed.into());
+    }
+    let device = DeviceNumber(row.number);
+    Ok(Registration {
+        account_key: register
+            .account_key
+            .as_ref()
+            .try_into()
+            .map_err(|_| Refusal::Malformed)?,
+        handle,
+        invite: Some(register.invite).filter(|code| !code.is_empty()),
+        require_invite: node.invite_only(),
+        list: DeviceList {
+            version: list.version,
+            signed: list.signed,
+            devices: vec![(device, who.link_key)],
+        },
+        device,
+        keys: upload(keys),
+    })
+}
+
+fn upload(keys: v1::KeyUpload) -> KeyUpload {
+    KeyUpload {
+        one_time: keys.one_time.into_iter().map(|key| (key.id, key.signed)).collect(),
+        fallback: Some(keys.fallback).filter(|key| !key.is_empty()),
+    }
+}
+
+async fn run_publish(node: Arc<Node>, device: DeviceId, publish: v1::PublishKeys) -> Reply {
+    let request = publish.request;
+    let keys = upload(publish.keys.unwrap_or_default());
+    match node.store.publish_keys(device, keys).await {
+        Ok(one_time_left) => Reply::say(v1::KeysPublished { request, one_time_left }),
+        Err(error) => Reply::refuse(request, error.into()),
+    }
+}
+
+async fn run_fetch(node: Arc<Node>, device: DeviceId, fetch: v1::Fetch) -> Reply {
+    let request = fetch.request;
+    match bundles(&node, device, fetch).await {
+        Ok(bundles) => Reply::say(bundles),
+        Err(no) => Reply::refuse(request, no),
+    }
+}
+
+async fn bundles(node: &Node, asker: DeviceId, fetch: v1::Fetch) -> Result<v1::Bundles, No> {
+    let who = match fetch.who {
+        // A handle that breaks the rules is nobody's.
+        Some(v1::fetch::Who::Handle(handle)) => {
+            Who::Handle(handle.parse().map_err(|_| Refusal::UnknownAccount)?)
+        }
+        Some(v1::fetch::Who::Account(account)) => Who::Account(AccountId(account)),
+        None => return Err(Refusal::Malformed.into()),
+    };
+    let profile = node.store.profile(who).await?.ok_or(Refusal::UnknownAccount)?;
+    let wanted = |number: &DeviceNumber| {
+        let device = DeviceId { account: profile.account, number: *number };
+        device != asker && (fetch.devices.is_empty() || fetch.devices.contains(&number.0))
+    };
+    let mut devices = Vec::new();
+    if fetch.keys {
+        let one_time = node.allow_key_fetch(asker, profile.account);
+        let numbers = profile.list.devices.iter().map(|(number, _)| *number);
+        for number in numbers.filter(wanted) {
+            let device = DeviceId { account: profile.account, number };
+            match node.store.take_keys(device, one_time).await {
+                Ok(keys) => devices.push(bundle(number, keys)),
+                Err(KeysError::UnknownDevice) => {} // removed a moment ago; the list will tell
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(answer(fetch.request, profile, devices))
+}
+
+fn bundle(number: DeviceNumber, keys: TakenKeys) -> v1::DeviceBundle {
+    v1::DeviceBundle {
+        number: number.0,
+        one_time: keys.one_time.unwrap_or_default(),
+        fallback: keys.fallback.unwrap_or_default(),
+    }
+}
+
+fn answer(request: u32, profile: Profile, devices: Vec<v1::DeviceBundle>) -> v1::Bundles {
+    v1::Bundles {
+        request,
+        account: profile.account.0,
+        handle: profile.handle.into(),
+        account_key: Bytes::copy_from_slice(&profile.account_key),
+        list_version: profile.list.version,
+        signed_list: profile.list.signed,
+        devices,
+        kt_proof: Bytes::new(),
+    }
+}

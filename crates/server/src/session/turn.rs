@@ -1,0 +1,373 @@
+//! What one turn of a session does with each event, in words of the pure machine.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use fail::fail_point;
+use godwit_actor as actor;
+use godwit_base::DeviceId;
+use godwit_link::LinkError;
+use godwit_store::{Page, Record, StoreError, Submission};
+use godwit_wire::frame::FrameError;
+use godwit_wire::{Malformed, Refusal, ToClient, ToServer, v1};
+
+use super::inbound::{Inbound, Piece, Stop, TURN_BYTES_MAX, TURN_FRAMES_MAX, TURN_READS_MAX};
+use super::outbound::Speech;
+use super::protocol::{Effect, Machine, UNAVAILABLE_MS};
+use super::requests::{self, Done, Job, Jobs};
+use super::socket::Socket;
+use super::{Next, Over};
+use crate::meters::Meters;
+use crate::node::Node;
+use crate::seat::{Seat, Word};
+
+/// Records of one page; with [`PAGE_BYTES_MAX`] 1,000 draining sessions hold 64 MB.
+const PAGE_RECORDS_MAX: usize = 256;
+const PAGE_BYTES_MAX: usize = 64 * 1024;
+
+/// Where the device's records come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Feed {
+    /// Not attached.
+    Off,
+    /// The next page is to be read, as soon as the socket has taken most of the last one.
+    Behind,
+    /// A page is being read.
+    Reading,
+    /// The inbox has everything that is new.
+    Live,
+}
+
+/// What a turn did, added to the server's numbers at its end.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Tally {
+    bytes_in: u64,
+    submissions: u64,
+    accepted: u64,
+    delivered: u64,
+    receipts: u64,
+    acknowledgements: u64,
+}
+
+/// One turn. Its methods return `Err` when the session is over at once, without a word.
+pub(super) struct Turn<'a> {
+    pub(super) node: &'a Arc<Node>,
+    pub(super) seat: &'a Arc<Seat>,
+    pub(super) machine: &'a mut Machine,
+    pub(super) jobs: &'a mut Jobs,
+    pub(super) feed: &'a mut Feed,
+    /// Bytes that earlier turns left unsent.
+    pub(super) unsent_bytes: usize,
+    pub(super) speech: Speech<'a>,
+    pub(super) tally: Tally,
+    /// Time of this turn, once somebody asked.
+    pub(super) now_ns: Option<u64>,
+    /// Records wait because too many bytes are unsent.
+    pub(super) held_back: bool,
+    /// A goodbye was said: nothing follows it.
+    pub(super) goodbye: bool,
+}
+
+impl Turn<'_> {
+    /// What the store decided and the server orders.
+    pub(super) fn words(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
+        while !self.goodbye {
+            let Poll::Ready(next) = self.seat.words.poll_next(cx) else { return Ok(()) };
+            match next {
+                actor::Next::Item(Word::Settled { counter, outcome }) => {
+                    let answer = self.machine.settled(counter, outcome);
+                    if let ToClient::Accepted(_) = answer {
+                        fail_point!("server::accepted");
+                        self.tally.accepted += 1;
+                    }
+                    self.say(&answer)?;
+                }
+                actor::Next::Item(Word::Close(refusal, reconnect_after_ms)) => {
+                    return self.goodbye(refusal, reconnect_after_ms);
+                }
+                #[cfg(any(test, feature = "fail-points"))]
+                #[allow(clippy::panic, reason = "the panic that a test asked for")]
+                actor::Next::Item(Word::Panic) => panic!("a test asked this session to panic"),
+                actor::Next::Behind | actor::Next::Closed => {
+                    return self.goodbye(Refusal::Internal, UNAVAILABLE_MS);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the store was asked.
+    pub(super) fn answers(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
+        while !self.goodbye {
+            let Some(done) = self.jobs.poll_done(cx) else { return Ok(()) };
+            match done {
+                Done::Page(page) => self.page(page)?,
+                Done::Reply(reply) => {
+                    self.machine.answered();
+                    if let Some(device) = reply.registered {
+                        self.machine.registered(device);
+                    }
+                    self.say(&reply.message)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Records: live ones from the inbox, or the next page. Ends when nothing more is there, and the
+    /// task is registered for it, or when too much is unsent.
+    pub(super) fn records(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
+        while !self.goodbye && self.has_room() {
+            match *self.feed {
+                Feed::Off | Feed::Reading => break,
+                Feed::Behind => {
+                    self.read_page();
+                    self.answers(cx)?;
+                }
+                Feed::Live => match self.seat.records.poll_next(cx) {
+                    Poll::Ready(actor::Next::Item(handed)) => self.record(handed.0)?,
+                    Poll::Ready(actor::Next::Behind) => *self.feed = Feed::Behind,
+                    Poll::Ready(actor::Next::Closed) | Poll::Pending => break,
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether more records may be said. Without room they stay in the inbox, then in the mailbox.
+    fn has_room(&mut self) -> bool {
+        let unsent_bytes = self.unsent_bytes + self.speech.len();
+        self.held_back = unsent_bytes >= self.node.config.session.unsent_behind_bytes;
+        !self.held_back
+    }
+
+    /// Asks for the next page. What the inbox holds is durable and in that page or a later one, so it
+    /// is dropped first; whatever is pushed from here on is newer than the page or in it too.
+    fn read_page(&mut self) {
+        let Some(device) = self.machine.device() else { return };
+        while self.seat.records.try_next().is_some_and(|next| next != actor::Next::Closed) {}
+        let after = self.machine.last_sent();
+        let page = self.node.store.read(device, after, PAGE_RECORDS_MAX, PAGE_BYTES_MAX);
+        self.jobs.push(Job::Page(page));
+        *self.feed = Feed::Reading;
+    }
+
+    fn page(&mut self, page: Result<Page, StoreError>) -> Result<(), Over> {
+        let Ok(page) = page else { return self.goodbye(Refusal::Unavailable, UNAVAILABLE_MS) };
+        for record in page.records {
+            self.record(record)?;
+        }
+        if page.more {
+            *self.feed = Feed::Behind;
+            return Ok(());
+        }
+        *self.feed = Feed::Live;
+        if let Some(device) = self.machine.caught_up() {
+            let one_time_left = self.node.store.one_time_left(device);
+            self.say(&v1::CaughtUp { one_time_left }.into())?;
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, record: Record) -> Result<(), Over> {
+        match self.machine.record(record) {
+            None => Ok(()),
+            Some(message) => {
+                match message {
+                    ToClient::Deliver(_) => self.tally.delivered += 1,
+                    _ => self.tally.receipts += 1,
+                }
+                self.say(&message)
+            }
+        }
+    }
+
+    /// What the device says, within the budget of one turn.
+    pub(super) fn listen(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &mut Socket,
+        inbound: &mut Inbound,
+        buffer: &mut [u8],
+    ) -> Result<Next, Over> {
+        let mut frames_left = TURN_FRAMES_MAX;
+        let mut bytes_left = TURN_BYTES_MAX;
+        let mut alive = false;
+        if inbound.has_more() {
+            self.cut(inbound, &mut [], &mut frames_left)?;
+        }
+        for _ in 0..TURN_READS_MAX {
+            if self.goodbye || frames_left == 0 || bytes_left == 0 {
+                break;
+            }
+            let room = buffer.get_mut(..bytes_left).unwrap_or_default();
+            let Poll::Ready(read) = socket.poll_take(cx, room) else {
+                self.heard(alive);
+                return Ok(Next::Wait);
+            };
+            match read {
+                Ok(n) if n > 0 => {
+                    alive = true;
+                    self.tally.bytes_in += n as u64;
+                    bytes_left = bytes_left.saturating_sub(n);
+                    let fresh = room.get_mut(..n).unwrap_or_default();
+                    self.cut(inbound, fresh, &mut frames_left)?;
+                }
+                _ => return Err(Over::Gone),
+            }
+        }
+        self.heard(alive);
+        Ok(Next::Again)
+    }
+
+    fn heard(&self, alive: bool) {
+        if alive {
+            self.seat.heard(self.node.now_s());
+        }
+    }
+
+    fn cut(
+        &mut self,
+        inbound: &mut Inbound,
+        fresh: &mut [u8],
+        frames_left: &mut u32,
+    ) -> Result<(), Over> {
+        let mut keepalive = false;
+        let fed = inbound.feed(fresh, frames_left, |piece| match piece {
+            Piece::Keepalive => {
+                keepalive = true;
+                Ok(())
+            }
+            Piece::Frame(frame) => self.frame(frame),
+        });
+        match fed {
+            Ok(()) if keepalive && !self.goodbye => {
+                self.speech.keepalive().map_err(|_| Over::Gone)
+            }
+            Ok(()) => Ok(()),
+            Err(Stop::Taker(over)) => Err(over),
+            Err(Stop::Frame(FrameError::TooLarge)) => self.goodbye(Refusal::FrameTooLarge, 0),
+            Err(Stop::Frame(_)) => self.goodbye(Refusal::Malformed, 0),
+        }
+    }
+
+    fn frame(&mut self, frame: &mut [u8]) -> Result<(), Over> {
+        if self.goodbye {
+            return Ok(()); // bytes behind a frame that ended the conversation
+        }
+        let length = self.speech.transport.open_in_place(frame).map_err(|error| match error {
+            LinkError::Exhausted => Over::Gone,
+            _ => Over::Forged,
+        })?;
+        let plaintext = frame.get(..length).unwrap_or_default();
+        for message in ToServer::decode_all(plaintext) {
+            match message {
+                Ok(message) => self.message(message)?,
+                Err(malformed) => return self.malformed(&malformed),
+            }
+            if self.goodbye {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn malformed(&mut self, malformed: &Malformed) -> Result<(), Over> {
+        tracing::debug!(%malformed, "malformed message");
+        self.goodbye(malformed.refusal(), 0)
+    }
+
+    fn message(&mut self, message: ToServer) -> Result<(), Over> {
+        let now_ns = *self.now_ns.get_or_insert_with(|| self.node.now_ns());
+        let rate = self.node.submission_rate;
+        match self.machine.hears(message, self.seat.token, rate, now_ns) {
+            Effect::Nothing => Ok(()),
+            Effect::Say(message) => self.say(&message),
+            Effect::Submit(submission) => self.submit(submission),
+            Effect::Acknowledge(device, up_to) => {
+                fail_point!("server::ack");
+                self.tally.acknowledgements += 1;
+                // Not taken is no loss: the records come again, or the next acknowledgement covers
+                // them.
+                let _ = self.node.store.acknowledge(device, up_to);
+                Ok(())
+            }
+            Effect::Attach(device) => {
+                self.attach(device);
+                Ok(())
+            }
+            Effect::Ask(request) => {
+                self.jobs.push(requests::start(self.node, request));
+                Ok(())
+            }
+            Effect::Close(refusal) => self.goodbye(refusal, 0),
+        }
+    }
+
+    fn submit(&mut self, submission: Submission) -> Result<(), Over> {
+        let counter = submission.counter;
+        self.tally.submissions += 1;
+        match self.node.store.submit(submission) {
+            Ok(()) => Ok(()),
+            Err(_full) => {
+                let refused = self.machine.not_taken(counter);
+                self.say(&refused)
+            }
+        }
+    }
+
+    /// The device takes its mailbox: an older session of it is displaced (M7).
+    fn attach(&mut self, device: DeviceId) {
+        if let Some(older) = self.node.registry.bind(device, self.seat) {
+            older.tell(Word::Close(Refusal::Displaced, 0));
+        }
+        *self.feed = Feed::Behind;
+    }
+
+    fn say(&mut self, message: &ToClient) -> Result<(), Over> {
+        if let ToClient::Refused(refused) = message {
+            let name = Refusal::from_number(refused.code).map_or("Unknown", Refusal::name);
+            Meters::count(&self.node.meters.refused, name);
+        }
+        self.speech.say(message).map_err(|error| {
+            tracing::error!(%error, message = message.name(), "message could not be sealed");
+            Over::Gone
+        })
+    }
+
+    /// The last word. 0: do not come back as you are.
+    fn goodbye(&mut self, refusal: Refusal, reconnect_after_ms: u32) -> Result<(), Over> {
+        if self.goodbye {
+            return Ok(());
+        }
+        self.goodbye = true;
+        tracing::debug!(refusal = refusal.name(), "goodbye");
+        self.say(&v1::Goodbye { code: refusal.number().into(), reconnect_after_ms }.into())
+    }
+
+    /// Closes the last frame.
+    pub(super) fn finish(&mut self) -> Result<(), Over> {
+        self.speech.close_frame().map_err(|_| Over::Gone)
+    }
+}
+
+impl Tally {
+    pub(super) fn count(self, meters: &Meters, bytes_out: usize) {
+        if self.delivered > 0 {
+            fail_point!("server::delivered");
+        }
+        for (counter, value) in [
+            (&meters.bytes_in, self.bytes_in),
+            (&meters.bytes_out, bytes_out as u64),
+            (&meters.submissions, self.submissions),
+            (&meters.accepted, self.accepted),
+            (&meters.delivered, self.delivered),
+            (&meters.receipts, self.receipts),
+            (&meters.acknowledgements, self.acknowledgements),
+        ] {
+            if value > 0 {
+                counter.inc_by(value);
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Housekeeping once a second: silent sessions, and from time to time expired records and the key of
+//! the resumption tickets.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use godwit_actor::{ChildContext, Exit};
+use godwit_store::StoreError;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::node::Node;
+use crate::{keys, session};
+
+const ROUND: Duration = Duration::from_secs(1);
+
+/// Rounds between two looks for expired records.
+const EXPIRY_ROUNDS: usize = 60;
+
+
+/// Sweeps until told to stop.
+pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
+    // A key seals tickets for as long as they live and then stays valid for as long again.
+    let ticket_rounds = usize::try_from(node.config.link.ticket_hours * 3_600).unwrap_or(usize::MAX);
+    let mut clock = interval(ROUND);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for round in 1.. {
+        tokio::select! {
+            biased;
+            () = child.stopping() => break,
+            _ = clock.tick() => {}
+        }
+        let silent = session::sweep(&node, round);
+        if silent > 0 {
+            tracing::debug!(silent, "silent sessions told to close");
+        }
+        if round % EXPIRY_ROUNDS == 0 {
+            expire(&child, &node).await;
+        }
+        if round % ticket_rounds == 0 {
+            rotate_tickets(&node);
+        }
+    }
+    Exit::Stopped
+}
+
+/// Drops what is expired, slice by slice, so that nobody waits behind it for long.
+async fn expire(child: &ChildContext, node: &Node) {
+    while !child.is_stopping() {
+        match node.store.sweep().await {
+            Ok(swept) => {
+                if swept.expired + swept.orphaned > 0 {
+                    tracing::info!(swept.expired, swept.orphaned, "records dropped");
+                }
+                if swept.clock_leapt {
+                    tracing::warn!("the clock leapt forward by more than a day; nothing expires until it has stood for one");
+                }
+                if !swept.more {
+                    return;
+                }
+            }
+            Err(StoreError::Damaged(what)) => {
+                return tracing::error!(what, "store damaged; stop the server and restore a backup");
+            }
+            Err(error) => return tracing::warn!(%error, "no sweep of the store"),
+        }
+    }
+}
+
+fn rotate_tickets(node: &Node) {
+    match keys::rotate_ticket_key(&node.data) {
+        Ok(tickets) => *node.tickets.write().unwrap_or_else(PoisonError::into_inner) = tickets,
+        Err(error) => tracing::warn!(%error, "the ticket key stays as it is"),
+    }
+}

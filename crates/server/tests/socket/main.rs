@@ -1,0 +1,15 @@
+//! The server over real sockets, told as stories. The client here is the smallest that can speak:
+//! wire and link alone, nothing sealed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+mod link;
+mod person;
+mod route;
+mod world;
