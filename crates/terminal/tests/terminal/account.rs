@@ -1,0 +1,61 @@
+//! Joining, and why not.
+
+use crate::stage::{Home, Server};
+
+#[test]
+fn joining_creates_an_account_and_says_what_next() {
+    let server = Server::start();
+    let home = Home::new();
+    let said = home.run(&["join", &server.join, "--as", "alice"]).succeeds().output;
+    assert!(said.contains("joined") && said.contains("godwit send"), "{said}");
+    let other = Home::new();
+    let joined = other.run(&["join", &server.join, "--as", "bob", "--json"]).succeeds().json();
+    assert_eq!(joined.len(), 1);
+    assert_eq!((&joined[0]["event"], &joined[0]["handle"]), (&"joined".into(), &"bob".into()));
+    let account = joined[0]["account"].as_str().unwrap();
+    assert_eq!(joined[0]["device"], format!("{account}.1"));
+}
+
+#[test]
+fn a_taken_handle_is_refused() {
+    let server = Server::start();
+    server.joined("alice");
+    Home::new().run(&["join", &server.join, "--as", "alice"]).fails(4, ":");
+}
+
+#[test]
+fn a_home_has_one_account() {
+    let server = Server::start();
+    let home = server.joined("alice");
+    home.run(&["join", &server.join, "--as", "alice2"]).fails(1, "already belongs to alice");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named() {
+    let server = Server::start();
+    let (join, address) = (server.join.clone(), server.address.clone());
+    drop(server.stop());
+    Home::new().run(&["join", &join, "--as", "alice"]).fails(1, &address);
+}
+
+#[test]
+fn a_wrong_server_key_is_found_out() {
+    let server = Server::start();
+    let (head, key) = server.join.split_once('#').unwrap();
+    let other = if key.starts_with('A') { "B" } else { "A" };
+    let wrong = format!("{head}#{other}{}", &key[1..]);
+    let ended = Home::new().run(&["join", &wrong, "--as", "alice"]);
+    assert!(matches!(ended.code, Some(1 | 4)), "{ended:?}");
+    assert_eq!(ended.errors.lines().count(), 1, "{ended:?}");
+}
+
+#[test]
+fn an_invite_opens_a_closed_door() {
+    let server = Server::start_with("registration = \"invite\"\n");
+    let home = Home::new();
+    home.run(&["join", &server.join, "--as", "alice"]).fails(4, "invite");
+    let data = server.data().to_str().unwrap();
+    let printed = server.order(&["invite", "--data", data]);
+    let code = printed.split_whitespace().find(|word| word.len() >= 8).unwrap().to_owned();
+    home.run(&["join", &server.join, "--as", "alice", "--invite", &code]).succeeds();
+}

@@ -1,0 +1,29 @@
+//! The command line against a real server, over a real socket, as scripts use it; and the
+//! full-screen messenger in a real terminal.
+//!
+//! | module | what it tells |
+//! |---|---|
+//! | [`stage`] | the server and the homes that the stories need |
+//! | [`usage`] | what needs no server: usage, homes, completions, manual pages |
+//! | [`account`] | joining, and why not |
+//! | [`talk`] | sending, listening, history |
+//! | [`lines`] | many messages from standard input |
+//! | [`known`] | chats, search, safety numbers |
+//! | [`screen`] | tmux: a terminal that can be read |
+//! | [`messenger`] | `godwit chat` as two people use it |
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
+
+mod account;
+mod known;
+mod lines;
+mod messenger;
+mod screen;
+mod stage;
+mod talk;
+mod usage;
