@@ -209,6 +209,8 @@ impl Chat {
             body_bytes: body.into(),
             rate: rate.map(f64::from),
             half,
+            warm_up: chat::WARM_UP,
+            patience: chat::PATIENCE,
         }
     }
 }

@@ -33,11 +33,11 @@ pub const WINDOW_MAX: u32 = 120;
 /// A settled text of 20 characters, padded and sealed.
 pub const BODY_BYTES: usize = 136;
 
-/// Before a phase is measured: lets windows fill and the store reach its pace.
-const WARM_UP: Duration = Duration::from_secs(2);
+/// Enough for windows to fill and the store to reach its pace.
+pub const WARM_UP: Duration = Duration::from_secs(2);
 
-/// Without progress for so long, what is still missing will not come.
-const QUIET: Duration = Duration::from_secs(10);
+/// Longer than anything that a working server lets a message wait.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What to do.
 #[derive(Debug, Clone)]
@@ -55,6 +55,10 @@ pub struct Plan {
     /// After the full windows measure again at half the rate that was reached: latency without
     /// queues.
     pub half: bool,
+    /// Before a phase is measured.
+    pub warm_up: Duration,
+    /// Without progress for so long, what is still missing will not come.
+    pub patience: Duration,
 }
 
 /// What a chat costs. Names are stable.
@@ -66,12 +70,13 @@ pub struct Report {
     seconds: u64,
     body_bytes: usize,
     #[serde(flatten)]
-    phase: Phase,
+    /// At the load asked for.
+    pub phase: Phase,
     /// The same at half the rate.
     #[serde(skip_serializing_if = "Option::is_none")]
-    half_load: Option<Phase>,
+    pub half_load: Option<Phase>,
     /// Ciphertext and framing of one message with all its acknowledgements, averages of the run.
-    wire_bytes_per_message: WireBytes,
+    pub wire_bytes_per_message: WireBytes,
     /// Accepted, and never delivered.
     pub lost: u64,
     /// Delivered again.
@@ -89,8 +94,9 @@ pub struct Report {
 
 /// One stretch at one load.
 #[derive(Debug, Serialize)]
-struct Phase {
-    messages_per_s: f64,
+pub struct Phase {
+    /// Messages that got all their ticks.
+    pub messages_per_s: f64,
     server_cpu_us_per_message: Option<f64>,
     messages_per_server_cpu_s: Option<f64>,
     client_cpu_us_per_message: Option<f64>,
@@ -103,13 +109,15 @@ struct Phase {
     done_ms: Option<Percentiles>,
 }
 
+/// Bytes on the links, prefaces and framing included, TCP/IP not.
 #[derive(Debug, Serialize)]
-struct WireBytes {
+pub struct WireBytes {
     sender_up: f64,
     sender_down: f64,
     recipient_up: f64,
     recipient_down: f64,
-    total: f64,
+    /// On both links.
+    pub total: f64,
 }
 
 /// What the senders are to do now.
@@ -208,7 +216,7 @@ async fn measure(
     load: Pace,
 ) -> Phase {
     pace.send_replace(load);
-    sleep(WARM_UP).await;
+    sleep(plan.warm_up).await;
     tally.start_recording();
     let stretch = Stretch::begin(site.processes(), &Processes::me());
     let before = tally.done();
@@ -216,14 +224,14 @@ async fn measure(
     let (spent, messages) = (stretch.end(), tally.done() - before);
     let phase = Phase::of(spent, messages, tally);
     pace.send_replace(Pace::Rest);
-    settle(tally).await;
+    settle(tally, plan.patience).await;
     phase
 }
 
 /// Waits until every message is done, or nothing has moved for a while.
-async fn settle(tally: &Tally) {
+async fn settle(tally: &Tally, patience: Duration) {
     let mut last = (tally.done(), Instant::now());
-    while tally.on_their_way() > 0 && last.1.elapsed() < QUIET {
+    while tally.on_their_way() > 0 && last.1.elapsed() < patience {
         sleep(Duration::from_millis(20)).await;
         if tally.done() != last.0 {
             last = (tally.done(), Instant::now());

@@ -1,0 +1,135 @@
+//! The loads against a server that can be told to misbehave: a benchmark that does not see a lost
+//! message is worth nothing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
+
+mod double;
+
+use std::time::Duration;
+
+use double::{Double, Fault};
+use godwit_bench::machine::Conditions;
+use godwit_bench::server::{Choice, Site};
+use godwit_bench::work::{chat, handshake, offline};
+
+async fn site(double: &Double) -> Site {
+    let choice = Choice { join: Some(double.link.clone()), ..Choice::default() };
+    Site::open(&choice).await.unwrap()
+}
+
+fn conditions() -> Conditions {
+    Conditions::here(".".as_ref(), false)
+}
+
+async fn chat(fault: Fault, window: u32) -> chat::Report {
+    let plan = chat::Plan {
+        pairs: 3,
+        window,
+        seconds: 1,
+        body_bytes: chat::BODY_BYTES,
+        rate: None,
+        half: false,
+        warm_up: Duration::ZERO,
+        patience: Duration::from_millis(300),
+    };
+    let double = Double::start(fault).await;
+    chat::run(&site(&double).await, &plan, conditions()).await.unwrap()
+}
+
+fn offline_plan() -> offline::Plan {
+    offline::Plan { users: 5, each: 40, senders: 2, window: 8, body_bytes: 64, restart: false }
+}
+
+#[tokio::test]
+async fn a_chat_with_an_honest_server_loses_nothing() {
+    for window in [1, 16] {
+        let report = chat(Fault::None, window).await;
+        assert_eq!((report.lost, report.duplicated, report.out_of_order), (0, 0, 0));
+        assert_eq!((report.failed, report.broken_connections), (0, 0));
+        assert!(report.phase.messages_per_s > 0.0);
+        // Two bodies of 136 bytes cross the links, and little else.
+        let total = report.wire_bytes_per_message.total;
+        assert!((272.0..600.0).contains(&total), "{total}");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_message_is_seen() {
+    let report = chat(Fault::LoseEvery(50), 4).await;
+    assert!(report.lost > 0);
+    assert_eq!(report.duplicated, 0);
+}
+
+#[tokio::test]
+async fn a_repeated_message_is_seen() {
+    let report = chat(Fault::RepeatEvery(50), 4).await;
+    assert!(report.duplicated > 0);
+    assert_eq!((report.lost, report.out_of_order), (0, 0));
+}
+
+#[tokio::test]
+async fn a_refusal_for_now_is_answered_in_order() {
+    let report = chat(Fault::RefuseEvery(50), 16).await;
+    assert!(report.refused_for_now > 0);
+    assert_eq!((report.lost, report.duplicated, report.out_of_order), (0, 0, 0));
+    assert_eq!((report.failed, report.broken_connections), (0, 0));
+}
+
+#[tokio::test]
+async fn an_even_pace_is_kept() {
+    let plan = chat::Plan {
+        pairs: 4,
+        window: 1,
+        seconds: 1,
+        body_bytes: 8,
+        rate: Some(200.0),
+        half: true,
+        warm_up: Duration::ZERO,
+        patience: Duration::from_millis(300),
+    };
+    let double = Double::start(Fault::None).await;
+    let began = std::time::Instant::now();
+    chat::run(&site(&double).await, &plan, conditions()).await.unwrap();
+    // A full window would make thousands; the pace makes what the clock allows and no more.
+    let most = 200.0 * began.elapsed().as_secs_f64() + f64::from(plan.pairs);
+    let seen = double.submitted();
+    assert!(seen > 0 && seen as f64 <= most, "{seen} of at most {most}");
+}
+
+#[tokio::test]
+async fn offline_messages_wait_and_come_once() {
+    let double = Double::start(Fault::None).await;
+    let plan = offline_plan();
+    let report = offline::run(&mut site(&double).await, &plan, conditions()).await.unwrap();
+    assert_eq!(report.accepted, 200);
+    assert_eq!((report.lost, report.duplicated, report.failed), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn offline_faults_are_counted_one_by_one() {
+    let plan = offline_plan();
+    let double = Double::start(Fault::LoseEvery(50)).await;
+    let report = offline::run(&mut site(&double).await, &plan, conditions()).await.unwrap();
+    assert_eq!((report.accepted, report.lost, report.duplicated), (200, 4, 0));
+    let double = Double::start(Fault::RepeatEvery(20)).await;
+    let report = offline::run(&mut site(&double).await, &plan, conditions()).await.unwrap();
+    assert_eq!((report.accepted, report.lost, report.duplicated), (200, 0, 10));
+    let double = Double::start(Fault::RefuseEvery(10)).await;
+    let report = offline::run(&mut site(&double).await, &plan, conditions()).await.unwrap();
+    assert_eq!((report.accepted, report.lost, report.duplicated), (200, 0, 0));
+}
+
+#[tokio::test]
+async fn handshakes_are_made_both_ways() {
+    let double = Double::start(Fault::None).await;
+    let plan = handshake::Plan { seconds: 1, at_once: 4 };
+    let report = handshake::run(&site(&double).await, &plan, conditions()).await.unwrap();
+    assert_eq!(report.failed, 0);
+    assert!(report.full_per_s > 0.0 && report.resumed_per_s > 0.0);
+    let (full, resumed) = double.handshakes();
+    assert!(full > 4 && resumed > 0, "{full} full, {resumed} resumed");
+}
