@@ -1,8 +1,12 @@
 //! Standard output: whole lines, each flushed, and quiet when the reader has gone.
 
+use std::future::pending;
 use std::io::{self, BufWriter, Stdout, Write};
+use std::os::fd::AsFd;
 
 use serde::Serialize;
+use tokio::io::Interest;
+use tokio::net::unix::pipe::Sender;
 
 use crate::failure::Failure;
 
@@ -58,4 +62,17 @@ impl Output {
             _ => Failure::io("cannot write to standard output", error),
         }
     }
+}
+
+/// Ends when whoever read our standard output has gone; never for a file, which nobody leaves. So
+/// `godwit listen | head -1` ends with the first line and does not wait for another to fail on.
+pub(crate) async fn closed() {
+    let output = io::stdout().as_fd().try_clone_to_owned();
+    // Unchecked: any descriptor that can be watched will do, and it stays a blocking one.
+    if let Ok(watched) = output.and_then(Sender::from_owned_fd_unchecked)
+        && watched.ready(Interest::ERROR).await.is_ok()
+    {
+        return;
+    }
+    pending::<()>().await;
 }

@@ -29,19 +29,10 @@ impl<'a> Effects<'a> {
         Self { client, waiting: VecDeque::new(), running: None }
     }
 
-    /// Adds to the end what is not there already; a newer search replaces one that waits.
+    /// Adds to the end what is not there already.
     pub(crate) fn add(&mut self, effects: Vec<Effect>) {
         for effect in effects {
-            match &effect {
-                Effect::Redraw => continue, // the loop did it
-                Effect::Send { .. } => {}   // the same words twice are two messages
-                Effect::Search { .. } => {
-                    self.waiting.retain(|waiting| !matches!(waiting, Effect::Search { .. }));
-                }
-                _ if self.waiting.contains(&effect) => continue,
-                _ => {}
-            }
-            self.waiting.push_back(effect);
+            add(&mut self.waiting, effect);
         }
     }
 
@@ -60,6 +51,18 @@ impl<'a> Effects<'a> {
             }
         }
     }
+}
+
+/// A question that waits already is not asked twice; a newer search replaces one that waits.
+fn add(waiting: &mut VecDeque<Effect>, effect: Effect) {
+    match &effect {
+        Effect::Redraw => return, // the loop did it
+        Effect::Send { .. } => {} // the same words twice are two messages
+        Effect::Search { .. } => waiting.retain(|other| !matches!(other, Effect::Search { .. })),
+        _ if waiting.contains(&effect) => return,
+        _ => {}
+    }
+    waiting.push_back(effect);
 }
 
 fn perform(client: &Client, effect: Effect) -> Option<LocalBoxFuture<'_, Outcome>> {
@@ -107,5 +110,31 @@ async fn page(client: &Client, with: &Handle, place: Place) -> Result<Vec<Histor
             page.extend(client.history_after(with, row, PAGE / 2).await?);
             Ok(page)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::sample::handle;
+
+    #[test]
+    fn questions_are_asked_once_and_texts_leave_as_often_as_they_were_typed() {
+        let send = || Effect::Send { to: handle("bob"), text: "hm".to_owned() };
+        let search = |text: &str| Effect::Search { text: text.to_owned() };
+        let asked = [
+            Effect::LoadChats,
+            send(),
+            search("a"),
+            Effect::LoadChats,
+            send(),
+            Effect::Redraw,
+            search("ab"),
+        ];
+        let mut waiting = VecDeque::new();
+        for effect in asked {
+            add(&mut waiting, effect);
+        }
+        assert_eq!(waiting, [Effect::LoadChats, send(), send(), search("ab")]);
     }
 }

@@ -1,5 +1,7 @@
 //! `godwit listen`: everything that arrives, each message once, across restarts.
 
+use std::pin::pin;
+
 use godwit_base::Handle;
 use godwit_client::{
     Client, ConnectionState, Event, EventStream, HistoryItem, InboxReader, MessageState, Since,
@@ -7,7 +9,7 @@ use godwit_client::{
 
 use crate::arguments::Listen;
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::record::{Heard, Kind, Message, message_line};
 use crate::text::one_line;
 use crate::time::LocalTime;
@@ -46,10 +48,12 @@ struct Ear<'a> {
 
 impl Ear<'_> {
     async fn hear(&mut self, mut events: EventStream) -> Result<(), Failure> {
+        let mut closed = pin!(output::closed());
         while !self.is_full() {
             tokio::select! {
                 biased;
-                // Events first: their channel is short, while the inbox waits on disk.
+                () = &mut closed => return Err(Failure::OutputClosed),
+                // Before messages: their channel is short, while the inbox waits on disk.
                 event = events.next() => match event {
                     Some(event) => self.event(event).await?,
                     None => return Err(godwit_client::Error::Closed.into()),

@@ -51,7 +51,7 @@ fn a_wrong_server_key_is_found_out() {
 
 #[test]
 fn an_invite_opens_a_closed_door() {
-    let server = Server::start_with("registration = \"invite\"\n");
+    let server = Server::start_with("[admission]\npolicy = \"invite\"\n");
     let home = Home::new();
     home.run(&["join", &server.join, "--as", "alice"]).fails(4, "invite");
     let data = server.data().to_str().unwrap();

@@ -239,11 +239,6 @@ impl Running {
         self.input = None;
     }
 
-    /// Stops reading its output, as `head -1` does.
-    pub(crate) fn close_output(&mut self) {
-        self.lines = Lines::ended();
-    }
-
     /// Kills it, as `kill -9` does.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
@@ -269,8 +264,7 @@ struct Lines(mpsc::Receiver<String>);
 
 impl Lines {
     fn of(output: ChildStdout) -> Self {
-        // A rendezvous: closing this side is felt by the thread at its next line.
-        let (to, lines) = mpsc::sync_channel(0);
+        let (to, lines) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 if to.send(line).is_err() {
@@ -279,10 +273,6 @@ impl Lines {
             }
         });
         Self(lines)
-    }
-
-    fn ended() -> Self {
-        Self(mpsc::sync_channel(0).1)
     }
 
     #[track_caller]
@@ -319,7 +309,7 @@ fn reader(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
 }
 
 /// Waits for the end of a process, with patience but not for ever.
-fn wait(child: &mut Child) -> ExitStatus {
+pub(crate) fn wait(child: &mut Child) -> ExitStatus {
     let (to, ended) = mpsc::channel::<()>();
     let id = child.id();
     let watch = thread::spawn(move || {
