@@ -15,6 +15,8 @@
 //!   disk [`Outcome::DiskFull`]; nothing accepted is dropped.
 
 mod api;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod embedded;
 
 pub use api::directory::{

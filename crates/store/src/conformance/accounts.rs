@@ -1,0 +1,230 @@
+//! Registration, device lists, invites.
+
+use bytes::Bytes;
+use godwit_base::limits::{
+    DEVICES_MAX, ONE_TIME_KEYS_MAX, SIGNED_KEY_BYTES_MAX, SIGNED_LIST_BYTES_MAX,
+};
+use godwit_base::{AccountId, DeviceNumber};
+
+use super::Ground;
+use super::world::{NOW_MS, World, block_on, handle, link_key, list, registration};
+use crate::{
+    INVITES_MAX, Invite, ListError, Profile, RegisterError, Registration, Standing, StoreError, Who,
+};
+
+fn register(world: &World<'_>, registration: &Registration) -> Result<(), RegisterError> {
+    block_on(world.store().register(registration.clone()))
+}
+
+fn profile(world: &World<'_>, who: Who) -> Option<Profile> {
+    block_on(world.store().profile(who)).unwrap()
+}
+
+/// All three ways in, also after a restart.
+pub fn a_registration_is_found_by_handle_account_and_link_key(ground: &mut dyn Ground) {
+    let mut world = World::new(ground);
+    let alice = world.person(1, 2);
+    let expected = Profile {
+        account: alice.account,
+        handle: handle(1),
+        account_key: [1; 32],
+        list: list(1, 1, 1..=2),
+    };
+    for _ in 0..2 {
+        for who in [Who::Handle(handle(1)), Who::Account(alice.account)] {
+            assert_eq!(profile(&world, who).as_ref(), Some(&expected));
+        }
+        for number in [1, 2] {
+            let standing = world.store().standing(&link_key(1, number));
+            assert_eq!(standing, Standing::Device(alice.device(number)));
+        }
+        assert_eq!(world.store().standing(&link_key(1, 3)), Standing::Stranger);
+        assert_eq!(profile(&world, Who::Handle(handle(2))), None);
+        assert_eq!(profile(&world, Who::Account(AccountId(2))), None);
+        world.reopen();
+    }
+}
+
+/// The answer was lost, the client asks again.
+pub fn the_same_registration_again_is_no_error(ground: &mut dyn Ground) {
+    let mut world = World::new(ground);
+    let mut asked = registration(1, 1);
+    asked.keys.one_time = vec![(1, Bytes::from("key"))];
+    let device = world.person(1, 1).device(1);
+    assert_eq!(register(&world, &asked), Ok(()));
+    assert_eq!(world.store().one_time_left(device), 0, "changes nothing");
+    world.reopen();
+    assert_eq!(register(&world, &asked), Ok(()));
+}
+
+/// Each is somebody's, and a refusal leaves nothing behind.
+pub fn handle_account_and_link_key_are_unique(ground: &mut dyn Ground) {
+    let world = World::new(ground);
+    world.person(1, 1);
+    let other_handle = Registration { handle: handle(2), ..registration(1, 1) };
+    assert_eq!(register(&world, &other_handle), Err(RegisterError::AccountTaken));
+    let other_list = Registration { list: list(1, 2, [1]), ..registration(1, 1) };
+    assert_eq!(register(&world, &other_list), Err(RegisterError::AccountTaken));
+    let same_handle = Registration { handle: handle(1), ..registration(2, 1) };
+    assert_eq!(register(&world, &same_handle), Err(RegisterError::HandleTaken));
+    let same_link = Registration { list: list(1, 1, [1]), ..registration(2, 1) };
+    assert_eq!(register(&world, &same_link), Err(RegisterError::LinkKeyTaken));
+    assert_eq!(profile(&world, Who::Handle(handle(2))), None);
+    assert_eq!(world.store().stats().accounts, 1);
+    assert_eq!(register(&world, &registration(2, 1)), Ok(()));
+}
+
+fn invite(code: &str, uses_left: u32) -> Invite {
+    Invite { code: code.into(), uses_left, expires_ms: NOW_MS + 1 }
+}
+
+fn invited(n: u8, code: Option<&str>) -> Registration {
+    Registration { invite: code.map(Into::into), require_invite: true, ..registration(n, 1) }
+}
+
+/// One use is one account; repeats and refusals cost none.
+pub fn an_invite_is_needed_valid_and_used_once(ground: &mut dyn Ground) {
+    let mut world = World::new(ground);
+    world.person(1, 1);
+    block_on(world.store().put_invite(invite("two", 2))).unwrap();
+    assert_eq!(register(&world, &invited(2, None)), Err(RegisterError::InviteRequired));
+    assert_eq!(register(&world, &invited(2, Some("no"))), Err(RegisterError::InviteInvalid));
+    let taken = Registration { handle: handle(1), ..invited(2, Some("two")) };
+    assert_eq!(register(&world, &taken), Err(RegisterError::HandleTaken));
+    let taken_without = Registration { handle: handle(1), ..invited(2, Some("no")) };
+    let refusal = register(&world, &taken_without);
+    assert_eq!(refusal, Err(RegisterError::InviteInvalid), "a stranger does not learn who is here");
+    assert_eq!(register(&world, &invited(2, Some("two"))), Ok(()));
+    assert_eq!(register(&world, &invited(2, Some("two"))), Ok(()));
+    world.reopen();
+    assert_eq!(register(&world, &invited(3, Some("two"))), Ok(()));
+    assert_eq!(register(&world, &invited(4, Some("two"))), Err(RegisterError::InviteInvalid));
+    assert_eq!(register(&world, &invited(2, Some("two"))), Ok(()), "registered before");
+    let open = Registration { require_invite: false, ..invited(4, Some("no")) };
+    assert_eq!(register(&world, &open), Ok(()), "not asked for, not looked at");
+}
+
+/// Good until, void from.
+pub fn an_invite_expires_at_its_moment(ground: &mut dyn Ground) {
+    let world = World::new(ground);
+    block_on(world.store().put_invite(invite("short", 9))).unwrap();
+    assert_eq!(register(&world, &invited(1, Some("short"))), Ok(()));
+    world.setting.clock.advance(1);
+    assert_eq!(register(&world, &invited(2, Some("short"))), Err(RegisterError::InviteInvalid));
+}
+
+/// The list of invites and its bound.
+pub fn invites_are_listed_replaced_and_bounded(ground: &mut dyn Ground) {
+    let mut world = World::new(ground);
+    let put = |world: &World<'_>, invite| block_on(world.store().put_invite(invite));
+    put(&world, invite("b", 2)).unwrap();
+    put(&world, invite("a", 1)).unwrap();
+    put(&world, invite("b", 3)).unwrap();
+    world.reopen();
+    let listed = block_on(world.store().invites()).unwrap();
+    assert_eq!(listed, [invite("a", 1), invite("b", 3)]);
+    assert!(matches!(put(&world, invite("", 1)), Err(StoreError::Limit(_))));
+    assert!(matches!(put(&world, invite(&"x".repeat(65), 1)), Err(StoreError::Limit(_))));
+    put(&world, invite(&"x".repeat(64), 1)).unwrap();
+    let answers: Vec<_> = (3..INVITES_MAX)
+        .map(|n| world.store().put_invite(invite(&format!("n{n}"), u32::from(n > 3))))
+        .collect::<Vec<_>>()
+        .chunks_mut(1)
+        .map(|answer| block_on(&mut answer[0]))
+        .collect();
+    let busy = answers.iter().filter(|answer| **answer == Err(StoreError::Busy)).count();
+    for n in 0..busy {
+        put(&world, invite(&format!("again{n}"), 1)).unwrap();
+    }
+    assert_eq!(block_on(world.store().invites()).unwrap().len(), INVITES_MAX);
+    put(&world, invite("one more takes the place of a void one", 1)).unwrap();
+    let full = put(&world, invite("and this finds none", 1));
+    assert_eq!(full, Err(StoreError::Limit("invites")));
+    put(&world, invite("a", 5)).expect("replacing needs no place");
+}
+
+/// Each bound of a list and of an upload of keys, on both sides.
+pub fn malformed_registrations_are_refused_at_each_bound(ground: &mut dyn Ground) {
+    let world = World::new(ground);
+    let with_list = |list| Registration { list, ..registration(1, 1) };
+    let most = u32::try_from(DEVICES_MAX).unwrap();
+    let mut too_large = list(1, 1, [1]);
+    too_large.signed = Bytes::from(vec![0; SIGNED_LIST_BYTES_MAX + 1]);
+    let mut doubled = list(1, 1, [1, 2]);
+    doubled.devices[1].1 = doubled.devices[0].1;
+    let lists = [
+        list(1, 1, []),
+        list(1, 1, [0, 1]),
+        list(1, 1, [2, 1]),
+        list(1, 1, [1, 1]),
+        list(1, 1, [2]),
+    ];
+    for bad in lists.into_iter().chain([list(1, 1, 1..=most + 1), too_large.clone(), doubled]) {
+        let refused = register(&world, &with_list(bad.clone()));
+        assert_eq!(refused, Err(RegisterError::ListMalformed), "{bad:?}");
+    }
+    let with_keys = |count: usize, bytes: usize| {
+        let mut asked = registration(1, 1);
+        let key = Bytes::from(vec![0; bytes]);
+        asked.keys.one_time = (0..count as u64).map(|id| (id, key.clone())).collect();
+        asked
+    };
+    for bad in [with_keys(ONE_TIME_KEYS_MAX + 1, 1), with_keys(1, SIGNED_KEY_BYTES_MAX + 1)] {
+        assert_eq!(register(&world, &bad), Err(RegisterError::KeyLimit));
+    }
+    let mut largest = with_keys(ONE_TIME_KEYS_MAX, SIGNED_KEY_BYTES_MAX);
+    too_large.signed.truncate(SIGNED_LIST_BYTES_MAX);
+    largest.list = list(1, 1, 1..=most);
+    largest.list.signed = too_large.signed;
+    assert_eq!(register(&world, &largest), Ok(()));
+}
+
+/// Mailbox, keys and link of a removed device go; the link key is remembered.
+pub fn a_new_list_revokes_those_who_left(ground: &mut dyn Ground) {
+    let mut world = World::new(ground);
+    let (alice, bob) = (world.person(1, 1), world.person(2, 3));
+    world.text(alice.device(1), 1, &bob);
+    let keys = crate::KeyUpload { one_time: vec![(1, Bytes::from("k"))], fallback: None };
+    block_on(world.store().publish_keys(bob.device(2), keys)).unwrap();
+    let replaced = list(2, 2, [1, 3, 4]);
+    for _ in 0..2 {
+        assert_eq!(block_on(world.store().replace_list(bob.account, replaced.clone())), Ok(()));
+        let standing = |number| world.store().standing(&link_key(2, number));
+        assert_eq!(standing(1), Standing::Device(bob.device(1)));
+        assert_eq!(standing(2), Standing::Revoked(bob.device(2)));
+        assert_eq!(standing(4), Standing::Device(bob.device(4)));
+        assert!(world.mailbox(bob.device(2)).is_empty());
+        assert_eq!(world.mailbox(bob.device(3)).len(), 1);
+        assert_eq!(world.store().one_time_left(bob.device(2)), 0);
+        assert_eq!(profile(&world, Who::Account(bob.account)).unwrap().list, replaced);
+        assert_eq!(world.store().stats().devices, 4);
+        world.reopen();
+    }
+    let mut reused = registration(3, 1);
+    reused.list.devices[0].1 = link_key(2, 2);
+    let refused = register(&world, &reused);
+    assert_eq!(refused, Err(RegisterError::LinkKeyTaken), "a revoked key is never accepted again");
+}
+
+/// Versions grow, numbers and keys are not used again.
+pub fn lists_go_forward_only(ground: &mut dyn Ground) {
+    let mut world = World::new(ground);
+    let bob = world.person(2, 2);
+    world.person(3, 1);
+    let replace = |world: &World<'_>, new| block_on(world.store().replace_list(bob.account, new));
+    assert_eq!(replace(&world, list(2, 1, [1])), Err(ListError::Stale));
+    assert_eq!(replace(&world, list(2, 2, [])), Err(ListError::ListMalformed));
+    assert_eq!(replace(&world, list(2, 2, [1, 3])), Ok(()));
+    world.reopen();
+    assert_eq!(replace(&world, list(2, 3, [1, 2])), Err(ListError::NumberReused));
+    assert_eq!(replace(&world, list(2, 1, [1, 2])), Err(ListError::Stale));
+    let mut changed = list(2, 3, [1, 3]);
+    changed.devices[0].1 = [9; 32];
+    assert_eq!(replace(&world, changed), Err(ListError::LinkKeyTaken));
+    let mut stolen = list(2, 3, [1, 4]);
+    stolen.devices[1] = (DeviceNumber(4), link_key(3, 1));
+    assert_eq!(replace(&world, stolen), Err(ListError::LinkKeyTaken));
+    let nobody = block_on(world.store().replace_list(AccountId(77), list(7, 1, [1])));
+    assert_eq!(nobody, Err(ListError::UnknownAccount));
+    assert_eq!(profile(&world, Who::Account(bob.account)).unwrap().list, list(2, 2, [1, 3]));
+}
