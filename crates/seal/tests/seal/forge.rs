@@ -17,6 +17,15 @@ pub(crate) fn blob(message: &impl Message) -> Vec<u8> {
     [&[SUITE], message.encode_to_vec().as_slice()].concat()
 }
 
+/// The blob with a field that nobody knows, `length` bytes in all.
+pub(crate) fn grown_to(length: usize, mut blob: Vec<u8>) -> Vec<u8> {
+    prost::encoding::encode_key(100, prost::encoding::WireType::LengthDelimited, &mut blob);
+    let rest = length - blob.len() - 2; // its own length takes two bytes
+    prost::encoding::encode_varint(rest as u64, &mut blob);
+    blob.resize(length, 0);
+    blob
+}
+
 pub(crate) fn signature(key: &[u8; 32], domain: &str, parts: &[&[u8]]) -> Vec<u8> {
     let bytes = [domain.as_bytes(), &[0, SUITE], &parts.concat()].concat();
     Ed25519SecretKey::from_slice(key).sign(&bytes).to_bytes().to_vec()

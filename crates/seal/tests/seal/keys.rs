@@ -146,13 +146,7 @@ fn an_old_list_gives_no_bundle() {
 fn lengths_and_suites_of_a_key_are_checked() {
     let bob = Person::new();
     let verify = |blob: &[u8]| Bundle::verify(blob, &[], &bob.list, ONE, NOW_MS);
-    let padded_to = |length: usize| {
-        let mut blob = bob.one_time[0].clone();
-        let fill = length - blob.len() - 4;
-        blob.extend([0xa2, 0x06, (fill & 0x7f) as u8 | 0x80, (fill >> 7) as u8]);
-        blob.resize(length, 0);
-        blob
-    };
+    let padded_to = |length| forge::grown_to(length, bob.one_time[0].clone());
     assert!(verify(&padded_to(SIGNED_KEY_BYTES_MAX)).is_ok());
     assert_eq!(verify(&padded_to(SIGNED_KEY_BYTES_MAX + 1)), Err(BundleError::Malformed));
 
