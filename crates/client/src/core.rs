@@ -180,6 +180,16 @@ impl Core {
         self.me.home.joined.then_some(Me { handle, account: device.account, device })
     }
 
+    /// The handle that this device has or asks for.
+    pub fn handle(&self) -> &Handle {
+        &self.me.home.handle
+    }
+
+    /// This device's address; it never changes.
+    pub fn device(&self) -> DeviceId {
+        self.me.device()
+    }
+
     /// Host and port of the server.
     pub fn server(&self) -> (&str, u16) {
         (&self.me.home.host, self.me.home.port)

@@ -62,6 +62,14 @@ pub enum Error {
         /// The largest.
         max: usize,
     },
+    /// The texts of one command are larger than a command may be.
+    #[error("the texts have {bytes} bytes, one command takes {max}: send them in parts")]
+    TextsTooLong {
+        /// Their size in UTF-8.
+        bytes: usize,
+        /// The largest.
+        max: usize,
+    },
     /// A message needs a text.
     #[error("a message needs a text: nothing was sent")]
     TextEmpty,

@@ -19,4 +19,4 @@ pub use model::{
     SafetyNumber, WarningKind,
 };
 #[cfg(feature = "native")]
-pub use native::{Client, EventStream, InboxReader, Joined, Since};
+pub use native::{Client, EventStream, InboxReader, Joined, SEND_ALL_BYTES_MAX, Since};

@@ -1,9 +1,18 @@
 //! The native driver: tokio for the socket, SQLite for the rows, a lock for the home.
 
+mod attached;
 mod client;
+mod database;
+mod engine;
+mod home;
 mod host;
+mod ipc;
+mod join;
+mod owner;
 mod request;
+mod socket;
+mod storage;
 mod stream;
 
-pub use client::{Client, Joined};
+pub use client::{Client, Joined, SEND_ALL_BYTES_MAX};
 pub use stream::{EventStream, InboxReader, Since};

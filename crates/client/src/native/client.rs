@@ -1,16 +1,22 @@
 //! The face of the SDK.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use godwit_base::{AccountId, DeviceId, Handle, JoinLink, MessageId};
 use tokio::sync::watch;
 
+use super::home::Home;
 use super::host::Host;
-use super::request::{Request, Response, SendKey};
+use super::join;
+use super::request::{Request, Response};
 use super::stream::{EventStream, InboxReader, Since};
+use crate::core::SendKey;
 use crate::{
     ChatSummary, ConnectionState, Error, Event, HistoryItem, Me, MessageState, SafetyNumber,
 };
+
+/// Most bytes of texts in one [`Client::send_all`], 4 MiB: an eighth of the outbox.
+pub const SEND_ALL_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A new account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +35,7 @@ pub struct Joined {
 #[derive(Debug, Clone)]
 pub struct Client {
     me: Me,
-    home: PathBuf,
+    home: Home,
     host: Host,
 }
 
@@ -49,8 +55,7 @@ impl Client {
         handle: &Handle,
         invite: Option<&str>,
     ) -> Result<Joined, Error> {
-        let _ = (link, handle, invite);
-        Err(Error::NotJoined { home: home.display().to_string() })
+        join::join(&Home::at(home), link, handle, invite).await
     }
 
     /// Opens a home that has joined; starts its link in the background.
@@ -61,7 +66,12 @@ impl Client {
     /// # Cancel safety
     /// Safe: dropped, nothing was started.
     pub async fn open(home: &Path) -> Result<Self, Error> {
-        Err(Error::NotJoined { home: home.display().to_string() })
+        let home = Home::at(home);
+        if !home.exists() {
+            return Err(Error::NotJoined { home: home.name() });
+        }
+        let (host, me) = Host::start(home.clone()).await?;
+        Ok(Self { me, home, host })
     }
 
     /// Who this home is.
@@ -92,7 +102,12 @@ impl Client {
     /// # Cancel safety
     /// As [`send`](Self::send).
     pub async fn send_all(&self, to: &Handle, texts: Vec<String>) -> Result<Vec<MessageId>, Error> {
-        let key = SendKey::default();
+        let bytes = texts.iter().map(String::len).sum();
+        if bytes > SEND_ALL_BYTES_MAX {
+            return Err(Error::TextsTooLong { bytes, max: SEND_ALL_BYTES_MAX });
+        }
+        let mut key = SendKey::default();
+        getrandom::fill(&mut key).map_err(|error| Error::Storage(error.to_string()))?;
         match self.host.ask(Request::Send { key, to: to.clone(), texts }).await? {
             Response::Sent(ids) => Ok(ids),
             _ => Err(Error::OtherVersion),
@@ -149,7 +164,7 @@ impl Client {
     /// # Errors
     /// When the cursor's file cannot be used.
     pub fn inbox(&self) -> Result<InboxReader, Error> {
-        InboxReader::open(self.host.clone(), &self.home)
+        InboxReader::open(&self.host, &self.home)
     }
 
     /// Messages of one chat, oldest first: the newest `limit` that were stored before the row
@@ -244,7 +259,7 @@ impl Client {
 
     /// The link to the server, now and as it changes.
     pub fn connection(&self) -> watch::Receiver<ConnectionState> {
-        self.host.connection.clone()
+        self.host.connection()
     }
 
     /// Ends this client and all its clones: what was sent is durable, the link is closed, the
@@ -253,7 +268,7 @@ impl Client {
     /// # Cancel safety
     /// Safe: once called, the client ends even if the future is dropped.
     pub async fn close(self) {
-        self.host.calls.closed().await;
+        self.host.close().await;
     }
 
     async fn messages(&self, request: Request) -> Result<Vec<HistoryItem>, Error> {

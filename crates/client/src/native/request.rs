@@ -4,13 +4,12 @@
 use godwit_base::{Handle, MessageId};
 use serde::{Deserialize, Serialize};
 
+use crate::core::SendKey;
 use crate::{ChatSummary, Error, HistoryItem, MessageState, SafetyNumber};
-
-/// Names one `Send`, so that asking again after the owner died sends nothing twice.
-pub(crate) type SendKey = [u8; 16];
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Request {
+    /// The key names the command: asked again after the owner died, it sends nothing twice.
     Send {
         key: SendKey,
         to: Handle,
@@ -57,6 +56,20 @@ pub(crate) enum Response {
     Chats(Vec<ChatSummary>),
     SafetyNumber(SafetyNumber),
     Done,
+}
+
+impl Request {
+    /// Whether only what is stored is asked for; the rest goes through the core.
+    pub(crate) const fn is_question(&self) -> bool {
+        matches!(
+            self,
+            Self::State { .. }
+                | Self::History { .. }
+                | Self::IncomingAfter { .. }
+                | Self::Chats
+                | Self::Search { .. }
+        )
+    }
 }
 
 pub(crate) type Answer = Result<Response, Error>;

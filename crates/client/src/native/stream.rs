@@ -1,11 +1,18 @@
 //! Streams of events and of incoming messages.
 
-use std::path::Path;
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
 use tokio::sync::broadcast;
 
+use super::home::Home;
 use super::host::Host;
+use super::request::{Request, Response};
 use crate::{Error, Event, HistoryItem};
+
+/// Messages read from the history at once.
+const PAGE: u32 = 100;
 
 /// Where an [`EventStream`] begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,11 +27,21 @@ pub enum Since {
 #[derive(Debug)]
 pub struct EventStream {
     events: broadcast::Receiver<Event>,
+    /// What was stored before the stream began; read to the end first.
+    stored: Option<Stored>,
+    /// Messages up to this row were given out already.
+    given: u64,
 }
 
 impl EventStream {
-    pub(crate) fn new(host: &Host, _since: Since) -> Self {
-        Self { events: host.events.subscribe() }
+    pub(crate) fn new(host: &Host, since: Since) -> Self {
+        let events = host.events();
+        match since {
+            Since::Now => Self { events, stored: None, given: 0 },
+            Since::Row(row) => {
+                Self { events, stored: Some(Stored::after(host.clone(), row)), given: row }
+            }
+        }
     }
 
     /// The next event; `None` when the client was closed.
@@ -32,36 +49,106 @@ impl EventStream {
     /// # Cancel safety
     /// Safe: an event is taken only when it is returned.
     pub async fn next(&mut self) -> Option<Event> {
-        match self.events.recv().await {
-            Ok(event) => Some(event),
-            Err(broadcast::error::RecvError::Lagged(dropped)) => Some(Event::Lagged(dropped)),
-            Err(broadcast::error::RecvError::Closed) => None,
+        while let Some(stored) = &mut self.stored {
+            match stored.next().await {
+                Ok(Some(item)) => {
+                    self.given = item.row;
+                    return Some(Event::Message(item));
+                }
+                Ok(None) => self.stored = None,
+                Err(_) => return None,
+            }
         }
+        loop {
+            match self.events.recv().await {
+                Ok(Event::Message(item)) if !item.is_outgoing() && item.row <= self.given => {}
+                Ok(event) => return Some(event),
+                Err(broadcast::error::RecvError::Lagged(dropped)) => {
+                    return Some(Event::Lagged(dropped));
+                }
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+/// Incoming messages of the history, page by page.
+#[derive(Debug)]
+struct Stored {
+    host: Host,
+    page: VecDeque<HistoryItem>,
+    row: u64,
+}
+
+impl Stored {
+    fn after(host: Host, row: u64) -> Self {
+        Self { host, page: VecDeque::new(), row }
+    }
+
+    /// The next one there is; `None` at the present end. Cancel safe.
+    async fn next(&mut self) -> Result<Option<HistoryItem>, Error> {
+        if self.page.is_empty() {
+            let request = Request::IncomingAfter { row: self.row, limit: PAGE };
+            match self.host.ask(request).await? {
+                Response::Messages(page) => self.page = page.into(),
+                _ => return Err(Error::OtherVersion),
+            }
+        }
+        let next = self.page.pop_front();
+        if let Some(item) = &next {
+            self.row = item.row;
+        }
+        Ok(next)
     }
 }
 
 /// Every incoming message once, in the order in which it was stored, across restarts.
 #[derive(Debug)]
 pub struct InboxReader {
-    host: Host,
-    row: u64,
+    stored: Stored,
+    events: broadcast::Receiver<Event>,
+    cursor: File,
+    shown: u64,
 }
 
 impl InboxReader {
-    pub(crate) fn open(host: Host, _home: &Path) -> Result<Self, Error> {
-        Ok(Self { host, row: 0 })
+    pub(crate) fn open(host: &Host, home: &Home) -> Result<Self, Error> {
+        let open = || -> std::io::Result<(File, u64)> {
+            let cursor = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .read(true)
+                .write(true)
+                .mode(0o600)
+                .open(home.cursor())?;
+            let mut row = [0; 8];
+            let read = cursor.read_at(&mut row, 0)?;
+            Ok((cursor, if read == row.len() { u64::from_be_bytes(row) } else { 0 }))
+        };
+        let events = host.events();
+        let (cursor, shown) = open().map_err(|error| home.io(&error))?;
+        Ok(Self { stored: Stored::after(host.clone(), shown), events, cursor, shown })
     }
 
-    /// The next message that was not yet [`shown`](Self::shown); waits for one.
+    /// The next message; waits for one. What was not yet [`shown`](Self::shown) when the process
+    /// ended comes again first.
     ///
     /// # Errors
     /// When the home cannot be read or the client was closed.
     ///
     /// # Cancel safety
-    /// Safe: a message stays the next one until it is returned.
+    /// Safe: a message is taken only when it is returned.
     pub async fn next(&mut self) -> Result<HistoryItem, Error> {
-        let _ = (&self.host, self.row);
-        Err(Error::Closed)
+        loop {
+            if let Some(item) = self.stored.next().await? {
+                return Ok(item);
+            }
+            // Everything stored was given: wait for a sign that there is more.
+            match self.events.recv().await {
+                Err(broadcast::error::RecvError::Closed) => return Err(Error::Closed),
+                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            }
+        }
     }
 
     /// Remembers that the application has shown this message and all before it. Survives the end
@@ -70,7 +157,12 @@ impl InboxReader {
     /// # Errors
     /// When the cursor's file cannot be written.
     pub fn shown(&mut self, item: &HistoryItem) -> Result<(), Error> {
-        self.row = self.row.max(item.row);
+        if item.row > self.shown {
+            self.cursor
+                .write_all_at(&item.row.to_be_bytes(), 0)
+                .map_err(|error| Error::Storage(error.to_string()))?;
+            self.shown = item.row;
+        }
         Ok(())
     }
 }

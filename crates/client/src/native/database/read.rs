@@ -1,0 +1,192 @@
+//! The connection that reads: history, chats, search.
+
+use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle, MessageId};
+use rusqlite::{Connection, OptionalExtension, Params, params};
+
+use super::convert::{note_of, signed, state_of, unsigned};
+use super::{Owner, storage};
+use crate::core::{Body, Content, Vault};
+use crate::{ChatSummary, Error, HistoryItem, MessageState, Note};
+
+/// Most messages of a page.
+pub(crate) const PAGE_ROWS_MAX: u32 = 500;
+
+/// A page ends with the message that brings its texts above this, 512 KiB: with the longest text
+/// after it a page stays under 600 KB, far below a frame between processes.
+pub(crate) const PAGE_BYTES_MAX: usize = 512 * 1024;
+
+/// How far back a search looks, newest first. Texts are sealed, so that each is opened: about 3 us
+/// and 200 bytes each, a fifth of a second in all.
+pub(crate) const SEARCH_ROWS_MAX: u32 = 50_000;
+
+/// Most chats of the list, the newest: as many as a person scrolls through.
+pub(crate) const CHATS_MAX: u32 = 1_000;
+
+const COLUMNS: &str = "m.row, m.account, m.device, m.counter, m.outgoing, m.state, m.failure, \
+                       m.note, m.sent_at, m.received_at, m.body, c.handle";
+
+/// Answers questions about what is stored.
+pub(crate) struct Reader {
+    db: Connection,
+    vault: Vault,
+    owner: Owner,
+}
+
+impl Reader {
+    pub(super) fn new(db: Connection, vault: Vault, owner: Owner) -> Self {
+        Self { db, vault, owner }
+    }
+
+    /// The state of a message of this device or of one that it received.
+    pub(crate) fn state(&self, id: MessageId) -> Result<Option<MessageState>, Error> {
+        let sql = "SELECT state, failure FROM message
+                   WHERE account = ?1 AND device = ?2 AND counter = ?3";
+        let key = params![signed(id.device.account.0), id.device.number.0, signed(id.counter)];
+        let found = self
+            .db
+            .prepare_cached(sql)
+            .and_then(|mut query| {
+                query.query_row(key, |row| Ok(state_of(row.get(0)?, row.get(1)?))).optional()
+            })
+            .map_err(|error| storage(&error))?;
+        Ok(found)
+    }
+
+    /// The newest messages of a chat before a row, oldest first.
+    pub(crate) fn history(
+        &self,
+        with: &Handle,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<HistoryItem>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM message m JOIN chat c ON c.id = m.chat
+             WHERE m.chat = (SELECT id FROM chat WHERE handle = ?1) AND m.row < ?2
+             ORDER BY m.row DESC LIMIT ?3"
+        );
+        let before = before.map_or(i64::MAX, signed);
+        let values = params![with.as_str(), before, limit.min(PAGE_ROWS_MAX)];
+        let mut page = self.page(&sql, values, limit, |_| true)?;
+        page.reverse();
+        Ok(page)
+    }
+
+    /// Incoming messages after a row, oldest first; placeholders that may still be filled are left
+    /// out, since what fills them is a row of its own.
+    pub(crate) fn incoming_after(&self, row: u64, limit: u32) -> Result<Vec<HistoryItem>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM message m JOIN chat c ON c.id = m.chat
+             WHERE m.outgoing = 0 AND m.row > ?1 AND m.note <> 1
+             ORDER BY m.row LIMIT ?2"
+        );
+        self.page(&sql, params![signed(row), limit.min(PAGE_ROWS_MAX)], limit, |_| true)
+    }
+
+    /// Messages that contain a text, newest first, without regard to case.
+    pub(crate) fn search(&self, text: &str, limit: u32) -> Result<Vec<HistoryItem>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM message m JOIN chat c ON c.id = m.chat
+             ORDER BY m.row DESC LIMIT {SEARCH_ROWS_MAX}"
+        );
+        let wanted = text.to_lowercase();
+        self.page(&sql, [], limit, |item| {
+            item.text.as_ref().is_some_and(|text| text.to_lowercase().contains(&wanted))
+        })
+    }
+
+    /// All chats, newest first.
+    pub(crate) fn chats(&self) -> Result<Vec<ChatSummary>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS}, c.verified, c.notice,
+                    (SELECT count(*) FROM message u
+                     WHERE u.chat = c.id AND u.outgoing = 0 AND u.state = 2)
+             FROM chat c JOIN message m
+               ON m.row = (SELECT row FROM message l WHERE l.chat = c.id ORDER BY row DESC LIMIT 1)
+             ORDER BY m.row DESC LIMIT {CHATS_MAX}"
+        );
+        let read = || -> rusqlite::Result<Vec<ChatSummary>> {
+            let mut query = self.db.prepare_cached(&sql)?;
+            let rows = query.query_map([], |row| {
+                let item = self.item(row)?;
+                Ok(ChatSummary {
+                    with: item.with,
+                    last_text: item.text,
+                    last_at_ms: item.sent_at_ms,
+                    verified: row.get(12)?,
+                    notice: row.get(13)?,
+                    unread: row.get(14)?,
+                })
+            })?;
+            rows.collect()
+        };
+        read().map_err(|error| storage(&error))
+    }
+
+    /// The rows that pass, until the page is full.
+    fn page(
+        &self,
+        sql: &str,
+        values: impl Params,
+        limit: u32,
+        passes: impl Fn(&HistoryItem) -> bool,
+    ) -> Result<Vec<HistoryItem>, Error> {
+        let limit = usize::try_from(limit.min(PAGE_ROWS_MAX)).unwrap_or(usize::MAX);
+        let read = || -> rusqlite::Result<Vec<HistoryItem>> {
+            let mut query = self.db.prepare_cached(sql)?;
+            let mut rows = query.query(values)?;
+            let mut page = Vec::new();
+            let mut bytes = 0;
+            while page.len() < limit && bytes <= PAGE_BYTES_MAX {
+                let Some(row) = rows.next()? else { break };
+                let item = self.item(row)?;
+                if passes(&item) {
+                    bytes += item.text.as_ref().map_or(0, String::len);
+                    page.push(item);
+                }
+            }
+            Ok(page)
+        };
+        read().map_err(|error| storage(&error))
+    }
+
+    fn item(&self, row: &rusqlite::Row<'_>) -> rusqlite::Result<HistoryItem> {
+        let account = AccountId(unsigned(row.get(1)?));
+        let device = DeviceId { account, number: DeviceNumber(row.get(2)?) };
+        let id = MessageId { device, counter: unsigned(row.get(3)?) };
+        let with: Handle = row
+            .get::<_, String>(11)?
+            .parse()
+            .map_err(|_| rusqlite::Error::InvalidColumnName("handle".to_owned()))?;
+        let me = self.owner.handle.clone();
+        let (from, to) = if row.get(4)? { (me, with.clone()) } else { (with.clone(), me) };
+        let (text, note) = self.content(id, row.get_ref(10)?.as_blob()?, note_of(row.get(7)?));
+        Ok(HistoryItem {
+            row: unsigned(row.get(0)?),
+            id,
+            with,
+            from,
+            to,
+            text,
+            note,
+            sent_at_ms: unsigned(row.get(8)?),
+            received_at_ms: row.get::<_, Option<i64>>(9)?.map(unsigned),
+            state: state_of(row.get(5)?, row.get(6)?),
+        })
+    }
+
+    /// What a row says. The body decides: what an older version did not understand, this one may.
+    fn content(
+        &self,
+        id: MessageId,
+        sealed: &[u8],
+        note: Option<Note>,
+    ) -> (Option<String>, Option<Note>) {
+        match self.vault.open_body(id, sealed) {
+            Err(_) => (None, Some(Note::Lost)),
+            Ok(body) => match (Body::decode(&body).content, note) {
+                (Content::Text(text), _) => (Some(text), None),
+                (_, note) => (None, note.or(Some(Note::UpdateNeeded))),
+            },
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The one connection that writes.
+
+use godwit_base::{DeviceId, Handle, MessageId};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use super::convert::{failure_number, note_number, signed, state_number, unsigned};
+use super::{Owner, storage};
+use crate::core::Write;
+use crate::{Error, Event, HistoryItem, MessageState};
+
+/// Commits what the core has staged.
+pub(crate) struct Writer {
+    db: Connection,
+    owner: Owner,
+}
+
+impl Writer {
+    pub(crate) fn new(db: Connection, owner: Owner) -> Self {
+        Self { db, owner }
+    }
+
+    /// Everything in one transaction, on the disk when it returns. Gives the events that the
+    /// changes make, in order.
+    pub(crate) fn commit(&mut self, writes: Vec<Write>) -> Result<Vec<Event>, Error> {
+        self.try_commit(writes).map_err(|error| storage(&error))
+    }
+
+    fn try_commit(&mut self, writes: Vec<Write>) -> rusqlite::Result<Vec<Event>> {
+        let mut events = Vec::new();
+        let tx = self.db.transaction()?;
+        for write in writes {
+            Step { tx: &tx, owner: &self.owner, events: &mut events }.apply(write)?;
+        }
+        tx.commit()?;
+        Ok(events)
+    }
+}
+
+/// One write within a transaction.
+struct Step<'a> {
+    tx: &'a Transaction<'a>,
+    owner: &'a Owner,
+    events: &'a mut Vec<Event>,
+}
+
+impl Step<'_> {
+    fn apply(&mut self, write: Write) -> rusqlite::Result<()> {
+        match write {
+            Write::Put { table, key, value } => self.run(
+                "INSERT INTO state (tab, key, value) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (tab, key) DO UPDATE SET value = excluded.value",
+                params![table as u8, key, value],
+            ),
+            Write::Delete { table, key } => {
+                self.run("DELETE FROM state WHERE tab = ?1 AND key = ?2", params![table as u8, key])
+            }
+            Write::Message { item, sealed } => self.message(item, &sealed),
+            Write::Forget { id } => self.run(
+                "DELETE FROM message WHERE account = ?1 AND device = ?2 AND counter = ?3",
+                params![signed(id.device.account.0), id.device.number.0, signed(id.counter)],
+            ),
+            Write::State { counter, with, state, at_ms } => self.state(counter, with, state, at_ms),
+            Write::Watermark { with, up_to, state, at_ms } => {
+                self.watermark(&with, up_to, state, at_ms)
+            }
+            Write::ReadHere { from, up_to } => self.read_here(from, up_to),
+            Write::Chat { with, verified, notice } => {
+                let chat = self.chat(&with)?;
+                self.run(
+                    "UPDATE chat SET verified = ?2, notice = ?3 WHERE id = ?1",
+                    params![chat, verified, notice],
+                )
+            }
+        }
+    }
+
+    fn run(&self, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<()> {
+        self.tx.prepare_cached(sql)?.execute(values).map(drop)
+    }
+
+    fn chat(&self, with: &Handle) -> rusqlite::Result<i64> {
+        let found = self
+            .tx
+            .prepare_cached("SELECT id FROM chat WHERE handle = ?1")?
+            .query_row([with.as_str()], |row| row.get(0))
+            .optional()?;
+        match found {
+            Some(chat) => Ok(chat),
+            None => {
+                self.run("INSERT INTO chat (handle) VALUES (?1)", [with.as_str()])?;
+                Ok(self.tx.last_insert_rowid())
+            }
+        }
+    }
+
+    fn message(&mut self, item: HistoryItem, sealed: &[u8]) -> rusqlite::Result<()> {
+        let chat = self.chat(&item.with)?;
+        let device = item.id.device;
+        // A message that is there already is not told of again (M3).
+        let added = self
+            .tx
+            .prepare_cached(
+                "INSERT INTO message (row, chat, account, device, counter, outgoing, state, failure,
+                                      note, sent_at, received_at, body)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                 ON CONFLICT (account, device, counter) DO NOTHING",
+            )?
+            .execute(params![
+                signed(item.row),
+                chat,
+                signed(device.account.0),
+                device.number.0,
+                signed(item.id.counter),
+                device == self.owner.device,
+                state_number(item.state),
+                failure_number(item.state),
+                note_number(item.note),
+                signed(item.sent_at_ms),
+                item.received_at_ms.map(signed),
+                sealed,
+            ])?;
+        if added == 1 {
+            self.events.push(Event::Message(item));
+        }
+        Ok(())
+    }
+
+    fn state(
+        &mut self,
+        counter: u64,
+        with: Handle,
+        state: MessageState,
+        at_ms: u64,
+    ) -> rusqlite::Result<()> {
+        let accepted_at = matches!(state, MessageState::Accepted).then_some(signed(at_ms));
+        let device = self.owner.device;
+        let changed = self
+            .tx
+            .prepare_cached(
+                "UPDATE message SET state = ?4, failure = ?5,
+                                    received_at = coalesce(received_at, ?6)
+                 WHERE account = ?1 AND device = ?2 AND counter = ?3 AND state < ?4",
+            )?
+            .execute(params![
+                signed(device.account.0),
+                device.number.0,
+                signed(counter),
+                state_number(state),
+                failure_number(state),
+                accepted_at,
+            ])?;
+        if changed == 1 {
+            let by = match state {
+                MessageState::Delivered | MessageState::Read => with.clone(),
+                _ => self.owner.handle.clone(),
+            };
+            let id = MessageId { device, counter };
+            self.events.push(Event::State { id, with, by, state, at_ms });
+        }
+        Ok(())
+    }
+
+    fn watermark(
+        &mut self,
+        with: &Handle,
+        up_to: u64,
+        state: MessageState,
+        at_ms: u64,
+    ) -> rusqlite::Result<()> {
+        let chat = self.chat(with)?;
+        let mut update = self.tx.prepare_cached(
+            "UPDATE message SET state = ?2
+             WHERE chat = ?1 AND outgoing = 1 AND state IN (1, 2) AND state < ?2 AND counter <= ?3
+             RETURNING counter",
+        )?;
+        let changed = update
+            .query_map(params![chat, state_number(state), signed(up_to)], |row| row.get(0))?
+            .collect::<rusqlite::Result<Vec<i64>>>()?;
+        let mut changed: Vec<u64> = changed.into_iter().map(unsigned).collect();
+        changed.sort_unstable();
+        let device = self.owner.device;
+        self.events.extend(changed.into_iter().map(|counter| Event::State {
+            id: MessageId { device, counter },
+            with: with.clone(),
+            by: with.clone(),
+            state,
+            at_ms,
+        }));
+        Ok(())
+    }
+
+    fn read_here(&self, from: DeviceId, up_to: u64) -> rusqlite::Result<()> {
+        self.run(
+            "UPDATE message SET state = 3
+             WHERE account = ?1 AND device = ?2 AND counter <= ?3 AND outgoing = 0 AND state = 2",
+            params![signed(from.account.0), from.number.0, signed(up_to)],
+        )
+    }
+}

@@ -1,0 +1,312 @@
+//! The owner of the home: feeds the core with commands, bytes and time, and does what it says, in
+//! its order.
+
+use std::time::{Duration, Instant};
+
+use godwit_base::{Clock, SystemClock};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::database::{self, Owner, Writer};
+use super::home::{Home, Ownership};
+use super::host::Call;
+use super::request::{Answer, Request, Response};
+use super::socket::{Happened, Socket};
+use super::storage::Storage;
+use crate::core::{Batch, Core, LinkOrder, Now, Vault};
+use crate::{ConnectionState, Error, Event, Me};
+
+/// Commands whose commit is awaited; more wait in the queue before. 1,024 answers of a few bytes.
+const ANSWERS_MAX: usize = 1_024;
+
+/// Bytes from the server that are taken while a commit runs, 1 MiB: about 7,000 short messages in
+/// one commit. Beyond it the socket is not read, and the server feels it.
+const UNCOMMITTED_BYTES_MAX: usize = 1024 * 1024;
+
+/// Questions answered at once.
+const QUESTIONS_MAX: usize = 64;
+
+/// Longest the engine sleeps without a reason.
+const IDLE: Duration = Duration::from_secs(3_600);
+
+/// Where the engine tells what happens.
+#[derive(Debug, Clone)]
+pub(crate) struct Voice {
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) connection: watch::Sender<ConnectionState>,
+}
+
+impl Voice {
+    pub(crate) fn say(&self, event: Event) {
+        if let Event::Connection(state) = &event {
+            self.connection.send_replace(state.clone());
+        }
+        // Nobody listening is no fault.
+        let _ = self.events.send(event);
+    }
+}
+
+/// The owner of a home.
+pub(crate) struct Engine {
+    core: Core,
+    storage: Storage,
+    socket: Socket,
+    voice: Voice,
+    started: Instant,
+    /// Answers that go out when the next batch is durable.
+    answers: Vec<(oneshot::Sender<Answer>, Answer)>,
+    running: Option<Running>,
+    uncommitted_bytes: usize,
+    questions: JoinSet<()>,
+    _ownership: Ownership,
+}
+
+/// A commit on its way, and what follows it.
+struct Running {
+    committed: oneshot::Receiver<Result<Vec<Event>, Error>>,
+    batch: Batch,
+    answers: Vec<(oneshot::Sender<Answer>, Answer)>,
+}
+
+/// Everything that wakes the engine.
+enum Wake {
+    Committed(Result<Vec<Event>, Error>),
+    Link(Happened),
+    Call(Option<Call>),
+    Due,
+    Stop,
+}
+
+/// What an engine is made of.
+pub(crate) struct Parts {
+    pub(crate) core: Core,
+    pub(crate) vault: Vault,
+    pub(crate) db: rusqlite::Connection,
+    pub(crate) ownership: Ownership,
+}
+
+impl Engine {
+    pub(crate) fn start(parts: Parts, home: &Home, voice: Voice) -> Result<Self, Error> {
+        let Parts { core, vault, db, ownership } = parts;
+        let owner = Owner { handle: core.handle().clone(), device: core.device() };
+        let reader = database::open_reader(&home.database(), vault, owner.clone())?;
+        let storage = Storage::start(Writer::new(db, owner), reader)?;
+        let mut engine = Self {
+            core,
+            storage,
+            socket: Socket::default(),
+            voice,
+            started: Instant::now(),
+            answers: Vec::new(),
+            running: None,
+            uncommitted_bytes: 0,
+            questions: JoinSet::new(),
+            _ownership: ownership,
+        };
+        let now = engine.now();
+        engine.core.start(now);
+        Ok(engine)
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// Tells everybody who waits that their command was not carried out.
+    pub(crate) fn fail(&mut self, error: &Error) {
+        let running = self.running.take().map(|running| running.answers);
+        for (asker, _) in running.into_iter().flatten().chain(self.answers.drain(..)) {
+            let _ = asker.send(Err(error.clone()));
+        }
+    }
+
+    pub(crate) fn me(&self) -> Option<Me> {
+        self.core.me()
+    }
+
+    /// Runs until the callers are gone or `stop` says so; what was commanded is durable then.
+    pub(crate) async fn run(
+        &mut self,
+        calls: &mut mpsc::Receiver<Call>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), Error> {
+        let mut stopping = false;
+        while !stopping || self.running.is_some() {
+            stopping |= self.turn(calls, stop, stopping).await?;
+        }
+        self.socket.close();
+        Ok(())
+    }
+
+    /// One wake-up. Returns whether to stop.
+    pub(crate) async fn turn(
+        &mut self,
+        calls: &mut mpsc::Receiver<Call>,
+        stop: &mut watch::Receiver<bool>,
+        stopping: bool,
+    ) -> Result<bool, Error> {
+        self.flush().await?;
+        match self.wake(calls, stop, stopping).await {
+            Wake::Committed(events) => self.finish(events?),
+            Wake::Link(happened) => self.on_link(happened),
+            Wake::Call(Some(call)) => self.on_call(call),
+            Wake::Call(None) | Wake::Stop => {
+                self.flush().await?;
+                return Ok(true);
+            }
+            Wake::Due => {
+                let now = self.now();
+                self.core.tick(now);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn wake(
+        &mut self,
+        calls: &mut mpsc::Receiver<Call>,
+        stop: &mut watch::Receiver<bool>,
+        stopping: bool,
+    ) -> Wake {
+        let reads = self.uncommitted_bytes < UNCOMMITTED_BYTES_MAX;
+        let takes_calls =
+            !stopping && self.answers.len() < ANSWERS_MAX && self.questions.len() < QUESTIONS_MAX;
+        let is_committing = self.running.is_some();
+        let now_ms = self.now().mono_ms;
+        let wait = self
+            .core
+            .deadline()
+            .map_or(IDLE, |at_ms| Duration::from_millis(at_ms.saturating_sub(now_ms)).min(IDLE));
+        tokio::select! {
+            biased;
+            // What is durable goes out before anything else is begun.
+            events = committed(&mut self.running) => Wake::Committed(events),
+            () = stopped(stop), if !stopping => Wake::Stop,
+            happened = self.socket.next(reads), if !stopping => Wake::Link(happened),
+            call = calls.recv(), if takes_calls => Wake::Call(call),
+            Some(_) = self.questions.join_next() => Wake::Due,
+            () = tokio::time::sleep(wait), if !(stopping && is_committing) => Wake::Due,
+        }
+    }
+
+    /// Begins the next commit, unless one is running; then it gathers.
+    async fn flush(&mut self) -> Result<(), Error> {
+        while self.running.is_none() {
+            let now = self.now();
+            let mut batch = self.core.flush(now)?;
+            let answers = std::mem::take(&mut self.answers);
+            if batch.is_empty() && answers.is_empty() {
+                return Ok(());
+            }
+            self.uncommitted_bytes = 0;
+            let writes = std::mem::take(&mut batch.writes);
+            if writes.is_empty() {
+                self.carry_out(batch, answers, Vec::new());
+                continue;
+            }
+            let committed = self.storage.begin(writes).await?;
+            self.running = Some(Running { committed, batch, answers });
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, events: Vec<Event>) {
+        if let Some(Running { batch, answers, .. }) = self.running.take() {
+            self.carry_out(batch, answers, events);
+        }
+    }
+
+    /// Does what waited for the commit: bytes, link, answers, events.
+    fn carry_out(
+        &mut self,
+        batch: Batch,
+        answers: Vec<(oneshot::Sender<Answer>, Answer)>,
+        events: Vec<Event>,
+    ) {
+        self.socket.send(&batch.send);
+        match batch.link {
+            Some(LinkOrder::Dial) => {
+                let (host, port) = self.core.server();
+                self.socket.dial(host, port);
+            }
+            Some(LinkOrder::Close) => self.socket.close(),
+            None => {}
+        }
+        for event in events.into_iter().chain(batch.events) {
+            self.voice.say(event);
+        }
+        for (asker, answer) in answers {
+            // Who asked may have gone; what was asked is done.
+            let _ = asker.send(answer);
+        }
+    }
+
+    fn on_link(&mut self, happened: Happened) {
+        let now = self.now();
+        match happened {
+            Happened::Connected => self.core.connected(now),
+            Happened::Received(count) => {
+                self.uncommitted_bytes += count;
+                self.core.on_bytes(self.socket.received(count), now);
+            }
+            Happened::Ended(reason) => self.core.disconnected(&reason, now),
+        }
+    }
+
+    pub(crate) fn on_call(&mut self, call: Call) {
+        let Call { request, answer: asker } = call;
+        if request.is_question() {
+            let storage = self.storage.clone();
+            self.questions.spawn(async move {
+                let _ = asker.send(storage.ask(request).await);
+            });
+            return;
+        }
+        let answer = self.command(request);
+        self.answers.push((asker, answer));
+    }
+
+    fn command(&mut self, request: Request) -> Answer {
+        let now = self.now();
+        match request {
+            Request::Send { key, to, texts } => {
+                self.core.send(key, &to, &texts, now).map(Response::Sent)
+            }
+            Request::MarkRead { with } => {
+                self.core.mark_read(&with, now);
+                Ok(Response::Done)
+            }
+            Request::MarkMessageRead { id } => {
+                self.core.mark_message_read(id, now).map(|()| Response::Done)
+            }
+            Request::SafetyNumber { with } => {
+                self.core.safety_number(&with).map(Response::SafetyNumber)
+            }
+            Request::SetVerified { with, verified } => {
+                self.core.set_verified(&with, verified).map(|()| Response::Done)
+            }
+            _ => Err(Error::OtherVersion),
+        }
+    }
+
+    fn now(&self) -> Now {
+        let mono_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Now { wall_ms: SystemClock.unix_ms(), mono_ms }
+    }
+}
+
+async fn committed(running: &mut Option<Running>) -> Result<Vec<Event>, Error> {
+    match running {
+        Some(Running { committed, .. }) => match committed.await {
+            Ok(events) => events,
+            Err(_) => Err(Error::Storage("its thread has ended".to_owned())),
+        },
+        None => std::future::pending().await,
+    }
+}
+
+/// Resolves when the host wants to stop.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that the host itself is gone.
+    let _ = stop.wait_for(|stop| *stop).await;
+}

@@ -1,0 +1,135 @@
+//! The connection to the server: bytes in, bytes out, nothing else.
+
+use std::future::pending;
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A dial that takes longer has failed, 10 s.
+const DIAL: Duration = Duration::from_secs(10);
+
+/// Bytes read at once: a whole frame of the largest size.
+const READ_BYTES: usize = 64 * 1024;
+
+type Dialling = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+
+/// At most one connection, or the attempt at one.
+#[derive(Default)]
+pub(crate) struct Socket {
+    stage: Stage,
+    /// What is still to be written. Bounded by what the core sends: 128 messages in flight of
+    /// 56 KiB at most, and small things.
+    out: Vec<u8>,
+    written: usize,
+    read: Vec<u8>,
+}
+
+#[derive(Default)]
+enum Stage {
+    #[default]
+    Closed,
+    Dialling(Dialling),
+    Open(TcpStream),
+}
+
+/// What happened on the connection.
+pub(crate) enum Happened {
+    Connected,
+    /// That many bytes can be taken with [`Socket::received`].
+    Received(usize),
+    /// It could not be made, or it ended.
+    Ended(String),
+}
+
+impl Socket {
+    /// Forgets any connection and begins another.
+    pub(crate) fn dial(&mut self, host: &str, port: u16) {
+        // IPv6 addresses stand in brackets in the join link, and without them in a socket address.
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        self.close();
+        self.stage = Stage::Dialling(Box::pin(async move {
+            let connect = TcpStream::connect((host, port));
+            let stream = tokio::time::timeout(DIAL, connect)
+                .await
+                .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        }));
+    }
+
+    /// Ends the connection; what is not written is dropped.
+    pub(crate) fn close(&mut self) {
+        self.stage = Stage::Closed;
+        self.out.clear();
+        self.written = 0;
+    }
+
+    /// Bytes to be written when the connection takes them.
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        if matches!(self.stage, Stage::Open(_)) {
+            self.out.extend_from_slice(bytes);
+        }
+    }
+
+    /// The bytes of the last [`Happened::Received`].
+    pub(crate) fn received(&self, count: usize) -> &[u8] {
+        self.read.get(..count).unwrap_or_default()
+    }
+
+    /// Waits until something happens; writes what there is to write meanwhile. Does not read while
+    /// `reads` is false.
+    ///
+    /// # Cancel safety
+    /// Safe: bytes are taken or given only in the step that returns or loops.
+    pub(crate) async fn next(&mut self, reads: bool) -> Happened {
+        loop {
+            let stream = match &mut self.stage {
+                Stage::Closed => return pending().await,
+                Stage::Dialling(dialling) => match dialling.await {
+                    Ok(stream) => {
+                        self.stage = Stage::Open(stream);
+                        return Happened::Connected;
+                    }
+                    Err(error) => return self.end(&error),
+                },
+                Stage::Open(stream) => stream,
+            };
+            self.read.resize(READ_BYTES, 0);
+            let (mut read_half, mut write_half) = stream.split();
+            let unwritten = self.out.get(self.written..).unwrap_or_default();
+            let step = tokio::select! {
+                biased;
+                // Writing first: acknowledgements free the other side.
+                written = write_half.write(unwritten), if !unwritten.is_empty() => Err(written),
+                read = read_half.read(&mut self.read), if reads => Ok(read),
+                else => return pending().await,
+            };
+            match step {
+                Err(Ok(written)) => self.wrote(written),
+                Ok(Ok(count)) if count > 0 => return Happened::Received(count),
+                Ok(Ok(_)) => return self.end(&io::ErrorKind::UnexpectedEof.into()),
+                Ok(Err(error)) | Err(Err(error)) => return self.end(&error),
+            }
+        }
+    }
+
+    fn wrote(&mut self, count: usize) {
+        self.written += count;
+        if self.written >= self.out.len() {
+            self.out.clear();
+            self.written = 0;
+        }
+    }
+
+    fn end(&mut self, error: &io::Error) -> Happened {
+        self.close();
+        Happened::Ended(match error.kind() {
+            io::ErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
+            io::ErrorKind::TimedOut => "no answer".to_owned(),
+            _ => error.to_string(),
+        })
+    }
+}

@@ -1,0 +1,97 @@
+//! The database on threads of its own: nothing that waits for a disk runs on the executor.
+
+use std::thread;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::database::{Reader, Writer};
+use super::request::{Answer, Request, Response};
+use crate::core::Write;
+use crate::{Error, Event};
+
+/// Questions that wait for the reading thread; more make the askers wait.
+const QUESTIONS_MAX: usize = 64;
+
+type Committed = Result<Vec<Event>, Error>;
+
+/// Handle on the two threads. They end when the last handle is dropped.
+#[derive(Debug, Clone)]
+pub(crate) struct Storage {
+    commits: mpsc::Sender<(Vec<Write>, oneshot::Sender<Committed>)>,
+    questions: mpsc::Sender<(Request, oneshot::Sender<Answer>)>,
+}
+
+impl Storage {
+    /// Starts the threads.
+    pub(crate) fn start(mut writer: Writer, reader: Reader) -> Result<Self, Error> {
+        // One commit at a time: what gathers meanwhile is the next one.
+        let (commits, mut to_commit) = mpsc::channel::<(Vec<Write>, oneshot::Sender<_>)>(1);
+        let (questions, mut to_answer) =
+            mpsc::channel::<(Request, oneshot::Sender<_>)>(QUESTIONS_MAX);
+        spawn("godwit-write", move || {
+            while let Some((writes, done)) = to_commit.blocking_recv() {
+                let _ = done.send(writer.commit(writes));
+            }
+        })?;
+        spawn("godwit-read", move || {
+            while let Some((request, answer)) = to_answer.blocking_recv() {
+                let _ = answer.send(read(&reader, &request));
+            }
+        })?;
+        Ok(Self { commits, questions })
+    }
+
+    /// Begins a commit. What it returns resolves when everything is on the disk.
+    ///
+    /// # Cancel safety
+    /// Safe: dropped before it returns, nothing is committed.
+    pub(crate) async fn begin(
+        &self,
+        writes: Vec<Write>,
+    ) -> Result<oneshot::Receiver<Committed>, Error> {
+        let (done, committed) = oneshot::channel();
+        self.commits.send((writes, done)).await.map_err(|_| gone())?;
+        Ok(committed)
+    }
+
+    /// Answers a question about what is stored.
+    ///
+    /// # Cancel safety
+    /// Safe: it only reads.
+    pub(crate) async fn ask(&self, request: Request) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        self.questions.send((request, answer)).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map(drop)
+        .map_err(|error| Error::Storage(error.to_string()))
+}
+
+fn gone() -> Error {
+    Error::Storage("its thread has ended".to_owned())
+}
+
+fn read(reader: &Reader, request: &Request) -> Answer {
+    match request {
+        Request::State { id } => reader.state(*id).map(Response::State),
+        Request::History { with, before, limit } => {
+            reader.history(with, *before, *limit).map(Response::Messages)
+        }
+        Request::IncomingAfter { row, limit } => {
+            reader.incoming_after(*row, *limit).map(Response::Messages)
+        }
+        Request::Chats => reader.chats().map(Response::Chats),
+        Request::Search { text, limit } => reader.search(text, *limit).map(Response::Messages),
+        Request::Send { .. }
+        | Request::MarkRead { .. }
+        | Request::MarkMessageRead { .. }
+        | Request::SafetyNumber { .. }
+        | Request::SetVerified { .. } => Err(Error::OtherVersion),
+    }
+}
