@@ -1,10 +1,11 @@
 //! Latencies and how results are shown.
 
+use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
-use serde_json::Value;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Longest latency told apart: a minute. Anything longer counts as that.
 const LONGEST_US: u64 = 60_000_000;
@@ -51,29 +52,81 @@ impl Latencies {
     }
 }
 
-/// A report as lines of `name  value`; nested names are joined by a dot. Units stand last in names.
-pub fn table(report: &Value) -> String {
+/// A report, given as JSON, as lines of `name  value` in its own order; nested names are joined by
+/// a dot. Units stand last in names.
+pub fn table(report: &str) -> String {
     let mut rows = Vec::new();
-    flatten("", report, &mut rows);
+    match serde_json::from_str(report) {
+        Ok(shown) => flatten(String::new(), shown, &mut rows),
+        Err(_) => rows.push(("report".to_owned(), report.to_owned())),
+    }
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     rows.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
 }
 
-fn flatten(name: &str, value: &Value, rows: &mut Vec<(String, String)>) {
-    match value {
-        Value::Object(fields) => {
-            for (field, value) in fields {
-                let separator = if name.is_empty() { "" } else { "." };
-                flatten(&format!("{name}{separator}{field}"), value, rows);
+fn flatten(name: String, shown: Shown, rows: &mut Vec<(String, String)>) {
+    match shown {
+        Shown::Value(value) => rows.push((name, value)),
+        Shown::Fields(fields) => {
+            for (field, shown) in fields {
+                let path = if name.is_empty() { field } else { format!("{name}.{field}") };
+                flatten(path, shown, rows);
             }
         }
-        Value::Number(number) => {
-            let text = number.as_f64().filter(|_| number.is_f64()).map(short);
-            rows.push((name.to_owned(), text.unwrap_or_else(|| number.to_string())));
+    }
+}
+
+/// JSON as it is shown: fields in the order in which they were written.
+enum Shown {
+    Fields(Vec<(String, Shown)>),
+    Value(String),
+}
+
+impl<'de> Deserialize<'de> for Shown {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Show)
+    }
+}
+
+struct Show;
+
+impl<'de> Visitor<'de> for Show {
+    type Value = Shown;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("fields or a value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shown, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(field) = map.next_entry()? {
+            fields.push(field);
         }
-        Value::Null => rows.push((name.to_owned(), "-".to_owned())),
-        Value::String(text) => rows.push((name.to_owned(), text.clone())),
-        Value::Bool(_) | Value::Array(_) => rows.push((name.to_owned(), value.to_string())),
+        Ok(Shown::Fields(fields))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Shown, E> {
+        Ok(Shown::Value(short(value)))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Shown, E> {
+        Ok(Shown::Value(value.to_string()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Shown, E> {
+        Ok(Shown::Value(value.to_string()))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Shown, E> {
+        Ok(Shown::Value(value.to_string()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Shown, E> {
+        Ok(Shown::Value(value.to_owned()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Shown, E> {
+        Ok(Shown::Value("-".to_owned()))
     }
 }
 
@@ -110,18 +163,18 @@ mod tests {
     }
 
     #[test]
-    fn a_report_becomes_aligned_lines() {
-        let report = serde_json::json!({
-            "lost": 0, "rate_per_s": 1234.5, "delivery_ms": { "p50": 0.1234 }, "cpu": null,
-        });
+    fn a_report_becomes_aligned_lines_in_its_own_order() {
+        let report = r#"{"rate_per_s": 1234.5, "lost": 0, "delivery_ms": {"p99": 0.1234},
+            "cpu": null, "kernel": "6.1", "awake": true, "growth": -7}"#;
         let expected = "\
-cpu              -
-delivery_ms.p50  0.123
-lost             0
 rate_per_s       1234
+lost             0
+delivery_ms.p99  0.123
+cpu              -
+kernel           6.1
+awake            true
+growth           -7
 ";
-        let mut lines: Vec<String> = table(&report).lines().map(str::to_owned).collect();
-        lines.sort();
-        assert_eq!(lines.join("\n") + "\n", expected);
+        assert_eq!(table(report), expected);
     }
 }

@@ -11,7 +11,6 @@ use godwit_bench::machine::{self, Conditions};
 use godwit_bench::server::Site;
 use godwit_bench::work::{chat, handshake, idle, offline, store};
 use serde::Serialize;
-use serde_json::Value;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -31,7 +30,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn run(arguments: &Arguments) -> Result<Option<Value>, LoadError> {
+fn run(arguments: &Arguments) -> Result<Option<String>, LoadError> {
     let spinners = match arguments.keep_awake {
         true => Some(Awake::start()?),
         false => None,
@@ -53,35 +52,35 @@ fn run(arguments: &Arguments) -> Result<Option<Value>, LoadError> {
     })
 }
 
-async fn load(arguments: &Arguments, awake: bool) -> Result<Option<Value>, LoadError> {
+async fn load(arguments: &Arguments, awake: bool) -> Result<Option<String>, LoadError> {
     let choice = arguments.site.choice();
     let report = match &arguments.load {
-        Load::Idle(asked) => value(&idle::run(&choice, &asked.plan(), awake).await?),
+        Load::Idle(asked) => json(&idle::run(&choice, &asked.plan(), awake).await?),
         Load::Chat(asked) => {
             let site = Site::open(&choice).await?;
             let report =
                 chat::run(&site, &asked.plan(), Conditions::here(site.data(), awake)).await;
             site.close().await?;
-            value(&report?)
+            json(&report?)
         }
         Load::Offline(asked) => {
             let mut site = Site::open(&choice).await?;
             let conditions = Conditions::here(site.data(), awake);
             let report = offline::run(&mut site, &asked.plan(), conditions).await;
             site.close().await?;
-            value(&report?)
+            json(&report?)
         }
         Load::Handshake(asked) => {
             let site = Site::open(&choice).await?;
             let conditions = Conditions::here(site.data(), awake);
             let report = handshake::run(&site, &asked.plan(), conditions).await;
             site.close().await?;
-            value(&report?)
+            json(&report?)
         }
         Load::Store(asked) => {
             let data = godwit_bench::server::data_folder(choice.data.as_deref())?;
             let conditions = Conditions::here(data.path(), awake);
-            value(&store::run(data.path(), &asked.plan(), conditions).await?)
+            json(&store::run(data.path(), &asked.plan(), conditions).await?)
         }
         Load::Worker { order } => {
             let order = serde_json::from_str(order).map_err(|_| LoadError::Worker)?;
@@ -93,8 +92,8 @@ async fn load(arguments: &Arguments, awake: bool) -> Result<Option<Value>, LoadE
     Ok(Some(report))
 }
 
-fn value(report: &impl Serialize) -> Value {
-    serde_json::to_value(report).unwrap_or_default()
+fn json(report: &impl Serialize) -> String {
+    serde_json::to_string(report).unwrap_or_default()
 }
 
 /// Ctrl-C, or a polite end. Whatever was started ends with its owner.

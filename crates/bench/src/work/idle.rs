@@ -3,6 +3,7 @@
 
 pub mod worker;
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -74,6 +75,58 @@ pub struct Report {
 /// Dropping the future ends its servers and workers.
 pub async fn run(choice: &Choice, plan: &Plan, awake: bool) -> Result<Report, LoadError> {
     let cast = Cast::new(rand::random());
+    let sites = open_sites(choice, plan, cast).await?;
+    let conditions = Conditions::here(sites.first().map_or(".".as_ref(), |(s, _)| s.data()), awake);
+    let servers = processes(&sites);
+    sleep(SETTLE).await;
+
+    let before = Memory::now(servers.as_ref());
+    let ramp = Stretch::begin(servers.as_ref(), &Processes::default());
+    let mut workers = start_workers(&sites, cast, plan)?;
+    let last_up = ramp_up(&mut workers, plan.connections).await?;
+    let login_server_cpu_us = ramp.end().server_us_each(plan.connections.into());
+    sleep(SETTLE).await;
+
+    let clients = Processes(workers.iter().filter_map(Worker::pid).collect());
+    let quiet = Stretch::begin(servers.as_ref(), &clients);
+    progress::seconds("idling", plan.seconds).await;
+    let spent = quiet.end();
+    let after = Memory::now(servers.as_ref());
+
+    let keepalive_s = workers.iter().map(Worker::keepalive_s).max().unwrap_or(0);
+    let mut broken_connections = 0;
+    for worker in workers {
+        broken_connections += worker.finish().await?;
+    }
+    let servers = sites.len();
+    for (site, _) in sites {
+        site.close().await?;
+    }
+    let idle_us = spent.server_us_each(plan.connections.into());
+    Ok(Report {
+        workload: "idle",
+        connections: plan.connections,
+        servers,
+        seconds: plan.seconds,
+        user_bytes_per_connection: after.user_growth(&before, plan.connections),
+        kernel_bytes_per_connection: after.kernel_growth(&before, plan.connections),
+        idle_cpu_us_per_connection_s: idle_us.map(|us| us / spent.wall.as_secs_f64()),
+        keepalive_s,
+        logins_per_s: f64::from(plan.connections) / last_up.as_secs_f64(),
+        login_server_cpu_us,
+        empty_server_bytes: before.user_bytes.map(|bytes| bytes / servers.max(1) as u64),
+        broken_connections,
+        others_cpus: spent.others_cpus,
+        conditions,
+    })
+}
+
+/// Servers, each with the devices that are registered there.
+async fn open_sites(
+    choice: &Choice,
+    plan: &Plan,
+    cast: Cast,
+) -> Result<Vec<(Site, Range<u32>)>, LoadError> {
     let mut sites = Vec::new();
     for numbers in shares(plan.connections, plan.per_server) {
         let mut site = Site::open(choice).await?;
@@ -82,60 +135,43 @@ pub async fn run(choice: &Choice, plan: &Plan, awake: bool) -> Result<Report, Lo
         site.restart().await?;
         sites.push((site, numbers));
     }
-    let conditions = Conditions::here(sites.first().map_or(".".as_ref(), |(s, _)| s.data()), awake);
-    let known = sites.iter().map(|(site, _)| site.processes());
-    let servers: Option<Processes> = known
-        .collect::<Option<Vec<_>>>()
-        .map(|all| Processes(all.iter().flat_map(|p| p.0.clone()).collect()));
-    sleep(SETTLE).await;
+    Ok(sites)
+}
 
-    let empty = servers.as_ref().and_then(Processes::pss_bytes);
-    let kernel_before = kernel_bytes();
-    let ramp = Stretch::begin(servers.as_ref(), &Processes::default());
-    let mut workers = start_workers(&sites, cast, plan)?;
-    let last_up = ramp_up(&mut workers, plan.connections).await?;
-    let logins_per_s = f64::from(plan.connections) / last_up.as_secs_f64();
-    let login_server_cpu_us = ramp.end().server_us_each(plan.connections.into());
-    sleep(SETTLE).await;
+/// All servers' processes; `None` if one is unknown.
+fn processes(sites: &[(Site, Range<u32>)]) -> Option<Processes> {
+    let known = sites.iter().map(|(site, _)| Some(site.processes()?.0.clone()));
+    known.collect::<Option<Vec<_>>>().map(|all| Processes(all.concat()))
+}
 
-    let quiet = Stretch::begin(servers.as_ref(), &Processes::default());
-    progress::seconds("idling", plan.seconds).await;
-    let spent = quiet.end();
-    let full = servers.as_ref().and_then(Processes::pss_bytes);
-    let kernel_after = kernel_bytes();
-    let each = |bytes: f64| bytes / f64::from(plan.connections);
-    let growth = |after: Option<u64>, before: Option<u64>| {
-        after.zip(before).map(|(after, before)| each(after as f64 - before as f64))
-    };
-    let mut report = Report {
-        workload: "idle",
-        connections: plan.connections,
-        servers: sites.len(),
-        seconds: plan.seconds,
-        user_bytes_per_connection: growth(full, empty),
-        kernel_bytes_per_connection: growth(kernel_after, kernel_before).map(|both| both / 2.0),
-        idle_cpu_us_per_connection_s: spent
-            .server_us_each(plan.connections.into())
-            .map(|us| us / spent.wall.as_secs_f64()),
-        keepalive_s: workers.iter().map(Worker::keepalive_s).max().unwrap_or(0),
-        logins_per_s,
-        login_server_cpu_us,
-        empty_server_bytes: empty.map(|bytes| bytes / sites.len().max(1) as u64),
-        broken_connections: 0,
-        others_cpus: spent.others_cpus,
-        conditions,
-    };
-    for worker in workers {
-        report.broken_connections += worker.finish().await?;
+/// Memory at one moment.
+struct Memory {
+    user_bytes: Option<u64>,
+    kernel_bytes: Option<u64>,
+}
+
+impl Memory {
+    fn now(servers: Option<&Processes>) -> Self {
+        let user_bytes = servers.and_then(Processes::pss_bytes);
+        Self { user_bytes, kernel_bytes: kernel_bytes() }
     }
-    for (site, _) in sites {
-        site.close().await?;
+
+    fn user_growth(&self, before: &Self, connections: u32) -> Option<f64> {
+        growth(self.user_bytes?, before.user_bytes?, connections)
     }
-    Ok(report)
+
+    /// Both ends of each connection are on this machine; half is the server's.
+    fn kernel_growth(&self, before: &Self, connections: u32) -> Option<f64> {
+        growth(self.kernel_bytes?, before.kernel_bytes?, connections).map(|both| both / 2.0)
+    }
+}
+
+fn growth(after: u64, before: u64, connections: u32) -> Option<f64> {
+    (connections > 0).then(|| (after as f64 - before as f64) / f64::from(connections))
 }
 
 /// `total` cut into ranges of at most `most`, as even as they can be.
-fn shares(total: u32, most: u32) -> impl Iterator<Item = std::ops::Range<u32>> {
+fn shares(total: u32, most: u32) -> impl Iterator<Item = Range<u32>> {
     let parts = total.div_ceil(most.max(1));
     let cut = move |part: u32| {
         u32::try_from(u64::from(total) * u64::from(part) / u64::from(parts.max(1))).unwrap_or(total)
@@ -144,7 +180,7 @@ fn shares(total: u32, most: u32) -> impl Iterator<Item = std::ops::Range<u32>> {
 }
 
 fn start_workers(
-    sites: &[(Site, std::ops::Range<u32>)],
+    sites: &[(Site, Range<u32>)],
     cast: Cast,
     plan: &Plan,
 ) -> Result<Vec<Worker>, LoadError> {
@@ -180,7 +216,7 @@ mod tests {
         let lengths = |total, most| -> Vec<u32> {
             let mut end = 0;
             let ranges = shares(total, most);
-            let length = |range: std::ops::Range<u32>| {
+            let length = |range: Range<u32>| {
                 assert_eq!(range.start, end, "no gap");
                 end = range.end;
                 range.end - range.start

@@ -76,6 +76,11 @@ impl Double {
         self.world.state.lock().unwrap().submitted
     }
 
+    /// Devices whose mailbox was taken.
+    pub(crate) fn attached(&self) -> usize {
+        self.world.state.lock().unwrap().online.len()
+    }
+
     /// Full and resumed handshakes.
     pub(crate) fn handshakes(&self) -> (u64, u64) {
         let state = self.world.state.lock().unwrap();

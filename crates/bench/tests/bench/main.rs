@@ -7,6 +7,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod cli;
 mod double;
 
 use std::time::Duration;

@@ -122,6 +122,11 @@ impl Worker {
         }
     }
 
+    /// Its process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// The keepalive that the server asked for.
     pub fn keepalive_s(&self) -> u32 {
         self.keepalive_s
