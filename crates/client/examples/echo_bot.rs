@@ -1,0 +1,25 @@
+//! Answers each text with the same text: `echo_bot HOME`, with a home that has joined.
+//!
+//! Killed at any point it answers each message at least once: the message is marked as shown after
+//! its answer is durable in the outbox.
+
+use std::error::Error;
+use std::path::Path;
+
+use godwit_client::Client;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let home = std::env::args().nth(1).ok_or("usage: echo_bot HOME")?;
+    let client = Client::open(Path::new(&home)).await?;
+    println!("{} listens", client.me().handle);
+    let mut inbox = client.inbox()?;
+    loop {
+        let message = inbox.next().await?;
+        if let Some(text) = &message.text {
+            client.send(&message.from, text.clone()).await?;
+            client.mark_message_read(message.id).await?;
+        }
+        inbox.shown(&message)?;
+    }
+}
