@@ -5,6 +5,7 @@ use std::io::Read;
 use std::process::{Child, Command, Stdio};
 
 use crate::error::LoadError;
+use crate::machine::Processes;
 
 /// Spinners, one for each CPU, as processes of the least priority: whoever has work goes first.
 /// Dropped, they end; they also end when this process does.
@@ -27,6 +28,11 @@ impl Awake {
             spinners.0.push(child);
         }
         Ok(spinners)
+    }
+
+    /// Their processes.
+    pub fn processes(&self) -> Processes {
+        Processes(self.0.iter().map(Child::id).collect())
     }
 }
 

@@ -92,13 +92,16 @@ pub struct Conditions {
     pub data_filesystem: Option<String>,
     /// Whether CPUs were kept from going idle.
     pub kept_awake: bool,
+    /// Who keeps them from it: not counted as others.
+    #[serde(skip)]
+    spinners: Processes,
     /// A build without optimisation: its figures mean nothing.
     pub debug_build: bool,
 }
 
 impl Conditions {
-    /// The conditions of this machine, for data under `data`.
-    pub fn here(data: &std::path::Path, kept_awake: bool) -> Self {
+    /// The conditions of this machine, for data under `data`, with CPUs kept awake by `spinners`.
+    pub fn here(data: &std::path::Path, spinners: &Processes) -> Self {
         let read = |path| fs::read_to_string(path).ok();
         Self {
             version: env!("CARGO_PKG_VERSION"),
@@ -109,8 +112,23 @@ impl Conditions {
             }),
             kernel: read("/proc/sys/kernel/osrelease").map(|text| text.trim().to_owned()),
             data_filesystem: read("/proc/mounts").and_then(|text| filesystem(&text, data)),
-            kept_awake,
+            kept_awake: !spinners.0.is_empty(),
+            spinners: spinners.clone(),
             debug_build: cfg!(debug_assertions),
+        }
+    }
+
+    /// Starts measuring; `server` is unknown when the load joined somebody else's.
+    pub fn stretch(&self, server: Option<&Processes>, clients: &Processes) -> Stretch {
+        Stretch {
+            server: server.cloned(),
+            clients: clients.clone(),
+            spinners: self.spinners.clone(),
+            began: Instant::now(),
+            server_cpu: server.and_then(Processes::cpu),
+            client_cpu: clients.cpu(),
+            spinner_cpu: self.spinners.cpu(),
+            machine_cpu: machine_cpu(),
         }
     }
 }
@@ -119,9 +137,11 @@ impl Conditions {
 pub struct Stretch {
     server: Option<Processes>,
     clients: Processes,
+    spinners: Processes,
     began: Instant,
     server_cpu: Option<Duration>,
     client_cpu: Option<Duration>,
+    spinner_cpu: Option<Duration>,
     machine_cpu: Option<Duration>,
 }
 
@@ -134,24 +154,11 @@ pub struct Spent {
     pub server_cpu: Option<Duration>,
     /// CPU time of the clients.
     pub client_cpu: Option<Duration>,
-    /// CPUs that something else kept busy on average, spinners of `--keep-awake` included: well
-    /// below 0.1 on a quiet machine.
+    /// CPUs that something else kept busy on average: well below 0.1 on a quiet machine.
     pub others_cpus: Option<f64>,
 }
 
 impl Stretch {
-    /// Starts measuring; `server` is unknown when the load joined somebody else's.
-    pub fn begin(server: Option<&Processes>, clients: &Processes) -> Self {
-        Self {
-            server: server.cloned(),
-            clients: clients.clone(),
-            began: Instant::now(),
-            server_cpu: server.and_then(Processes::cpu),
-            client_cpu: clients.cpu(),
-            machine_cpu: machine_cpu(),
-        }
-    }
-
     /// What was spent since the start.
     pub fn end(&self) -> Spent {
         let since = |now: Option<Duration>, then: Option<Duration>| {
@@ -160,7 +167,8 @@ impl Stretch {
         let wall = self.began.elapsed();
         let server_cpu = since(self.server.as_ref().and_then(Processes::cpu), self.server_cpu);
         let client_cpu = since(self.clients.cpu(), self.client_cpu);
-        let ours = server_cpu.unwrap_or_default() + client_cpu.unwrap_or_default();
+        let spinner_cpu = since(self.spinners.cpu(), self.spinner_cpu);
+        let ours: Duration = [server_cpu, client_cpu, spinner_cpu].into_iter().flatten().sum();
         let others_cpus = since(machine_cpu(), self.machine_cpu)
             .map(|all| all.saturating_sub(ours).as_secs_f64() / wall.as_secs_f64());
         Spent { wall, server_cpu, client_cpu, others_cpus }
@@ -265,7 +273,8 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn the_real_machine_can_be_read() {
         let me = Processes::me();
-        let stretch = Stretch::begin(Some(&me), &Processes::default());
+        let nobody = Processes::default();
+        let stretch = Conditions::here("/".as_ref(), &nobody).stretch(Some(&me), &nobody);
         while me.cpu().is_some_and(|cpu| cpu < Duration::from_millis(20)) {
             std::hint::spin_loop(); // until the kernel has seen us work
         }

@@ -7,7 +7,7 @@ use godwit_bench::arguments::{Arguments, Load};
 use godwit_bench::awake::{self, Awake};
 use godwit_bench::error::LoadError;
 use godwit_bench::figures;
-use godwit_bench::machine::{self, Conditions};
+use godwit_bench::machine::{self, Conditions, Processes};
 use godwit_bench::server::Site;
 use godwit_bench::work::{chat, handshake, idle, offline, store};
 use serde::Serialize;
@@ -35,6 +35,7 @@ fn run(arguments: &Arguments) -> Result<Option<String>, LoadError> {
         true => Some(Awake::start()?),
         false => None,
     };
+    let awake = spinners.as_ref().map(Awake::processes).unwrap_or_default();
     if arguments.site.pin {
         machine::leave_first_cpu()?;
     }
@@ -46,40 +47,40 @@ fn run(arguments: &Arguments) -> Result<Option<String>, LoadError> {
         .map_err(LoadError::io("starting the runtime"))?;
     runtime.block_on(async {
         tokio::select! {
-            report = load(arguments, spinners.is_some()) => report,
+            report = load(arguments, &awake) => report,
             () = interrupted() => Err(LoadError::Interrupted),
         }
     })
 }
 
-async fn load(arguments: &Arguments, awake: bool) -> Result<Option<String>, LoadError> {
+async fn load(arguments: &Arguments, spinners: &Processes) -> Result<Option<String>, LoadError> {
     let choice = arguments.site.choice();
     let report = match &arguments.load {
-        Load::Idle(asked) => json(&idle::run(&choice, &asked.plan(), awake).await?),
+        Load::Idle(asked) => json(&idle::run(&choice, &asked.plan(), spinners).await?),
         Load::Chat(asked) => {
             let site = Site::open(&choice).await?;
             let report =
-                chat::run(&site, &asked.plan(), Conditions::here(site.data(), awake)).await;
+                chat::run(&site, &asked.plan(), Conditions::here(site.data(), spinners)).await;
             site.close().await?;
             json(&report?)
         }
         Load::Offline(asked) => {
             let mut site = Site::open(&choice).await?;
-            let conditions = Conditions::here(site.data(), awake);
+            let conditions = Conditions::here(site.data(), spinners);
             let report = offline::run(&mut site, &asked.plan(), conditions).await;
             site.close().await?;
             json(&report?)
         }
         Load::Handshake(asked) => {
             let site = Site::open(&choice).await?;
-            let conditions = Conditions::here(site.data(), awake);
+            let conditions = Conditions::here(site.data(), spinners);
             let report = handshake::run(&site, &asked.plan(), conditions).await;
             site.close().await?;
             json(&report?)
         }
         Load::Store(asked) => {
             let data = godwit_bench::server::data_folder(choice.data.as_deref())?;
-            let conditions = Conditions::here(data.path(), awake);
+            let conditions = Conditions::here(data.path(), spinners);
             json(&store::run(data.path(), &asked.plan(), conditions).await?)
         }
         Load::Worker { order } => {

@@ -19,7 +19,7 @@ use crate::crowd;
 use crate::device::Cast;
 use crate::error::LoadError;
 use crate::figures::Percentiles;
-use crate::machine::{Conditions, Processes, Spent, Stretch};
+use crate::machine::{Conditions, Processes, Spent};
 use crate::progress;
 use crate::server::Site;
 use tally::Tally;
@@ -150,11 +150,11 @@ async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Re
     start_pairs(conns, cast, plan, &tally, &paced);
     let before = tally.done();
     let full = plan.rate.map_or(Pace::Window(plan.window), |rate| every(plan.pairs, rate));
-    let phase = measure(site, plan, &tally, &pace, full).await;
+    let phase = measure(site, plan, &tally, &pace, full, &conditions).await;
     let half_load = match plan.half {
         true => {
             let half = every(plan.pairs, (phase.messages_per_s / 2.0).max(1.0));
-            Some(measure(site, plan, &tally, &pace, half).await)
+            Some(measure(site, plan, &tally, &pace, half, &conditions).await)
         }
         false => None,
     };
@@ -214,11 +214,12 @@ async fn measure(
     tally: &Tally,
     pace: &watch::Sender<Pace>,
     load: Pace,
+    conditions: &Conditions,
 ) -> Phase {
     pace.send_replace(load);
     sleep(plan.warm_up).await;
     tally.start_recording();
-    let stretch = Stretch::begin(site.processes(), &Processes::me());
+    let stretch = conditions.stretch(site.processes(), &Processes::me());
     let before = tally.done();
     progress::seconds("chatting", plan.seconds).await;
     let (spent, messages) = (stretch.end(), tally.done() - before);

@@ -11,7 +11,7 @@ use crate::conn::{Conn, Endpoint, Via};
 use crate::crowd;
 use crate::device::Cast;
 use crate::error::LoadError;
-use crate::machine::{Conditions, Processes, Spent, Stretch};
+use crate::machine::{Conditions, Processes, Spent};
 use crate::progress;
 use crate::server::Site;
 
@@ -62,8 +62,8 @@ pub async fn run(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Rep
 async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
     let cast = Cast::new(rand::random());
     crowd::register(site.endpoint(), cast, 0..plan.at_once).await?;
-    let (full, full_spent) = storm(site, plan, cast, false).await?;
-    let (resumed, resumed_spent) = storm(site, plan, cast, true).await?;
+    let (full, full_spent) = storm(site, plan, cast, false, &conditions).await?;
+    let (resumed, resumed_spent) = storm(site, plan, cast, true, &conditions).await?;
     let per_cpu_s = |made: Made, spent: Spent| Some(1e6 / spent.server_us_each(made.good)?);
     Ok(Report {
         workload: "handshake",
@@ -93,10 +93,11 @@ async fn storm(
     plan: &Plan,
     cast: Cast,
     resume: bool,
+    conditions: &Conditions,
 ) -> Result<(Made, Spent), LoadError> {
     let (to, seconds) = (site.endpoint(), plan.seconds);
     let bar = progress::bar(if resume { "resuming" } else { "shaking hands" }, plan.at_once.into());
-    let stretch = Stretch::begin(site.processes(), &Processes::me());
+    let stretch = conditions.stretch(site.processes(), &Processes::me());
     let until = Instant::now() + Duration::from_secs(seconds);
     let device = move |number| shake(to, cast, number, resume, until);
     let made =

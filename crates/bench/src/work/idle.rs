@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use crate::crowd;
 use crate::device::Cast;
 use crate::error::LoadError;
-use crate::machine::{Conditions, Processes, Stretch, kernel_bytes};
+use crate::machine::{Conditions, Processes, kernel_bytes};
 use crate::progress;
 use crate::server::{Choice, Site};
 use worker::{Order, Worker};
@@ -73,22 +73,23 @@ pub struct Report {
 ///
 /// # Cancel safety
 /// Dropping the future ends its servers and workers.
-pub async fn run(choice: &Choice, plan: &Plan, awake: bool) -> Result<Report, LoadError> {
+pub async fn run(choice: &Choice, plan: &Plan, spinners: &Processes) -> Result<Report, LoadError> {
     let cast = Cast::new(rand::random());
     let sites = open_sites(choice, plan, cast).await?;
-    let conditions = Conditions::here(sites.first().map_or(".".as_ref(), |(s, _)| s.data()), awake);
+    let conditions =
+        Conditions::here(sites.first().map_or(".".as_ref(), |(s, _)| s.data()), spinners);
     let servers = processes(&sites);
     sleep(SETTLE).await;
 
     let before = Memory::now(servers.as_ref());
-    let ramp = Stretch::begin(servers.as_ref(), &Processes::default());
+    let ramp = conditions.stretch(servers.as_ref(), &Processes::default());
     let mut workers = start_workers(&sites, cast, plan)?;
     let last_up = ramp_up(&mut workers, plan.connections).await?;
     let login_server_cpu_us = ramp.end().server_us_each(plan.connections.into());
     sleep(SETTLE).await;
 
     let clients = Processes(workers.iter().filter_map(Worker::pid).collect());
-    let quiet = Stretch::begin(servers.as_ref(), &clients);
+    let quiet = conditions.stretch(servers.as_ref(), &clients);
     progress::seconds("idling", plan.seconds).await;
     let spent = quiet.end();
     let after = Memory::now(servers.as_ref());

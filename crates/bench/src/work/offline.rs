@@ -15,7 +15,7 @@ use crate::crowd;
 use crate::device::Cast;
 use crate::error::LoadError;
 use crate::figures::{Latencies, Percentiles};
-use crate::machine::{Conditions, Processes, Stretch};
+use crate::machine::{Conditions, Processes};
 use crate::progress;
 use crate::server::Site;
 use drain::Drained;
@@ -93,7 +93,7 @@ async fn run_here(
     let conns = crowd::arrive(site.endpoint(), cast, senders).await?;
 
     let me = Processes::me();
-    let stretch = Stretch::begin(site.processes(), &me);
+    let stretch = conditions.stretch(site.processes(), &me);
     let sent = enqueue_all(conns, cast, plan).await?;
     let enqueued = stretch.end();
     let accepted: u64 = sent.iter().map(|sent| sent.accepted.len() as u64).sum();
@@ -107,7 +107,7 @@ async fn run_here(
             row.get_mut(*place as usize).into_iter().for_each(|slot| *slot = true);
         }
     }
-    let stretch = Stretch::begin(site.processes(), &me);
+    let stretch = conditions.stretch(site.processes(), &me);
     let drained = drain_all(site.endpoint(), cast, plan).await?;
     let drain = stretch.end();
 

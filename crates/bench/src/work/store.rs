@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::device::Cast;
 use crate::error::LoadError;
 use crate::figures::Percentiles;
-use crate::machine::{Conditions, Processes, Stretch, threads_cpu};
+use crate::machine::{Conditions, Processes, threads_cpu};
 use crate::progress;
 use driver::{Driver, Mill};
 
@@ -149,7 +149,7 @@ fn measure(
 
     let bar = progress::bar("enqueueing", plan.seconds);
     let batches = store.stats().batches;
-    let (stretch, threads) = (Stretch::begin(None, &Processes::me()), threads_cpu("store-"));
+    let (stretch, threads) = (conditions.stretch(None, &Processes::me()), threads_cpu("store-"));
     let began = Instant::now();
     let seconds = Duration::from_secs(plan.seconds);
     driver.go(store, plan.in_flight, |_| {

@@ -13,7 +13,7 @@ mod double;
 use std::time::Duration;
 
 use double::{Double, Fault};
-use godwit_bench::machine::Conditions;
+use godwit_bench::machine::{Conditions, Processes};
 use godwit_bench::server::{Choice, Site};
 use godwit_bench::work::{chat, handshake, offline};
 
@@ -23,7 +23,7 @@ async fn site(double: &Double) -> Site {
 }
 
 fn conditions() -> Conditions {
-    Conditions::here(".".as_ref(), false)
+    Conditions::here(".".as_ref(), &Processes::default())
 }
 
 async fn chat(fault: Fault, window: u32) -> chat::Report {
