@@ -73,6 +73,7 @@ pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
             path = %path.display(),
             "no admin socket: its path is too long for the system; use a shorter data folder"
         );
+        node.up.notify_one();
         child.stopping().await;
         return Exit::Stopped;
     }
@@ -80,6 +81,7 @@ pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
         Ok(listener) => listener,
         Err(error) => return Exit::failed(format_args!("{}: {error}", path.display())),
     };
+    node.up.notify_one();
     let places = Arc::new(Semaphore::new(QUESTIONS_MAX));
     loop {
         let place = Arc::clone(&places).acquire_owned().await;

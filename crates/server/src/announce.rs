@@ -30,7 +30,13 @@ pub struct Ready {
 }
 
 impl Ready {
-    pub(crate) fn new(join: String, http: String, node: String, policy: Policy, data: String) -> Self {
+    pub(crate) fn new(
+        join: String,
+        http: String,
+        node: String,
+        policy: Policy,
+        data: String,
+    ) -> Self {
         Self { event: "ready", join, http, node, version: env!("CARGO_PKG_VERSION"), policy, data }
     }
 
@@ -52,7 +58,11 @@ impl Ready {
         let invite = match self.policy {
             Policy::Open => "",
             Policy::Invite => {
-                let _ = writeln!(out, "Registration needs an invite. Make one:\n\n    godwitd invite --data '{}'\n", self.data);
+                let _ = writeln!(
+                    out,
+                    "Registration needs an invite. Make one:\n\n    godwitd invite --data '{}'\n",
+                    self.data
+                );
                 " --invite CODE"
             }
         };
@@ -68,7 +78,10 @@ impl Ready {
 
 fn qr(text: &str) -> Option<String> {
     let code = QrCode::with_error_correction_level(text, EcLevel::L).ok()?;
-    Some(code.render::<Dense1x2>().quiet_zone(true).build())
+    // Light on dark, as most terminals are: the dark modules are what is left unpainted.
+    let mut image = code.render::<Dense1x2>();
+    image.dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).quiet_zone(true);
+    Some(image.build())
 }
 
 #[cfg(test)]

@@ -144,7 +144,8 @@ impl Place {
     /// # Errors
     /// The file is wrong.
     pub fn config(&self) -> Result<Config, ConfigError> {
-        let mut config = self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::load)?;
+        let mut config =
+            self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::load)?;
         if let Some(data) = &self.data {
             config.data = Some(data.clone());
         }
@@ -205,7 +206,8 @@ mod tests {
     fn options_win_over_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("godwit.toml");
-        std::fs::write(&file, "data = \"/from/file\"\nlisten = \"127.0.0.1:1\"\nworkers = 3\n").unwrap();
+        std::fs::write(&file, "data = \"/from/file\"\nlisten = \"127.0.0.1:1\"\nworkers = 3\n")
+            .unwrap();
         let parse = |more: &[&str]| {
             let line = ["godwitd", "serve", "--config", file.to_str().unwrap()];
             let parsed = Arguments::parse_from(line.iter().chain(more));

@@ -12,6 +12,10 @@ use crate::node::Node;
 use crate::registry::SHARDS;
 use crate::seat::Word;
 
+/// Time that peers have to close once everything is sent. One that has not done so by then may lose
+/// its goodbye, and comes back by its own delay.
+const LINGER: Duration = Duration::from_millis(500);
+
 /// How often the last sessions are counted.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -25,6 +29,10 @@ pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
         .map(|seat| seat.tell(Word::Close(Refusal::Draining, node.reconnect_after_ms())))
         .count();
     while node.registry.live() > 0 && Instant::now() < deadline {
+        sleep(LOOK).await;
+    }
+    let deadline = deadline.min(Instant::now() + LINGER);
+    while node.registry.lingering() > 0 && Instant::now() < deadline {
         sleep(LOOK).await;
     }
     tracing::info!(told, left = node.registry.live(), "sessions drained");

@@ -137,12 +137,8 @@ fn read(path: &Path) -> Result<Option<Pair>, KeyError> {
 fn write(path: &Path, pair: &Pair) -> Result<(), KeyError> {
     let next = path.with_extension("key.new");
     let replace = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&next)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
         writeln!(file, "{HEAD}\ncurrent {}", URL_SAFE_NO_PAD.encode(pair.current))?;
         if let Some(previous) = &pair.previous {
             writeln!(file, "previous {}", URL_SAFE_NO_PAD.encode(previous))?;

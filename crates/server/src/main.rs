@@ -68,7 +68,11 @@ async fn run(config: Config, json: bool) -> Result<(), Failure> {
 fn announce(server: &Server, json: bool) -> io::Result<()> {
     let ready = server.ready();
     let mut out = io::stdout().lock();
-    if json { writeln!(out, "{}", ready.json())? } else { write!(out, "{}", ready.text())? }
+    if json {
+        writeln!(out, "{}", ready.json())?
+    } else {
+        write!(out, "{}", ready.text())?
+    }
     out.flush()
 }
 

@@ -54,7 +54,11 @@ impl Meters {
         add("records_delivered", "Messages written to their devices", &self.delivered);
         add("receipts_delivered", "Receipts written to their devices", &self.receipts);
         add("acknowledgements", "Acknowledgements taken", &self.acknowledgements);
-        add("records_behind", "Records not handed over because an inbox was full", &self.records_behind);
+        add(
+            "records_behind",
+            "Records not handed over because an inbox was full",
+            &self.records_behind,
+        );
         add("link_received_bytes", "Bytes read from links", &self.bytes_in);
         add("link_sent_bytes", "Bytes written to links", &self.bytes_out);
         let mut add = |name: &str, help: &str, family: &Family<Kind, Counter>| {
@@ -76,7 +80,10 @@ impl Meters {
 fn gauges(sessions: usize, stats: &Stats) -> String {
     let mut page = String::with_capacity(4_096);
     let mut gauge = |name: &str, help: &str, value: u64| {
-        let _ = write!(page, "# HELP godwit_{name} {help}.\n# TYPE godwit_{name} gauge\ngodwit_{name} {value}\n");
+        let _ = write!(
+            page,
+            "# HELP godwit_{name} {help}.\n# TYPE godwit_{name} gauge\ngodwit_{name} {value}\n"
+        );
     };
     gauge("sessions_live", "Live sessions", u64::try_from(sessions).unwrap_or(u64::MAX));
     gauge("mailbox_records", "Records in all mailboxes", stats.records);
@@ -89,7 +96,10 @@ fn gauges(sessions: usize, stats: &Stats) -> String {
     gauge("store_disk_full", "1 while the disk is below its reserve", stats.disk_full.into());
     gauge("store_available", "1 while the store works", stats.available.into());
     let mut counter = |name: &str, help: &str, value: u64| {
-        let _ = write!(page, "# HELP godwit_{name} {help}.\n# TYPE godwit_{name} counter\ngodwit_{name}_total {value}\n");
+        let _ = write!(
+            page,
+            "# HELP godwit_{name} {help}.\n# TYPE godwit_{name} counter\ngodwit_{name}_total {value}\n"
+        );
     };
     counter("store_batches", "Durable batches", stats.batches);
     counter("store_repeats", "Submissions recognised as repeats", stats.repeated);
@@ -97,7 +107,8 @@ fn gauges(sessions: usize, stats: &Stats) -> String {
     counter("store_expired_records", "Records expired", stats.expired);
     counter("store_reopened", "Times that the store reopened after a failure", stats.reopened);
     for (invariant, count) in godwit_base::violations() {
-        let _ = writeln!(page, "godwit_invariant_violations_total{{kind=\"{invariant:?}\"}} {count}");
+        let _ =
+            writeln!(page, "godwit_invariant_violations_total{{kind=\"{invariant:?}\"}} {count}");
     }
     page
 }

@@ -13,6 +13,8 @@ use godwit_link::{ServerKeys, TicketKeys};
 use godwit_store::Store;
 use godwit_wire::{Refusal, v1};
 
+use tokio::sync::Notify;
+
 use crate::config::{Config, Policy};
 use crate::meters::Meters;
 use crate::quarantine::Quarantine;
@@ -26,6 +28,8 @@ pub(crate) struct Node {
     pub(crate) submission_rate: Rate,
     /// The supervision tree, once it runs.
     pub(crate) tree: OnceLock<TreeHandle>,
+    /// Told by the last part of the tree when it is up.
+    pub(crate) up: Notify,
     registrations: RateTable<IpAddr>,
     key_fetches: RateTable<DeviceId>,
     key_fetches_of: RateTable<(DeviceId, AccountId)>,
@@ -97,6 +101,7 @@ impl Node {
             key_fetches_of: RateTable::new(Rate::per_hour(rate.key_fetches_per_account_per_hour)),
             quarantine: Quarantine::default(),
             tree: OnceLock::new(),
+            up: Notify::new(),
             draining: AtomicBool::new(false),
             started: Instant::now(),
             parts,

@@ -28,6 +28,7 @@ pub(crate) struct Registry {
     /// Spreads new sessions over the shards.
     next_shard: AtomicUsize,
     live: AtomicUsize,
+    lingering: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +50,7 @@ impl Default for Registry {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             next_shard: AtomicUsize::new(0),
             live: AtomicUsize::new(0),
+            lingering: AtomicUsize::new(0),
         }
     }
 }
@@ -57,6 +59,19 @@ impl Registry {
     /// Live sessions.
     pub(crate) fn live(&self) -> usize {
         self.live.load(Ordering::Relaxed)
+    }
+
+    /// Sessions that have said everything and wait for their peer to close.
+    pub(crate) fn lingering(&self) -> usize {
+        self.lingering.load(Ordering::Relaxed)
+    }
+
+    /// One session more, or one less, waits for its peer to close.
+    pub(crate) fn count_lingering(&self, more: bool) {
+        match more {
+            true => self.lingering.fetch_add(1, Ordering::Relaxed),
+            false => self.lingering.fetch_sub(1, Ordering::Relaxed),
+        };
     }
 
     /// A seat for a new session; it is given back with [`Registry::leave`].
@@ -70,7 +85,7 @@ impl Registry {
         seat
     }
 
-    /// Ends a session's stay: it is reached by nobody afterwards.
+    /// Ends a session's stay: it is reached by nobody afterwards. Twice is as good as once.
     pub(crate) fn leave(&self, seat: &Arc<Seat>, device: Option<DeviceId>) {
         if let Some(device) = device {
             let mut devices = lock(&self.of_device(device).devices);

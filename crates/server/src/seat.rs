@@ -75,12 +75,7 @@ pub(crate) struct Seat {
 
 impl Seat {
     pub(crate) fn new(token: Token, now_s: u32) -> Self {
-        Self {
-            token,
-            words: Inbox::new(),
-            records: Inbox::new(),
-            heard_s: AtomicU32::new(now_s),
-        }
+        Self { token, words: Inbox::new(), records: Inbox::new(), heard_s: AtomicU32::new(now_s) }
     }
 
     /// Tells the session something; it is woken.

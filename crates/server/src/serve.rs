@@ -68,6 +68,9 @@ pub enum StartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// A part failed again and again.
+    #[error("the server ended while it started: {0}; its log says which part")]
+    Ended(Exit),
 }
 
 /// A server that is up.
@@ -121,8 +124,12 @@ impl Server {
             meters,
         }));
         godwit_base::set_alarm(alarm);
-        let tree = tree(&node, Arc::new(listener)).start();
+        let mut tree = tree(&node, Arc::new(listener)).start();
         let _ = node.tree.set(tree.tree_handle());
+        tokio::select! {
+            () = node.up.notified() => {}
+            exit = tree.wait() => return Err(StartError::Ended(exit)),
+        }
         Ok(Self { ready, tree })
     }
 

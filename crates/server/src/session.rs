@@ -18,10 +18,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use godwit_link::Transport;
 use godwit_wire::Refusal;
 use tokio::io::AsyncWrite;
+use tokio::time::{Sleep, sleep};
 
 use crate::meters::Meters;
 use crate::node::Node;
@@ -47,8 +49,10 @@ pub(crate) struct Session {
     machine: Machine,
     jobs: Jobs,
     feed: Feed,
-    /// A goodbye was said: only what is unsent still goes out.
-    leaving: bool,
+    /// A goodbye was said: only what is unsent still goes out, until then.
+    leaving: Option<Pin<Box<Sleep>>>,
+    /// All of it has gone out.
+    lingers: bool,
 }
 
 // A million of them: the design allows 1 KB each with inboxes, registry and task.
@@ -63,8 +67,6 @@ pub(crate) enum Over {
     Left,
     /// A frame that was not sealed by the peer: nothing more can be said on this link.
     Forged,
-    /// Told to close while closing.
-    Silent,
     /// More unsent bytes than a session may have.
     TooSlow,
 }
@@ -83,6 +85,10 @@ struct Worker {
     plain: Vec<u8>,
     sealed: Vec<u8>,
 }
+
+/// How long a session may take to send its last bytes and see its peer close: the same as the whole
+/// server takes to go down.
+const LEAVE_TIME: Duration = Duration::from_secs(5);
 
 /// A worker's buffers are given back when a turn left them larger than this.
 const WORKER_BYTES_KEPT: usize = 4 * TURN_BYTES_MAX;
@@ -119,7 +125,8 @@ impl Session {
             machine: Machine::new(peer),
             jobs: Jobs::default(),
             feed: Feed::Off,
-            leaving: false,
+            leaving: None,
+            lingers: false,
         }
     }
 
@@ -153,11 +160,11 @@ impl Session {
         turn.records(cx)?;
         turn.finish()?;
         let Turn { tally, held_back, goodbye, .. } = turn;
-        self.leaving = goodbye;
-        let sent = self
-            .outbound
-            .write(&mut self.socket, cx, &worker.sealed)
-            .map_err(|_| Over::Gone)?;
+        if goodbye {
+            self.leaving = Some(Box::pin(sleep(LEAVE_TIME)));
+        }
+        let sent =
+            self.outbound.write(&mut self.socket, cx, &worker.sealed).map_err(|_| Over::Gone)?;
         tally.count(&self.node.meters, sent);
         let limits = &self.node.config.session;
         match self.outbound.unsent_bytes() {
@@ -171,15 +178,17 @@ impl Session {
     /// After the goodbye: send what is unsent, say that nothing follows, and read until the peer has
     /// closed too. Closing at once would let the system throw the goodbye away.
     fn leave(&mut self, cx: &mut Context<'_>, worker: &mut Worker) -> Poll<Over> {
-        while let Poll::Ready(word) = self.seat.words.poll_next(cx) {
-            if matches!(word, godwit_actor::Next::Item(Word::Close(..))) {
-                return Poll::Ready(Over::Silent);
-            }
+        if self.leaving.as_mut().is_some_and(|until| until.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(Over::Left);
         }
         match self.outbound.write(&mut self.socket, cx, &[]) {
             Err(_) => return Poll::Ready(Over::Gone),
             Ok(_) if self.outbound.unsent_bytes() > 0 => return Poll::Pending,
             Ok(_) => {}
+        }
+        if !std::mem::replace(&mut self.lingers, true) {
+            self.node.registry.leave(&self.seat, self.machine.device());
+            self.node.registry.count_lingering(true);
         }
         if ready!(Pin::new(&mut self.socket).poll_shutdown(cx)).is_err() {
             return Poll::Ready(Over::Left);
@@ -197,12 +206,12 @@ impl Session {
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
         WORKER.with_borrow_mut(|worker| {
             worker.clear();
-            if self.leaving {
+            if self.leaving.is_some() {
                 return self.leave(cx, worker);
             }
             match self.turn(cx, worker) {
                 Err(over) => Poll::Ready(over),
-                Ok(_) if self.leaving => self.leave(cx, worker),
+                Ok(_) if self.leaving.is_some() => self.leave(cx, worker),
                 Ok(Next::Wait) => Poll::Pending,
                 Ok(Next::Again) => {
                     cx.waker().wake_by_ref();
@@ -246,6 +255,9 @@ impl Future for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.node.registry.leave(&self.seat, self.machine.device());
+        if self.lingers {
+            self.node.registry.count_lingering(false);
+        }
     }
 }
 
@@ -255,7 +267,6 @@ impl Over {
             Self::Gone => "gone",
             Self::Left => "left",
             Self::Forged => "forged",
-            Self::Silent => "silent",
             Self::TooSlow => "too slow",
         }
     }

@@ -16,11 +16,11 @@ const ROUND: Duration = Duration::from_secs(1);
 /// Rounds between two looks for expired records.
 const EXPIRY_ROUNDS: usize = 60;
 
-
 /// Sweeps until told to stop.
 pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
     // A key seals tickets for as long as they live and then stays valid for as long again.
-    let ticket_rounds = usize::try_from(node.config.link.ticket_hours * 3_600).unwrap_or(usize::MAX);
+    let ticket_rounds =
+        usize::try_from(node.config.link.ticket_hours * 3_600).unwrap_or(usize::MAX);
     let mut clock = interval(ROUND);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for round in 1.. {
@@ -52,14 +52,19 @@ async fn expire(child: &ChildContext, node: &Node) {
                     tracing::info!(swept.expired, swept.orphaned, "records dropped");
                 }
                 if swept.clock_leapt {
-                    tracing::warn!("the clock leapt forward by more than a day; nothing expires until it has stood for one");
+                    tracing::warn!(
+                        "the clock leapt forward by more than a day; nothing expires until it has stood for one"
+                    );
                 }
                 if !swept.more {
                     return;
                 }
             }
             Err(StoreError::Damaged(what)) => {
-                return tracing::error!(what, "store damaged; stop the server and restore a backup");
+                return tracing::error!(
+                    what,
+                    "store damaged; stop the server and restore a backup"
+                );
             }
             Err(error) => return tracing::warn!(%error, "no sweep of the store"),
         }

@@ -28,12 +28,13 @@ pub enum AskError {
 /// # Errors
 /// See [`AskError`].
 pub fn ask(data: &Path, question: &Question) -> Result<Value, AskError> {
-    let mut stream = UnixStream::connect(socket_path(data)).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            AskError::NotRunning(data.to_owned())
-        }
-        _ => AskError::Io(error),
-    })?;
+    let mut stream =
+        UnixStream::connect(socket_path(data)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                AskError::NotRunning(data.to_owned())
+            }
+            _ => AskError::Io(error),
+        })?;
     let line = serde_json::to_string(question).map_err(io::Error::from)?;
     writeln!(stream, "{line}")?;
     let mut answer = String::new();

@@ -103,7 +103,7 @@ pub fn invite(wish: &Invite) -> Result<String, CommandError> {
     let code = text("code").unwrap_or_default();
     let join = text("join").unwrap_or("LINK");
     Ok(format!(
-        "{code}\n\nGood for {} registrations within {} days:\n\n    godwit join '{join}' --as NAME --invite {code}\n",
+        "{code}\n\nAccounts that may register with it: {}. Days that it is good for: {}.\n\n    godwit join '{join}' --as NAME --invite {code}\n",
         wish.uses, wish.days
     ))
 }
@@ -156,8 +156,7 @@ pub fn restore(wish: &Restore) -> Result<String, CommandError> {
 /// The store is damaged, or in use.
 pub fn verify(look: &Look) -> Result<String, CommandError> {
     let data = look.place.data()?;
-    let report =
-        with_store(&look.place.config()?, &data, |store| Ok(wait(store.verify())?))?;
+    let report = with_store(&look.place.config()?, &data, |store| Ok(wait(store.verify())?))?;
     Ok(match look.json {
         true => format!("{}\n", json!({ "rows": report.rows, "records": report.records })),
         false => format!("{} rows are whole, {} of them records\n", report.rows, report.records),

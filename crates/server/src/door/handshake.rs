@@ -63,7 +63,8 @@ struct Answered {
 pub(super) fn refusal(refusal: Refusal, retry_after_ms: u32) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(7);
     // A refusal has no length that could be wrong.
-    let _ = ServerPreface::Refused { code: refusal.number(), retry_after_ms }.encode_into(&mut bytes);
+    let _ =
+        ServerPreface::Refused { code: refusal.number(), retry_after_ms }.encode_into(&mut bytes);
     bytes
 }
 
@@ -173,7 +174,8 @@ fn welcome(
     address: IpAddr,
 ) -> Result<(Vec<u8>, Transport, Peer), No> {
     let Arrival { responder, peer: link_key, payload } = arrival;
-    let hello: v1::Hello = godwit_wire::decode(payload.as_slice()).map_err(|_| Refusal::Malformed)?;
+    let hello: v1::Hello =
+        godwit_wire::decode(payload.as_slice()).map_err(|_| Refusal::Malformed)?;
     let spoken = negotiate(&hello)?;
     let (standing, device, peer) = match node.store.standing(&link_key.0) {
         Standing::Device(device) => {
@@ -200,7 +202,6 @@ fn welcome(
         ticket: ticket.into(),
         ticket_expires_ms,
     };
-    let (reply, established) =
-        responder.reply(&godwit_wire::encode(&welcome)).map_err(no_of)?;
+    let (reply, established) = responder.reply(&godwit_wire::encode(&welcome)).map_err(no_of)?;
     Ok((reply, established.transport, peer))
 }

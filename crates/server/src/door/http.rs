@@ -10,8 +10,9 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
-    CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, X_CONTENT_TYPE_OPTIONS,
+    CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue,
+    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -51,7 +52,6 @@ pub(super) async fn serve(
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .keep_alive(false)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades()
@@ -72,7 +72,9 @@ fn answer(
         (&Method::GET, "/health") => health(node),
         (&Method::GET, "/metrics") => metrics(node, address),
         (&Method::GET, "/") => text(StatusCode::OK, "text/html; charset=utf-8", page::page(node)),
-        (_, "/" | "/ws" | "/health" | "/metrics") => plain(StatusCode::METHOD_NOT_ALLOWED, "use GET\n"),
+        (_, "/" | "/ws" | "/health" | "/metrics") => {
+            plain(StatusCode::METHOD_NOT_ALLOWED, "use GET\n")
+        }
         _ => plain(StatusCode::NOT_FOUND, "there is nothing here; try /\n"),
     }
 }
@@ -159,11 +161,15 @@ fn text(status: StatusCode, kind: &'static str, body: String) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(body)));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
+    // Not the server's option of the same effect: that would overwrite the header of an upgrade.
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(
         CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+        HeaderValue::from_static(
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+        ),
     );
     answer
 }

@@ -182,7 +182,8 @@ mod tests {
     #[test]
     fn frames_come_whole_however_the_bytes_are_cut() {
         let stream =
-            [frame(20, 1), vec![0], frame(300, 2), frame(FRAME_BYTES_MAX, 3), frame(16, 4)].concat();
+            [frame(20, 1), vec![0], frame(300, 2), frame(FRAME_BYTES_MAX, 3), frame(16, 4)]
+                .concat();
         let expected = [(20, 1), (0, 0), (300, 2), (FRAME_BYTES_MAX, 3), (16, 4)];
         for size in [1, 2, 3, 19, 21, 22, 400, 65_536, stream.len()] {
             let mut inbound = Inbound::default();
@@ -199,7 +200,10 @@ mod tests {
         let stream: Vec<u8> = (0..10).flat_map(|n| frame(16, n)).collect();
         assert_eq!(feed(&mut inbound, &stream, 4).len(), 4);
         assert!(inbound.has_more());
-        assert_eq!(feed(&mut inbound, &frame(16, 10), 5), (4..9).map(|n| (16, n)).collect::<Vec<_>>());
+        assert_eq!(
+            feed(&mut inbound, &frame(16, 10), 5),
+            (4..9).map(|n| (16, n)).collect::<Vec<_>>()
+        );
         assert_eq!(feed(&mut inbound, &[], 64), [(16, 9), (16, 10)]);
         assert!(!inbound.has_more());
     }

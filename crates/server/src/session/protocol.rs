@@ -4,10 +4,9 @@
 use std::net::IpAddr;
 
 use bytes::{Buf, BufMut, BytesMut};
+use godwit_base::limits::BODY_BYTES_MAX;
 use godwit_base::{AccountId, DeviceId, DeviceNumber, Seq, invariant};
-use godwit_store::{
-    Entry, Mismatch, Outcome, Recipient, Record, SealedCopy, Submission, Token,
-};
+use godwit_store::{Entry, Mismatch, Outcome, Recipient, Record, SealedCopy, Submission, Token};
 use godwit_wire::frame::PLAINTEXT_BYTES_MAX;
 use godwit_wire::{Refusal, ToClient, ToServer, v1};
 
@@ -129,7 +128,7 @@ impl Machine {
             ToServer::Terms(terms) => self.ask(terms.request, Request::Terms(terms)),
             _ if self.peer == Peer::Revoked => Effect::Close(Refusal::DeviceRevoked),
             ToServer::Attach(v1::Attach {}) => self.attach(),
-            ToServer::Submit(submit) => self.submit(submit, token, rate, now_ns),
+            ToServer::Submit(submit) => self.submit(&submit, token, rate, now_ns),
             ToServer::Ack(ack) => match self.peer {
                 Peer::Attached(device) => Effect::Acknowledge(device, Seq(ack.up_to)),
                 _ => Effect::Close(Refusal::NotAttached),
@@ -171,7 +170,7 @@ impl Machine {
         Effect::Ask(request)
     }
 
-    fn submit(&mut self, submit: v1::Submit, token: Token, rate: Rate, now_ns: u64) -> Effect {
+    fn submit(&mut self, submit: &v1::Submit, token: Token, rate: Rate, now_ns: u64) -> Effect {
         let counter = submit.counter;
         let origin = match self.peer {
             Peer::Attached(device) => device,
@@ -180,6 +179,10 @@ impl Machine {
         };
         if self.refused_from != 0 && counter > self.refused_from {
             return refuse(counter, Refusal::AfterRefusal, BUSY_MS);
+        }
+        let copies = || submit.recipients.iter().flat_map(|to| &to.copies);
+        if copies().any(|copy| copy.body.len() >= BODY_BYTES_MAX) {
+            return refuse(counter, Refusal::BodyTooLarge, 0);
         }
         if self.in_flight >= IN_FLIGHT_MAX {
             return Effect::Say(self.refuse_for_now(counter, Refusal::Busy, BUSY_MS));
@@ -191,7 +194,7 @@ impl Machine {
             self.refused_from = 0;
         }
         self.in_flight += 1;
-        let recipients = submit.recipients.into_iter().map(recipient).collect();
+        let recipients = submit.recipients.iter().map(recipient).collect();
         Effect::Submit(Submission { origin, counter, recipients, token })
     }
 
@@ -279,16 +282,17 @@ impl Machine {
     }
 }
 
-fn recipient(recipient: v1::Recipient) -> Recipient {
+fn recipient(recipient: &v1::Recipient) -> Recipient {
     Recipient {
         account: AccountId(recipient.account),
         list_version: recipient.list_version,
-        copies: recipient.copies.into_iter().map(sealed_copy).collect(),
+        copies: recipient.copies.iter().map(sealed_copy).collect(),
     }
 }
 
-/// The mailbox keeps one byte of kind before the ciphertext.
-fn sealed_copy(copy: v1::SealedCopy) -> SealedCopy {
+/// The mailbox keeps one byte of kind before the ciphertext: a body of the very largest size leaves no
+/// room for it.
+fn sealed_copy(copy: &v1::SealedCopy) -> SealedCopy {
     let mut body = BytesMut::with_capacity(1 + copy.body.len());
     // The wire lets kinds of 0 to 255 through, unknown ones too: they are the recipient's to judge.
     body.put_u8(u8::try_from(copy.kind).unwrap_or(u8::MAX));
@@ -320,7 +324,12 @@ fn mismatch(counter: u64, list: Vec<Mismatch>) -> v1::Refused {
 }
 
 /// The answer to a message that is not stored.
-pub(super) fn refused(counter: u64, request: u32, refusal: Refusal, retry_after_ms: u32) -> v1::Refused {
+pub(super) fn refused(
+    counter: u64,
+    request: u32,
+    refusal: Refusal,
+    retry_after_ms: u32,
+) -> v1::Refused {
     v1::Refused {
         counter,
         request,

@@ -88,6 +88,7 @@ impl Reply {
 }
 
 /// A no to a request.
+#[derive(Debug, Clone, Copy)]
 struct No {
     refusal: Refusal,
     retry_after_ms: u32,
@@ -155,8 +156,7 @@ async fn run_register(node: Arc<Node>, who: Stranger, register: v1::Register) ->
                 Ok(()) => {
                     node.registered(Ok(device));
                     let (account, device_number) = (account.0, device.number.0);
-                    let message =
-                        v1::Registered { request, account, device: device_number }.into();
+                    let message = v1::Registered { request, account, device: device_number }.into();
                     Reply { message, registered: Some(device) }
                 }
             }
@@ -166,11 +166,7 @@ async fn run_register(node: Arc<Node>, who: Stranger, register: v1::Register) ->
 
 /// Checks what a stranger sent. The one device of the list must be the one that speaks: its key was
 /// proven by the handshake, any other's was not.
-fn registration(
-    node: &Node,
-    who: &Stranger,
-    register: v1::Register,
-) -> Result<Registration, No> {
+fn registration(node: &Node, who: &Stranger, register: v1::Register) -> Result<Registration, No> {
     let handle: Handle = register.handle.parse().map_err(|_| Refusal::HandleInvalid)?;
     node.allow_registration(who.address)
         .map_err(|retry_after_ms| No { refusal: Refusal::RateLimited, retry_after_ms })?;
@@ -181,11 +177,7 @@ fn registration(
     }
     let device = DeviceNumber(row.number);
     Ok(Registration {
-        account_key: register
-            .account_key
-            .as_ref()
-            .try_into()
-            .map_err(|_| Refusal::Malformed)?,
+        account_key: register.account_key.as_ref().try_into().map_err(|_| Refusal::Malformed)?,
         handle,
         invite: Some(register.invite).filter(|code| !code.is_empty()),
         require_invite: node.invite_only(),

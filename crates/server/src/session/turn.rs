@@ -241,9 +241,7 @@ impl Turn<'_> {
             Piece::Frame(frame) => self.frame(frame),
         });
         match fed {
-            Ok(()) if keepalive && !self.goodbye => {
-                self.speech.keepalive().map_err(|_| Over::Gone)
-            }
+            Ok(()) if keepalive && !self.goodbye => self.speech.keepalive().map_err(|_| Over::Gone),
             Ok(()) => Ok(()),
             Err(Stop::Taker(over)) => Err(over),
             Err(Stop::Frame(FrameError::TooLarge)) => self.goodbye(Refusal::FrameTooLarge, 0),

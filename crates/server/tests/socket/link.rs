@@ -213,7 +213,8 @@ impl Link {
                     return Heard::Keepalive;
                 }
                 Header::Frame { header, body } if self.received.len() >= header + body => {
-                    let mut frame: Vec<u8> = self.received.drain(..header + body).skip(header).collect();
+                    let mut frame: Vec<u8> =
+                        self.received.drain(..header + body).skip(header).collect();
                     let length = self.transport.open_in_place(&mut frame).unwrap();
                     let messages = ToClient::decode_all(&frame[..length]);
                     self.heard.extend(messages.map(Result::unwrap));

@@ -9,7 +9,15 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod bad_input;
+mod disk;
+mod doors;
+mod durability;
+mod isolation;
+mod keys;
 mod link;
+mod operator;
 mod person;
+mod refusals;
 mod route;
 mod world;

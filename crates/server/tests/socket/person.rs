@@ -5,7 +5,7 @@ use godwit_base::{AccountId, JoinLink};
 use godwit_link::StaticKey;
 use godwit_wire::{Refusal, ToClient, ToServer, v1};
 
-use crate::link::{Link, NoLink};
+use super::link::{Link, NoLink};
 
 pub(crate) struct Person {
     pub(crate) join: JoinLink,

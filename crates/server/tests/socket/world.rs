@@ -1,13 +1,11 @@
 //! One server for one test.
 
-use std::sync::Arc;
-
-use godwit_base::{Clock, JoinLink};
+use godwit_base::JoinLink;
 use godwit_server::config::Config;
 use godwit_server::{Server, Setup};
 use tempfile::TempDir;
 
-use crate::person::Person;
+use super::person::Person;
 
 /// A running server with a data folder of its own.
 pub(crate) struct World {
@@ -58,8 +56,4 @@ impl World {
         person.attaches().await;
         person
     }
-}
-
-pub(crate) fn clock(clock: &(impl Clock + Clone)) -> Arc<dyn Clock> {
-    Arc::new(clock.clone())
 }

@@ -1,0 +1,170 @@
+//! One port for everything.
+
+use godwit_link::StaticKey;
+use godwit_server::config::MetricsFor;
+use godwit_wire::Refusal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::link::{Heard, Link, NoLink, Pipe, answer};
+use super::person::Person;
+use super::world::World;
+
+/// Status line and body of an answer.
+async fn get(world: &World, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(world.join.address()).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: here\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_owned(), body.to_owned())
+}
+
+#[tokio::test]
+async fn a_web_socket_carries_the_same_bytes() {
+    let world = World::new().await;
+    let mut bob = world.joins("bob").await;
+    let mut alice = Person::new(&world.join, "alice");
+    let pipe = Pipe::web_socket(&world.join).await;
+    alice.link = Some(Link::over(pipe, &world.join, &alice.link_key).await.unwrap());
+    alice.registers().await.unwrap();
+    alice.attaches().await;
+    let counter = alice.sends("from the browser").to(&bob).await;
+    alice.sees_tick(counter).await;
+    let deliver = bob.receives("from the browser", &alice).await;
+    bob.acknowledges(&deliver).await;
+    alice.sees_delivered(&bob, counter).await;
+    // Boundaries of messages mean nothing: one byte each is as good.
+    let frame = alice.link().frame(&[bob.sealed(2, "byte by byte")]);
+    for byte in frame {
+        alice.link().pipe.send(&[byte]).await;
+    }
+    alice.sees_tick(2).await;
+    let long = "y".repeat(50_000);
+    alice.link().says(&[bob.sealed(3, &long), bob.sealed(4, "short")]).await;
+    alice.sees_tick(3).await;
+    alice.sees_tick(4).await;
+    bob.receives("byte by byte", &alice).await;
+    bob.receives(&long, &alice).await;
+    let counter = bob.sends(&long).to(&alice).await;
+    bob.receives("short", &alice).await;
+    alice.receives(&long, &bob).await;
+    bob.sees_tick(counter).await;
+}
+
+#[tokio::test]
+async fn health_metrics_and_a_page() {
+    let world = World::new().await;
+    let (mut alice, bob) = (world.joins("alice").await, world.joins("bob").await);
+    let counter = alice.sends("count me").to(&bob).await;
+    alice.sees_tick(counter).await;
+    let (status, body) = get(&world, "/health").await;
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    let health: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((&health["status"], &health["sessions"]), (&"ok".into(), &2.into()));
+    let (status, metrics) = get(&world, "/metrics").await;
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    for line in [
+        "godwit_sessions_live 2",
+        "godwit_submissions_total 1",
+        "godwit_handshakes_total{kind=\"full\"} 2",
+        "godwit_registrations_total{kind=\"registered\"} 2",
+        "godwit_accounts 2",
+        "godwit_invariant_violations_total{kind=\"M1\"} 0",
+    ] {
+        assert!(metrics.lines().any(|l| l == line), "{line} is not in\n{metrics}");
+    }
+    let (status, page) = get(&world, "/").await;
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    assert!(page.contains(&world.join.to_string()), "{page}");
+    assert_eq!(get(&world, "/elsewhere").await.0, "HTTP/1.1 404 Not Found");
+    assert_eq!(get(&world, "/ws").await.0, "HTTP/1.1 426 Upgrade Required");
+}
+
+#[tokio::test]
+async fn metrics_are_for_whom_the_operator_says() {
+    let world = World::with(|setup| setup.config.http.metrics = MetricsFor::Nobody).await;
+    assert_eq!(get(&world, "/metrics").await.0, "HTTP/1.1 403 Forbidden");
+}
+
+#[tokio::test]
+async fn a_visitor_who_says_nothing_is_shown_out() {
+    let world = World::with(|setup| setup.config.session.handshake_timeout_ms = 100).await;
+    for first in [&b""[..], b"G", b"GW\x01", b"GET / HTTP/1.1\r\n"] {
+        let mut pipe = Pipe::tcp(&world.join).await;
+        pipe.send(first).await;
+        while pipe.receive().await.is_some() {}
+    }
+    world.joins("alice").await;
+}
+
+#[tokio::test]
+async fn a_crowd_at_the_door_is_told_to_come_back() {
+    let world = World::with(|setup| setup.config.session.handshakes_max = 1).await;
+    let staller = Pipe::tcp(&world.join).await;
+    // The staller holds the only place. Who comes next is turned away once the door has waited.
+    let key = StaticKey::generate().unwrap();
+    let refused = loop {
+        match Link::dial(&world.join, &key).await {
+            Err(NoLink::Refused(refusal, retry_after_ms)) => break (refusal, retry_after_ms),
+            Err(NoLink::Closed) | Ok(_) => {}
+        }
+    };
+    assert_eq!(refused.0, Refusal::Busy);
+    assert!(refused.1 > 0);
+    drop(staller);
+    while Link::dial(&world.join, &key).await.is_err() {}
+}
+
+#[tokio::test]
+async fn so_many_connections_and_no_more() {
+    let world = World::with(|setup| setup.config.session.connections_max = 1).await;
+    let alice = world.joins("alice").await;
+    let key = StaticKey::generate().unwrap();
+    let refused = Link::dial(&world.join, &key).await.err().unwrap();
+    assert!(matches!(refused, NoLink::Refused(Refusal::Busy, 1..)), "{refused:?}");
+    drop(alice);
+    while Link::dial(&world.join, &key).await.is_err() {}
+}
+
+#[tokio::test]
+async fn a_keepalive_is_answered_with_one_byte() {
+    let world = World::new().await;
+    let mut alice = world.joins("alice").await;
+    let link = alice.link();
+    let before = link.bytes_received;
+    link.pipe.send(&[0]).await;
+    assert_eq!(link.next().await, Heard::Keepalive);
+    assert_eq!(link.bytes_received - before, 1);
+}
+
+#[tokio::test]
+async fn a_ticket_resumes_and_only_the_full_handshake_replaces_it_when_it_is_damaged() {
+    let world = World::new().await;
+    let mut alice = world.joins("alice").await;
+    let ticket = alice.link().welcome.ticket.to_vec();
+    let resumed = godwit_link::Ticket::from_welcome(&ticket).unwrap();
+    let link = Link::resume(&world.join, &resumed).await.ok().unwrap();
+    assert_eq!((link.welcome.account, link.welcome.device), (alice.account().0, 1));
+    alice.link = Some(link);
+    assert!(alice.attaches().await.is_empty());
+    let mut damaged = ticket;
+    *damaged.last_mut().unwrap() ^= 1;
+    let damaged = godwit_link::Ticket::from_welcome(&damaged).unwrap();
+    let refused = Link::resume(&world.join, &damaged).await.err().unwrap();
+    assert_eq!(refused, NoLink::Refused(Refusal::BadTicket, 0));
+}
+
+#[tokio::test]
+async fn first_bytes_may_come_one_by_one() {
+    let world = World::new().await;
+    let key = StaticKey::generate().unwrap();
+    let mut pipe = Pipe::tcp(&world.join).await;
+    let (_, bytes) = super::link::knock(&world.join, &key, &super::link::hello());
+    for byte in bytes {
+        pipe.send(&[byte]).await;
+        tokio::task::yield_now().await;
+    }
+    assert!(answer(&mut pipe).await.is_ok());
+}

@@ -1,0 +1,64 @@
+//! What the operator asks over the admin socket.
+
+use std::os::unix::fs::PermissionsExt;
+
+use godwit_server::admin::{AskError, Question, ask};
+use serde_json::Value;
+
+use super::world::World;
+
+/// An answer of the running server.
+pub(crate) async fn asks(world: &World, question: Question) -> Result<Value, AskError> {
+    let data = world.data.path().to_owned();
+    tokio::task::spawn_blocking(move || ask(&data, &question)).await.unwrap()
+}
+
+/// An invite code for so many accounts.
+pub(crate) async fn invites(world: &World, uses: u32) -> String {
+    let made = asks(world, Question::Invite { uses, days: 1 }).await.unwrap();
+    made["code"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn status_and_tree_tell_what_is_there() {
+    let world = World::new().await;
+    let alice = world.joins("alice").await;
+    let status = asks(&world, Question::Status).await.unwrap();
+    assert_eq!((&status["sessions"], &status["accounts"]), (&1.into(), &1.into()));
+    assert_eq!(status["join"], world.join.to_string());
+    let tree = asks(&world, Question::Tree).await.unwrap();
+    let names: Vec<&str> = tree["tree"]["children"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|child| child["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["store", "sessions", "sweeper", "door", "admin"]);
+    let socket = world.data.path().join("admin.sock");
+    let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    drop(alice);
+    let data = world.stops().await;
+    assert!(matches!(ask(data.path(), &Question::Status), Err(AskError::NotRunning(_))));
+}
+
+#[tokio::test]
+async fn a_backup_of_a_running_server_holds_what_was_ticked() {
+    let world = World::new().await;
+    let (mut alice, mut bob) = (world.joins("alice").await, world.joins("bob").await);
+    bob.hangs_up();
+    let counter = alice.sends("keep me").to(&bob).await;
+    alice.sees_tick(counter).await;
+    let folder = tempfile::TempDir::new().unwrap();
+    let to = folder.path().join("backup.redb");
+    asks(&world, Question::Backup { to: to.clone() }).await.unwrap();
+    let again = asks(&world, Question::Backup { to: to.clone() }).await;
+    assert!(matches!(again, Err(AskError::Refused(_))), "a backup is never overwritten");
+    world.stops().await;
+    let elsewhere = tempfile::TempDir::new().unwrap();
+    godwit_store::restore(&to, &elsewhere.path().join("store")).unwrap();
+    let world = World::on(elsewhere, |_| {}).await;
+    bob.join = world.join.clone();
+    let waiting = bob.comes_back().await;
+    assert_eq!(waiting.len(), 1);
+}
