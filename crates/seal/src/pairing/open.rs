@@ -62,9 +62,6 @@ impl Pairing {
         now_ms: u64,
     ) -> Result<Opened, OpenError> {
         let keys = message.session_keys();
-        if keys.identity_key.as_bytes() != &self.peer.dh_key {
-            return Err(OpenError::WrongIdentity);
-        }
         let id = session_id(&keys);
         if let Some(at) = self.sessions.iter().position(|session| session.id == id) {
             return self.open_at(at, me, true, counter, &OlmMessage::PreKey(message), now_ms);

@@ -20,8 +20,9 @@ pub(crate) fn blob(message: &impl Message) -> Vec<u8> {
 /// The blob with a field that nobody knows, `length` bytes in all.
 pub(crate) fn grown_to(length: usize, mut blob: Vec<u8>) -> Vec<u8> {
     prost::encoding::encode_key(100, prost::encoding::WireType::LengthDelimited, &mut blob);
-    let rest = length - blob.len() - 2; // its own length takes two bytes
-    prost::encoding::encode_varint(rest as u64, &mut blob);
+    let rest = (length - blob.len()) as u64;
+    let length_bytes = if rest <= 1 << 14 { 2 } else { 3 };
+    prost::encoding::encode_varint(rest - length_bytes, &mut blob);
     blob.resize(length, 0);
     blob
 }

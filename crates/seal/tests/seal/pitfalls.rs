@@ -84,6 +84,24 @@ fn a_message_cannot_be_passed_off_as_another_senders() {
     assert_eq!(bob.reads(&alice, &letter), "I love you");
 }
 
+#[test]
+fn a_message_opens_from_its_own_sender_only() {
+    let (mut alice, mut bob, carol) = (Person::new(), Person::new(), Person::new());
+    let opening = alice.writes(&mut bob, "x");
+    assert_eq!(bob.opens(&carol, &opening).unwrap_err(), OpenError::WrongIdentity);
+    bob.reads(&alice, &opening);
+}
+
+/// The other way round: Eve lists Bob's keys, Alice seals for Eve, the server delivers it to Bob.
+#[test]
+fn a_message_cannot_be_redirected_to_another_account() {
+    let (mut alice, mut bob) = (Person::new(), Person::new());
+    let one_time = forge::format::SignedKey::decode(&bob.one_time[0][1..]).unwrap().key;
+    let mut eve = forge::person([66; 32], dh_key_of(&bob), one_time.try_into().unwrap());
+    let letter = alice.writes(&mut eve, "you are the only one, Eve");
+    assert_eq!(bob.opens(&alice, &letter).unwrap_err(), OpenError::WrongIdentity);
+}
+
 /// The same trick on a settled message: Eve's pairing is moved onto Alice's session.
 #[test]
 fn a_settled_message_names_its_ends_too() {
@@ -236,9 +254,14 @@ fn bodies_have_a_bound_on_both_sides_and_fit_the_wire() {
     let too_long = alice.seals(&bob, &"x".repeat(INNER_BODY_BYTES_MAX + 1));
     assert_eq!(too_long.err(), Some(SealError::BodyTooLarge));
 
-    let huge = vec![SUITE; BODY_BYTES_MAX + 1];
-    let envelope = Envelope { counter: 1, opening: true, bytes: &huge };
-    assert_eq!(bob.opens_envelope(&alice, envelope).unwrap_err(), OpenError::Malformed);
+    // A field that nobody knows makes an opening message as long as one likes.
+    let mut carol = Person::new();
+    let mut letter = carol.writes(&mut bob, "hello");
+    let short = letter.sealed.bytes;
+    letter.sealed.bytes = forge::grown_to(BODY_BYTES_MAX + 1, short.clone());
+    assert_eq!(bob.opens(&carol, &letter).unwrap_err(), OpenError::Malformed);
+    letter.sealed.bytes = forge::grown_to(BODY_BYTES_MAX, short);
+    assert_eq!(bob.reads(&carol, &letter), "hello");
 }
 
 #[test]
