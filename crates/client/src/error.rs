@@ -70,9 +70,6 @@ pub enum Error {
         /// The largest.
         max: usize,
     },
-    /// A message needs a text.
-    #[error("a message needs a text: nothing was sent")]
-    TextEmpty,
     /// Nobody writes to themselves yet.
     #[error("you cannot write to yourself")]
     ToYourself,

@@ -59,9 +59,7 @@ impl Body {
             return Self { content: Content::Unknown, repeats: Vec::new() };
         };
         let content = match body.content {
-            Some(Wire::Text(text)) if text.len() <= TEXT_BYTES_MAX && !text.is_empty() => {
-                Content::Text(text)
-            }
+            Some(Wire::Text(text)) if text.len() <= TEXT_BYTES_MAX => Content::Text(text),
             Some(Wire::Read(read)) => {
                 Content::Read { device: DeviceNumber(read.device), up_to: read.up_to }
             }
@@ -104,6 +102,8 @@ mod tests {
 
     #[test]
     fn texts_survive_up_to_their_limit() {
+        // A blank line of a file is a message.
+        assert_eq!(Body::decode(&Body::text("")).content, Content::Text(String::new()));
         let longest = "x".repeat(TEXT_BYTES_MAX);
         assert_eq!(Body::decode(&Body::text(&longest)).content, Content::Text(longest.clone()));
         assert_eq!(Body::decode(&Body::text(&(longest + "x"))).content, Content::Unknown);

@@ -35,7 +35,7 @@ impl Core {
     /// the same and sends nothing more.
     ///
     /// # Errors
-    /// [`Error::TextEmpty`], [`Error::TextTooLong`], [`Error::ToYourself`], [`Error::OutboxFull`],
+    /// [`Error::TextTooLong`], [`Error::ToYourself`], [`Error::OutboxFull`],
     /// [`Error::KeyChanged`].
     pub fn send(
         &mut self,
@@ -68,9 +68,6 @@ impl Core {
             return Err(Error::ToYourself);
         }
         for text in texts {
-            if text.is_empty() {
-                return Err(Error::TextEmpty);
-            }
             if text.len() > TEXT_BYTES_MAX {
                 return Err(Error::TextTooLong { bytes: text.len(), max: TEXT_BYTES_MAX });
             }

@@ -83,8 +83,8 @@ impl Client {
     /// link is up, also after this process has ended and another opened the home.
     ///
     /// # Errors
-    /// [`Error::TextTooLong`], [`Error::TextEmpty`], [`Error::OutboxFull`], [`Error::KeyChanged`],
-    /// or trouble with the home's files. Nothing was sent then.
+    /// [`Error::TextTooLong`], [`Error::OutboxFull`], [`Error::KeyChanged`], or trouble with the
+    /// home's files. Nothing was sent then. An empty text is a message too.
     ///
     /// # Cancel safety
     /// Not safe to repeat: dropped, the text may have been sent or not. Spawn it and keep the
@@ -182,6 +182,23 @@ impl Client {
         limit: u32,
     ) -> Result<Vec<HistoryItem>, Error> {
         self.messages(Request::History { with: with.clone(), before, limit }).await
+    }
+
+    /// Messages of one chat, oldest first: the oldest `limit` that were stored after the row
+    /// `after`. Pages are bounded as those of [`history`](Self::history); an empty one is the end.
+    ///
+    /// # Errors
+    /// When the home cannot be read or the client was closed.
+    ///
+    /// # Cancel safety
+    /// Safe: it only reads.
+    pub async fn history_after(
+        &self,
+        with: &Handle,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<HistoryItem>, Error> {
+        self.messages(Request::HistoryAfter { with: with.clone(), after, limit }).await
     }
 
     /// All chats, newest first.

@@ -23,6 +23,12 @@ pub(crate) enum Request {
         before: Option<u64>,
         limit: u32,
     },
+    /// Messages of a chat stored after a row, oldest first.
+    HistoryAfter {
+        with: Handle,
+        after: u64,
+        limit: u32,
+    },
     /// Incoming messages stored after a row, oldest first.
     IncomingAfter {
         row: u64,
@@ -65,6 +71,7 @@ impl Request {
             self,
             Self::State { .. }
                 | Self::History { .. }
+                | Self::HistoryAfter { .. }
                 | Self::IncomingAfter { .. }
                 | Self::Chats
                 | Self::Search { .. }

@@ -83,6 +83,9 @@ fn read(reader: &Reader, request: &Request) -> Answer {
         Request::History { with, before, limit } => {
             reader.history(with, *before, *limit).map(Response::Messages)
         }
+        Request::HistoryAfter { with, after, limit } => {
+            reader.history_after(with, *after, *limit).map(Response::Messages)
+        }
         Request::IncomingAfter { row, limit } => {
             reader.incoming_after(*row, *limit).map(Response::Messages)
         }

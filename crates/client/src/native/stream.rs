@@ -151,6 +151,17 @@ impl InboxReader {
         }
     }
 
+    /// The next message if one is stored already; `None` when all that is stored was given.
+    ///
+    /// # Errors
+    /// When the home cannot be read or the client was closed.
+    ///
+    /// # Cancel safety
+    /// Safe: a message is taken only when it is returned.
+    pub async fn try_next(&mut self) -> Result<Option<HistoryItem>, Error> {
+        self.stored.next().await
+    }
+
     /// Remembers that the application has shown this message and all before it. Survives the end
     /// of this process (kill -9 too), not a power cut: then the last ones come again.
     ///

@@ -71,6 +71,23 @@ impl Reader {
         Ok(page)
     }
 
+    /// The oldest messages of a chat after a row, oldest first.
+    pub(crate) fn history_after(
+        &self,
+        with: &Handle,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<HistoryItem>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM message m JOIN chat c ON c.id = m.chat
+             WHERE m.chat = (SELECT id FROM chat WHERE handle = ?1) AND m.row > ?2
+             ORDER BY m.row LIMIT ?3"
+        );
+        // Rows are below 2^63: nothing is stored after one above.
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        self.page(&sql, params![with.as_str(), after, limit.min(PAGE_ROWS_MAX)], limit, |_| true)
+    }
+
     /// Incoming messages after a row, oldest first; placeholders that may still be filled are left
     /// out, since what fills them is a row of its own.
     pub(crate) fn incoming_after(&self, row: u64, limit: u32) -> Result<Vec<HistoryItem>, Error> {
