@@ -9,6 +9,9 @@
 //! - [`Server`]: the supervision tree around all this; `drain`, `sweeper`, [`admin`] are its parts.
 //! - [`config`], [`cli`], [`announce`]: what the operator touches.
 
+#[cfg(test)]
+extern crate self as godwit_server; // the stories name the crate as a stranger would
+
 pub mod admin;
 pub mod announce;
 pub mod cli;
@@ -26,6 +29,8 @@ mod router;
 mod seat;
 mod serve;
 mod session;
+#[cfg(test)]
+mod stories;
 mod sweeper;
 
 pub use serve::{Server, Setup, StartError, default_data};

@@ -77,6 +77,9 @@ pub enum StartError {
 pub struct Server {
     ready: Ready,
     tree: godwit_actor::Running,
+    /// For tests that need a hand inside.
+    #[cfg(test)]
+    pub(crate) node: Arc<Node>,
 }
 
 impl Server {
@@ -130,7 +133,12 @@ impl Server {
             () = node.up.notified() => {}
             exit = tree.wait() => return Err(StartError::Ended(exit)),
         }
-        Ok(Self { ready, tree })
+        Ok(Self {
+            ready,
+            tree,
+            #[cfg(test)]
+            node,
+        })
     }
 
     /// What to tell whoever started it.

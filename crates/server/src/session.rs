@@ -11,6 +11,8 @@ mod outbound;
 mod protocol;
 mod requests;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 use std::cell::RefCell;

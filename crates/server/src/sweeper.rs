@@ -29,7 +29,7 @@ pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
             () = child.stopping() => break,
             _ = clock.tick() => {}
         }
-        let silent = session::sweep(&node, round);
+        let silent = session::sweep(&node, round, node.now_s());
         if silent > 0 {
             tracing::debug!(silent, "silent sessions told to close");
         }

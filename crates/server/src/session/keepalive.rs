@@ -12,8 +12,8 @@ const SHARDS_A_SWEEP: usize = 2;
 
 /// Tells the silent sessions of the next two shards to close. Called once a second with a counter.
 /// Returns how many were silent.
-pub(crate) fn sweep(node: &Node, round: usize) -> usize {
-    let (now_s, limit_s) = (node.now_s(), silence_max_s(node.config.link.keepalive_s));
+pub(crate) fn sweep(node: &Node, round: usize, now_s: u32) -> usize {
+    let limit_s = silence_max_s(node.config.link.keepalive_s);
     let first = round * SHARDS_A_SWEEP;
     (first..first + SHARDS_A_SWEEP)
         .flat_map(|shard| node.registry.seats_of(shard % SHARDS))

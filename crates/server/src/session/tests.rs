@@ -1,0 +1,115 @@
+//! The session's bounds, on a pipe instead of a socket.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use godwit_base::DeviceId;
+use godwit_link::{Initiator, Responder, ServerKeys, StaticKey, Transport};
+use godwit_wire::frame::{TAG_BYTES, encode_header};
+use godwit_wire::{ToServer, v1};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+use super::inbound::{TURN_BYTES_MAX, TURN_FRAMES_MAX};
+use super::*;
+use crate::config::Config;
+use crate::{Server, Setup};
+
+const ALICE: DeviceId = DeviceId::new(1, 1);
+
+/// A server for its node; its sessions are made by hand.
+async fn lab(change: impl FnOnce(&mut Config)) -> (Server, TempDir) {
+    let data = TempDir::new().unwrap();
+    let mut config = Config { data: Some(data.path().to_owned()), ..Config::default() };
+    config.listen.set_port(0);
+    change(&mut config);
+    (Server::start(Setup::new(config)).await.unwrap(), data)
+}
+
+/// A session and the device's end of its link.
+fn session(node: &Arc<Node>, pipe_bytes: usize) -> (Session, DuplexStream, Transport) {
+    let server = StaticKey::generate().unwrap();
+    let keys = ServerKeys::new(server.clone(), None);
+    let me = StaticKey::generate().unwrap();
+    let (initiator, hello) = Initiator::ik(&me, &server.public(), b"").unwrap();
+    let arrival = Responder::ik(&keys, server.public().hint(), &hello).unwrap();
+    let (reply, established) = arrival.responder.reply(b"").unwrap();
+    let client = initiator.finish(&reply).unwrap().transport;
+    let (near, far) = duplex(pipe_bytes);
+    let socket = Socket::Boxed(Box::new(near));
+    let peer = Peer::Device(ALICE);
+    (Session::new(Arc::clone(node), socket, established.transport, peer, &[]), far, client)
+}
+
+fn frame(transport: &mut Transport, message: impl Into<ToServer>) -> Vec<u8> {
+    let mut plain = Vec::new();
+    message.into().encode_into(&mut plain);
+    let mut bytes = Vec::new();
+    encode_header(plain.len() + TAG_BYTES, &mut bytes).unwrap();
+    transport.seal_into(&plain, &mut bytes).unwrap();
+    bytes
+}
+
+#[tokio::test]
+async fn a_turn_takes_so_many_frames_and_bytes_and_then_lets_others() {
+    let (server, _data) = lab(|_| {}).await;
+    let (mut session, mut far, mut client) = session(&server.node, 1 << 20);
+    far.write_all(&frame(&mut client, v1::Attach {})).await.unwrap();
+    for _ in 0..1_000 {
+        far.write_all(&frame(&mut client, v1::Ack { up_to: 1 })).await.unwrap();
+    }
+    let meters = &server.node.meters;
+    let mut turns = 0;
+    while meters.acknowledgements.get() < 1_000 {
+        let before = (meters.acknowledgements.get(), meters.bytes_in.get());
+        let turn = Pin::new(&mut session).poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(turn, Poll::Pending);
+        let done = meters.acknowledgements.get() - before.0;
+        assert!(done <= u64::from(TURN_FRAMES_MAX), "{done} frames in one turn");
+        assert!(meters.bytes_in.get() - before.1 <= TURN_BYTES_MAX as u64);
+        turns += 1;
+    }
+    assert_eq!(turns, 1_001_u32.div_ceil(TURN_FRAMES_MAX));
+}
+
+#[tokio::test]
+async fn who_never_reads_is_closed_at_the_limit_and_not_before() {
+    let limit = 150_000;
+    let (server, _data) = lab(|config| {
+        config.session.unsent_behind_bytes = 100_000;
+        config.session.unsent_close_bytes = limit;
+    })
+    .await;
+    let (session, mut far, mut client) = session(&server.node, 64);
+    let session = tokio::spawn(session);
+    // Each answer has more than 20 bytes. Nothing is read, so all of it stays unsent.
+    let mut asked = 0;
+    while !session.is_finished() {
+        asked += 1;
+        let question = frame(&mut client, v1::TermsRequest { request: asked });
+        if far.write_all(&question).await.is_err() {
+            break;
+        }
+    }
+    session.await.unwrap();
+    let mut received = Vec::new();
+    far.read_to_end(&mut received).await.unwrap();
+    assert!(received.len() <= 64, "only what the pipe held");
+    let page = server.node.meters.page(0, &server.node.store.stats());
+    assert!(page.contains("godwit_sessions_closed_total{kind=\"too slow\"} 1"), "{page}");
+    let answer_bytes = 30..90;
+    let unsent = usize::try_from(asked).unwrap();
+    assert!(unsent * answer_bytes.end > limit, "closed after {asked} answers: too early");
+    assert!(unsent * answer_bytes.start < 2 * limit, "closed after {asked} answers: too late");
+}
+
+#[test]
+fn an_idle_session_is_small() {
+    // Session, seat, its places in slab and map, and tokio's task around it. What a test can see of
+    // the promise of 1 KB; docs/benchmarks.md has what a process takes.
+    let seat = size_of::<Seat>() + 2 * size_of::<usize>();
+    let places = 16 + 2 * (size_of::<DeviceId>() + 8);
+    let task = 128; // header, trailer and alignment of a tokio task
+    let all = size_of::<Session>() + seat + places + task;
+    assert!(all <= 640, "{all} bytes: session {}, seat {seat}", size_of::<Session>());
+}

@@ -1,0 +1,129 @@
+//! Stories that need a hand inside the server: panics, quarantine, removed devices, silence. The
+//! client is the one of `tests/socket`.
+
+#[path = "../tests/socket/link.rs"]
+#[allow(dead_code, reason = "shared with the stories that need no hand inside")]
+mod link;
+#[path = "../tests/socket/person.rs"]
+#[allow(dead_code, reason = "shared with the stories that need no hand inside")]
+mod person;
+#[path = "../tests/socket/world.rs"]
+#[allow(dead_code, reason = "shared with the stories that need no hand inside")]
+mod world;
+
+use godwit_base::{DeviceId, DeviceNumber};
+use godwit_store::DeviceList;
+use godwit_wire::{Refusal, v1};
+
+use crate::registry::SHARDS;
+use crate::seat::Word;
+use crate::session::sweep;
+use link::NoLink;
+use person::Person;
+use world::World;
+
+fn device(person: &Person) -> DeviceId {
+    DeviceId { account: person.account(), number: DeviceNumber(1) }
+}
+
+impl World {
+    /// The session of this device panics in its next turn.
+    fn panics(&self, person: &Person) {
+        let seat = self.server.node.registry.by_device(device(person)).unwrap();
+        seat.tell(Word::Panic);
+    }
+}
+
+/// The link is gone without a word.
+async fn is_cut_off(person: &mut Person) {
+    assert_eq!(person.link().next().await, link::Heard::Closed);
+    person.hangs_up();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_ends_one_session_and_loses_nothing() {
+    let world = World::new().await;
+    let mut alice = world.joins("alice").await;
+    let mut bob = world.joins("bob").await;
+    let mut victims = Vec::new();
+    for n in 0..20 {
+        victims.push(world.joins(&format!("victim{n}")).await);
+    }
+    for (round, victim) in (1..).zip(&mut victims) {
+        let counter = alice.sends(&format!("for victim {round}")).to(victim).await;
+        alice.sees_tick(counter).await;
+        world.panics(victim);
+        let counter = alice.sends(&format!("round {round}")).to(&bob).await;
+        alice.sees_tick(counter).await;
+        bob.receives(&format!("round {round}"), &alice).await;
+    }
+    for (round, victim) in (1..).zip(&mut victims) {
+        while victim.link().next().await != link::Heard::Closed {}
+        let waiting = victim.comes_back().await;
+        assert_eq!(waiting.len(), 1, "not acknowledged, so it comes again");
+        let text = format!("for victim {round}");
+        person::is_text(waiting.into_iter().next().unwrap(), &text, &alice);
+    }
+    assert_eq!(world.server.node.meters.session_panics.get(), 20);
+    assert_eq!(world.server.node.registry.live(), 22);
+    assert_eq!(world.server.tree().restarts, 0);
+}
+
+#[tokio::test]
+async fn three_panics_in_a_minute_and_the_device_waits_outside() {
+    let world = World::new().await;
+    let (mut alice, mut bob) = (world.joins("alice").await, world.joins("bob").await);
+    for _ in 0..2 {
+        world.panics(&alice);
+        is_cut_off(&mut alice).await;
+        alice.comes_back().await;
+    }
+    world.panics(&alice);
+    is_cut_off(&mut alice).await;
+    let Err(NoLink::Refused(refusal, wait_ms)) = alice.dials().await else {
+        panic!("a quarantined device came in")
+    };
+    assert_eq!(refusal, Refusal::Quarantined);
+    assert!((1..=60_000).contains(&wait_ms), "{wait_ms}");
+    bob.comes_back().await;
+}
+
+#[tokio::test]
+async fn a_removed_device_is_told_so() {
+    let world = World::new().await;
+    let (mut alice, mut bob) = (world.joins("alice").await, world.joins("bob").await);
+    let store = &world.server.node.store;
+    let successor = DeviceList {
+        version: 2,
+        signed: "list of bob, second".into(),
+        devices: vec![(DeviceNumber(2), [9; 32])],
+    };
+    store.replace_list(bob.account(), successor).await.unwrap();
+    // On the link it has: what it submits is refused.
+    let counter = bob.sends("still me").to(&alice).await;
+    assert_eq!(bob.is_refused(counter).await, (Refusal::DeviceRevoked, 0));
+    // On a new one: the welcome says it, and nothing is answered.
+    let welcome = bob.dials().await.unwrap();
+    assert_eq!(welcome.standing, i32::from(v1::Standing::Revoked));
+    bob.link().says(&[v1::Attach {}.into()]).await;
+    assert_eq!(bob.link().hears_goodbye().await, (Refusal::DeviceRevoked, 0));
+    // And whoever writes to it learns the new list.
+    let counter = alice.sends("hi").to(&bob).await;
+    assert_eq!(alice.is_refused(counter).await, (Refusal::DeviceMismatch, 0));
+}
+
+#[tokio::test]
+async fn who_is_silent_for_too_long_is_closed_and_who_speaks_is_not() {
+    let world = World::new().await;
+    let (mut alice, mut bob) = (world.joins("alice").await, world.joins("bob").await);
+    let node = &world.server.node;
+    let limit_s = node.config.link.keepalive_s * 5 / 2;
+    let sweep_at = |now_s| (0..SHARDS).map(|round| sweep(node, round, now_s)).sum::<usize>();
+    node.registry.by_device(device(&alice)).unwrap().heard(1_000);
+    node.registry.by_device(device(&bob)).unwrap().heard(1_001);
+    assert_eq!(sweep_at(1_000 + limit_s), 0);
+    assert!(sweep_at(1_001 + limit_s) > 0);
+    assert_eq!(alice.link().hears_goodbye().await.0, Refusal::TooSlow);
+    bob.link().pipe.send(&[0]).await;
+    assert_eq!(bob.link().next().await, link::Heard::Keepalive);
+}
