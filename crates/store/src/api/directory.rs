@@ -45,8 +45,8 @@ pub trait Directory: Send + Sync + 'static {
     fn invites(&self) -> Answer<Vec<Invite>>;
 }
 
-/// Invites that may exist at once: 10,000 x about 100 B.
-pub const INVITES_MAX: usize = 10_000;
+/// Invites that may exist at once: 1,000 x about 100 B; each may be good for many registrations.
+pub const INVITES_MAX: usize = 1_000;
 
 /// Who holds a link key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -167,6 +167,12 @@ impl<'g> World<'g> {
         self.told.heard.lock().unwrap().outcomes.contains_key(&token)
     }
 
+    /// Waits until everything that is durable by now has been told.
+    pub fn settle_down(&self) {
+        let nobody = DeviceId::new(u64::MAX, u32::MAX);
+        block_on(self.store().read(nobody, Seq::ZERO, 1, 1)).unwrap();
+    }
+
     /// What the store told since this was last asked.
     pub fn events(&self) -> Vec<Event> {
         std::mem::take(&mut self.told.heard.lock().unwrap().events)
@@ -174,6 +180,7 @@ impl<'g> World<'g> {
 
     /// The records that the store told are new, since events were last asked for, per device.
     pub fn appended(&self, device: DeviceId) -> Vec<Record> {
+        self.settle_down();
         let event = |event: &Event| match event {
             Event::Appended(appended) if appended.device == device => Some(appended.record.clone()),
             _ => None,

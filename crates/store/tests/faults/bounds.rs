@@ -1,0 +1,132 @@
+//! Queues that fill up, journals that grow, sinks that panic.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use godwit_base::{DeviceId, Seq};
+use godwit_store::conformance::{World, block_on};
+use godwit_store::{
+    Appended, Disk, Full, Mailboxes, Operations, Outcome, Quotas, Settled, Sink, StoreError,
+    Submission, Token,
+};
+use redb::{ReadableDatabase, ReadableTableMetadata, TableDefinition};
+
+use crate::disk::SimDisk;
+use crate::{Bench, open};
+
+/// M8: while the disk stands still the queue fills and says so; everything taken is settled.
+#[test]
+fn a_full_queue_says_so_and_loses_nothing() {
+    let mut bench = Bench::new();
+    let disk = bench.disk.clone();
+    let mut world = World::with(&mut bench, Quotas { records: 100_000, ..Quotas::default() });
+    let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+    let from = alice.device(1);
+    disk.set(|faults| faults.hold_syncs = true);
+    let first = world.submit(from, 1, vec![bob.copies(from, "")]);
+    disk.wait_for_held_sync();
+    let tokens: Vec<_> = (2..=16_385)
+        .map(|counter| world.submit(from, counter, vec![bob.copies(from, "")]))
+        .collect();
+    let recipients = vec![bob.copies(from, "")];
+    let one_more = Submission { origin: from, counter: 16_386, recipients, token: Token(0) };
+    assert_eq!(world.store().submit(one_more), Err(Full));
+    assert_eq!(world.store().stats().waiting, 16_384);
+    disk.heal();
+    for token in [first].into_iter().chain(tokens) {
+        assert!(matches!(world.outcome(token), Outcome::Accepted { .. }));
+    }
+    world.text(from, 16_386, &bob);
+}
+
+/// Reads and acknowledgements have their own queue, which fills likewise.
+#[test]
+fn reads_are_bounded_too() {
+    let mut bench = Bench::new();
+    let disk = bench.disk.clone();
+    let mut world = World::new(&mut bench);
+    let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+    disk.set(|faults| faults.hold_syncs = true);
+    world.submit(alice.device(1), 1, vec![bob.copies(alice.device(1), "")]);
+    disk.wait_for_held_sync();
+    for _ in 0..65_536 {
+        world.store().acknowledge(bob.device(1), Seq::ZERO).unwrap();
+    }
+    assert_eq!(world.store().acknowledge(bob.device(1), Seq::ZERO), Err(Full));
+    let read = block_on(world.store().read(bob.device(1), Seq::ZERO, 1, 1));
+    assert_eq!(read, Err(StoreError::Busy));
+    disk.heal();
+    while world.store().acknowledge(bob.device(1), Seq::ZERO).is_err() {}
+}
+
+/// Windows reach their own table and the journal is dropped behind them; a restart knows every counter.
+#[test]
+fn the_journal_stays_short_and_windows_are_remembered() {
+    const EACH: u64 = 450;
+    let mut bench = Bench::new();
+    let disk = bench.disk.clone();
+    let mut world = World::with(&mut bench, Quotas { records: 1_000_000, ..Quotas::default() });
+    let bob = world.person(99, 1);
+    let people: Vec<_> = (1..=20).map(|n| world.person(n, 8)).collect();
+    let senders: Vec<DeviceId> =
+        people.iter().flat_map(|person| (1..=8).map(|number| person.device(number))).collect();
+    for counter in 1..=EACH {
+        let send = |from: &DeviceId| world.submit(*from, counter, vec![bob.copies(*from, "")]);
+        let tokens: Vec<_> = senders.iter().map(send).collect();
+        for token in tokens {
+            assert!(matches!(world.outcome(token), Outcome::Accepted { .. }));
+        }
+    }
+    let batches = world.store().stats().batches;
+    world.store().close();
+    let accepted = EACH * senders.len() as u64;
+    assert!(accepted > 65_536, "enough for one round");
+    let (windows, journal) = rows(&disk);
+    assert_eq!(windows, senders.len() as u64);
+    assert!(journal * 3 < batches, "{journal} rows are left of {batches} batches");
+
+    world.reopen();
+    for from in senders {
+        let mut again = |counter| world.send(from, counter, vec![bob.copies(from, "")]);
+        assert_eq!(again(EACH - 128), Outcome::CounterTooOld);
+        assert!(matches!(again(EACH - 127), Outcome::Repeated { .. }));
+        assert!(matches!(again(EACH), Outcome::Repeated { .. }));
+        assert!(matches!(again(EACH + 1), Outcome::Accepted { .. }));
+    }
+}
+
+/// Rows of the tables of windows and of the journal.
+fn rows(disk: &SimDisk) -> (u64, u64) {
+    let windows: TableDefinition<'_, &[u8; 12], &[u8]> = TableDefinition::new("window");
+    let journal: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("journal");
+    let database = disk.open(&redb::Builder::new(), Path::new("")).unwrap();
+    let txn = database.begin_read().unwrap();
+    let windows = txn.open_table(windows).unwrap().len().unwrap();
+    (windows, txn.open_table(journal).unwrap().len().unwrap())
+}
+
+/// A bug on the other side of the sink must not stop the store.
+#[test]
+fn a_sink_that_panics_does_not_end_the_writer() {
+    #[derive(Default)]
+    struct Clumsy(AtomicUsize);
+    impl Sink for Clumsy {
+        fn settled(&self, settled: &[Settled]) {
+            self.0.fetch_add(settled.len(), Ordering::SeqCst);
+            panic!("clumsy");
+        }
+        fn appended(&self, _: &[Appended]) {}
+    }
+    let bench = Bench::new();
+    let clumsy = Arc::new(Clumsy::default());
+    let sink = Arc::clone(&clumsy);
+    let store = open(bench.dir.path(), &bench.options, sink).unwrap();
+    for counter in 1..=3 {
+        let origin = DeviceId::new(1, 1);
+        let nobody = Submission { origin, counter, recipients: Vec::new(), token: Token(counter) };
+        store.submit(nobody).unwrap();
+    }
+    store.close();
+    assert_eq!(clumsy.0.load(Ordering::SeqCst), 3);
+}

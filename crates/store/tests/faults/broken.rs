@@ -1,0 +1,131 @@
+//! Writes and syncs that fail: waiters are told, the engine opens the file anew by itself.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use godwit_base::Seq;
+use godwit_store::conformance::{World, block_on};
+use godwit_store::{KeyUpload, KeysError, OpenError, Outcome, StoreError};
+
+use crate::disk::Faults;
+use crate::{Bench, open};
+
+/// One failure: its batch is refused, the next one is stored, without a restart, and nothing is there
+/// twice whatever the failed sync left on the disk.
+fn one_failure(fault: fn(&mut Faults)) {
+    let mut bench = Bench::new();
+    let disk = bench.disk.clone();
+    let mut world = World::new(&mut bench);
+    let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+    let from = alice.device(1);
+    world.text(from, 1, &bob);
+    world.settle_down();
+    world.events();
+    disk.set(fault);
+    let failed = world.send(from, 2, vec![bob.copies(from, "two")]);
+    assert_eq!(failed, Outcome::Unavailable);
+    disk.heal();
+    // A second failure in a row would pause the writing for a moment; the client asks again anyway.
+    let again = loop {
+        match world.send(from, 2, vec![bob.copies(from, "two")]) {
+            Outcome::Unavailable => {}
+            outcome => break outcome,
+        }
+    };
+    let handed_over = match again {
+        Outcome::Accepted { .. } => 1,
+        Outcome::Repeated { .. } => 0,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(world.appended(bob.device(1)).len(), handed_over, "nothing for the failed batch");
+    assert_eq!(world.mailbox(bob.device(1)).len(), 2);
+    let stats = world.store().stats();
+    assert!(stats.reopened >= 1 && stats.available);
+    world.reopen();
+    assert_eq!(world.mailbox(bob.device(1)).len(), 2);
+}
+
+#[test]
+fn a_failed_sync_fails_its_waiters_and_the_engine_goes_on() {
+    one_failure(|faults| faults.sync = Some(ErrorKind::Other));
+}
+
+#[test]
+fn a_failed_write_fails_its_waiters_and_the_engine_goes_on() {
+    one_failure(|faults| faults.write = Some(ErrorKind::Other));
+}
+
+/// A key whose deletion failed is not given out; whether it is lost or not, it is given out once.
+#[test]
+fn a_task_in_a_failed_batch_is_refused() {
+    let mut bench = Bench::new();
+    let disk = bench.disk.clone();
+    let world = World::new(&mut bench);
+    let bob = world.person(2, 1).device(1);
+    let keys = KeyUpload { one_time: vec![(1, Bytes::from("k"))], fallback: None };
+    block_on(world.store().publish_keys(bob, keys)).unwrap();
+    disk.set(|faults| faults.sync = Some(ErrorKind::Other));
+    let failed = block_on(world.store().take_keys(bob, true));
+    assert_eq!(failed, Err(KeysError::Store(StoreError::Unavailable)));
+}
+
+/// The disk stays broken: reads go on from what is there, writes are refused; then it heals.
+#[test]
+fn reads_go_on_while_writes_fail_and_writes_come_back() {
+    let mut bench = Bench::new();
+    let disk = bench.disk.clone();
+    let mut world = World::new(&mut bench);
+    let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+    let from = alice.device(1);
+    world.text(from, 1, &bob);
+    let last = world.mailbox(bob.device(1))[0].seq;
+    disk.set(|faults| faults.write = Some(ErrorKind::Other));
+    // Opening cleanly writes nothing, so the engine is back to reading after each failure.
+    for _ in 0..5 {
+        assert_eq!(world.send(from, 2, vec![bob.copies(from, "x")]), Outcome::Unavailable);
+        world.store().acknowledge(bob.device(1), last).unwrap();
+    }
+    disk.heal();
+    while world.send(from, 2, vec![bob.copies(from, "x")]) == Outcome::Unavailable {}
+    assert_eq!(world.mailbox(bob.device(1)).len(), 2, "a failed acknowledgement deleted nothing");
+    world.acknowledge_all(bob.device(1));
+}
+
+/// The file cannot even be opened: everything is refused, and it is tried again without being asked.
+#[test]
+fn a_file_that_cannot_be_opened_is_tried_again() {
+    let mut bench = Bench::new();
+    let disk = bench.disk.clone();
+    let mut world = World::new(&mut bench);
+    let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+    let from = alice.device(1);
+    world.text(from, 1, &bob);
+    disk.set(|faults| {
+        faults.sync = Some(ErrorKind::Other);
+        faults.open = true;
+    });
+    assert_eq!(world.send(from, 2, vec![bob.copies(from, "x")]), Outcome::Unavailable);
+    let read = || block_on(world.store().read(bob.device(1), Seq::ZERO, 10, 10));
+    assert_eq!(read(), Err(StoreError::Unavailable));
+    assert!(!world.store().stats().available);
+    disk.heal();
+    while !world.store().stats().available {
+        std::thread::yield_now();
+    }
+    assert!(!world.mailbox(bob.device(1)).is_empty());
+}
+
+/// At start there is nobody to serve: the caller is told.
+#[test]
+fn a_store_that_cannot_be_opened_says_so() {
+    struct Deaf;
+    impl godwit_store::Sink for Deaf {
+        fn settled(&self, _: &[godwit_store::Settled]) {}
+        fn appended(&self, _: &[godwit_store::Appended]) {}
+    }
+    let bench = Bench::new();
+    bench.disk.set(|faults| faults.open = true);
+    let refused = open(bench.dir.path(), &bench.options, Arc::new(Deaf));
+    assert!(matches!(refused, Err(OpenError::Io { .. })));
+}

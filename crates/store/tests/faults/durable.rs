@@ -1,0 +1,121 @@
+//! Nothing is told before it is durable, and nothing touches the disk that need not.
+
+use std::task::{Context, Waker};
+
+use bytes::Bytes;
+use godwit_base::Seq;
+use godwit_store::conformance::{World, block_on};
+use godwit_store::{Answer, KeyUpload, Outcome};
+
+use crate::Bench;
+
+fn is_pending<T, E>(answer: &mut Answer<T, E>) -> bool {
+    answer.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
+}
+
+/// M1: the sync is held; no tick, no hand-over, no page shows the record. Then it is let go.
+#[test]
+fn nothing_is_told_before_the_sync_returns() {
+    let mut bench = Bench::new();
+    let disk = bench.disk.clone();
+    let mut world = World::new(&mut bench);
+    let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+    let from = alice.device(1);
+    world.text(from, 1, &bob);
+    world.settle_down();
+    world.events();
+
+    disk.set(|faults| faults.hold_syncs = true);
+    let first = world.submit(from, 2, vec![bob.copies(from, "held")]);
+    disk.wait_for_held_sync();
+    let repeat = world.submit(from, 2, vec![bob.copies(from, "held")]);
+    let mut page = world.store().read(bob.device(1), Seq::ZERO, 10, 100);
+    assert!(is_pending(&mut page));
+    assert!(!world.is_settled(first) && !world.is_settled(repeat));
+    assert_eq!(world.events(), []);
+
+    disk.heal();
+    assert!(matches!(world.outcome(first), Outcome::Accepted { .. }));
+    assert!(matches!(world.outcome(repeat), Outcome::Repeated { .. }));
+    assert_eq!(block_on(page).unwrap().records.len(), 2);
+    assert_eq!(world.appended(bob.device(1)).len(), 1);
+}
+
+/// M9: the key is deleted durably before it is given out.
+#[test]
+fn a_one_time_key_is_not_given_out_before_the_sync_returns() {
+    let mut bench = Bench::new();
+    let disk = bench.disk.clone();
+    let world = World::new(&mut bench);
+    let bob = world.person(2, 1).device(1);
+    let keys = KeyUpload { one_time: vec![(1, Bytes::from("k"))], fallback: None };
+    block_on(world.store().publish_keys(bob, keys)).unwrap();
+    disk.set(|faults| faults.hold_syncs = true);
+    let mut taken = world.store().take_keys(bob, true);
+    disk.wait_for_held_sync();
+    assert!(is_pending(&mut taken));
+    assert_eq!(world.store().one_time_left(bob), 1, "the count is of what is durable");
+    disk.heal();
+    assert_eq!(block_on(taken).unwrap().one_time, Some(Bytes::from("k")));
+    assert_eq!(world.store().one_time_left(bob), 0);
+}
+
+/// What waits during a sync is one batch: two syncs for a thousand messages, not a thousand.
+#[test]
+fn a_batch_is_what_arrived_during_the_last_sync() {
+    let mut bench = Bench::new();
+    let disk = bench.disk.clone();
+    let mut world = World::new(&mut bench);
+    let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+    let from = alice.device(1);
+    disk.set(|faults| faults.hold_syncs = true);
+    let first = world.submit(from, 1, vec![bob.copies(from, "")]);
+    disk.wait_for_held_sync();
+    let before = (disk.counts().syncs, world.store().stats().batches);
+    let rest: Vec<_> = (2..=1_000)
+        .map(|counter| world.submit(from, counter, vec![bob.copies(from, "")]))
+        .collect();
+    disk.heal();
+    for token in [first].into_iter().chain(rest) {
+        assert!(matches!(world.outcome(token), Outcome::Accepted { .. }));
+    }
+    assert_eq!(world.store().stats().batches - before.1, 2);
+    assert_eq!(disk.counts().syncs - before.0, 2, "one sync a batch");
+}
+
+/// Three of four mailbox openings find nothing: they must cost no disk. The counter is shown to work
+/// by a mailbox that is not empty, with no cache.
+#[test]
+fn opening_an_empty_mailbox_reads_nothing_from_disk() {
+    let mut bench = Bench::new();
+    bench.options.cache_bytes = 0;
+    let disk = bench.disk.clone();
+    let mut world = World::new(&mut bench);
+    let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+    world.text(alice.device(1), 1, &bob);
+    world.acknowledge_all(bob.device(1));
+    let before = disk.counts();
+    for _ in 0..100 {
+        assert!(world.mailbox(bob.device(1)).is_empty());
+    }
+    assert_eq!(disk.counts(), before);
+    assert_eq!(world.mailbox(alice.device(1)).len(), 1);
+    assert!(disk.counts().reads > before.reads);
+}
+
+/// A refusal or a repeat changes nothing, so it costs no sync.
+#[test]
+fn what_stores_nothing_syncs_nothing() {
+    let mut bench = Bench::new();
+    let disk = bench.disk.clone();
+    let mut world = World::new(&mut bench);
+    let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+    let from = alice.device(1);
+    world.text(from, 1, &bob);
+    let before = disk.counts().syncs;
+    assert!(matches!(world.send(from, 1, vec![bob.copies(from, "")]), Outcome::Repeated { .. }));
+    assert_eq!(world.send(from, 0, vec![bob.copies(from, "")]), Outcome::Malformed);
+    world.store().acknowledge(from, Seq::ZERO).unwrap();
+    assert!(world.mailbox(from).is_empty());
+    assert_eq!(disk.counts().syncs, before);
+}

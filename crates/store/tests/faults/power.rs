@@ -1,0 +1,96 @@
+//! Power cuts at random moments, with any part of what was not synced lost or torn.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use godwit_base::Seq;
+use godwit_store::conformance::{World, block_on};
+use godwit_store::{Entry, KeyUpload, Outcome};
+
+use crate::Bench;
+
+const CUTS: u64 = 150;
+
+/// Chance from a seed, so that a failure can be played again.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// Everything told as accepted is there once; nothing told as refused by the cut is there twice; what
+/// was acknowledged may come again but never something else; a key given out never comes again.
+#[test]
+fn what_was_told_survives_every_cut() {
+    let mut chance = Chance(7);
+    let mut bench = Bench::new();
+    let disk = bench.disk.clone();
+    let mut world = World::new(&mut bench);
+    let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+    let (from, to) = (alice.device(1), bob.device(1));
+    let (mut counter, mut key) = (0, 0);
+    let (mut accepted, mut taken) = (BTreeSet::new(), BTreeSet::new());
+    let mut delivered = 0;
+    for cut in 0..CUTS {
+        if world.store().one_time_left(to) < 50 {
+            let keys = (key..key + 3).map(|id| (id, Bytes::from(id.to_string()))).collect();
+            key += 3;
+            let keys = KeyUpload { one_time: keys, fallback: None };
+            block_on(world.store().publish_keys(to, keys)).unwrap();
+        }
+        let steps = chance.below(6);
+        for _ in 0..steps {
+            counter += 1;
+            world.text(from, counter, &bob);
+            accepted.insert(counter);
+        }
+        if chance.below(2) == 0 {
+            let key = block_on(world.store().take_keys(to, true)).unwrap().one_time;
+            assert!(key.is_none_or(|key| taken.insert(key)), "cut {cut}: given out twice");
+        }
+        // Under way when the power goes: a message, an acknowledgement, a key.
+        disk.set(|faults| faults.hold_syncs = true);
+        counter += 1;
+        let lost = world.submit(from, counter, vec![bob.copies(from, "cut")]);
+        disk.wait_for_held_sync();
+        let up_to = Seq(u64::MAX);
+        if chance.below(2) == 0 {
+            world.store().acknowledge(to, up_to).unwrap();
+            delivered = accepted.last().copied().unwrap_or(0);
+        }
+        let odds = chance.below(101);
+        disk.cut_power(|| chance.below(100) < odds);
+        assert_eq!(world.outcome(lost), Outcome::Unavailable, "cut {cut}");
+        world.store().close();
+        disk.heal();
+        world.reopen();
+
+        let mut seen = BTreeMap::new();
+        for record in world.mailbox(to) {
+            let Entry::Message { counter, .. } = record.entry else { panic!("{record:?}") };
+            *seen.entry(counter).or_insert(0) += 1;
+        }
+        assert!(seen.values().all(|times| *times == 1), "cut {cut}: {seen:?}");
+        for counter in accepted.iter().filter(|counter| **counter > delivered) {
+            assert!(seen.contains_key(counter), "cut {cut}: {counter} is lost");
+        }
+        // The sender repeats what it got no tick for, and gets one now.
+        let again = world.send(from, counter, vec![bob.copies(from, "cut")]);
+        let stored = matches!(again, Outcome::Accepted { .. });
+        assert!(stored || matches!(again, Outcome::Repeated { .. }), "cut {cut}: {again:?}");
+        assert_eq!(stored, !seen.contains_key(&counter), "cut {cut}");
+        accepted.insert(counter);
+        if accepted.len() > 40 {
+            world.acknowledge_all(to);
+            delivered = counter;
+        }
+        accepted = accepted.split_off(&(delivered + 1));
+        if chance.below(8) == 0 {
+            block_on(world.store().verify()).unwrap();
+        }
+    }
+}
