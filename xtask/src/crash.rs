@@ -52,16 +52,22 @@ pub(crate) struct Args {
     /// Folder for homes, logs and outputs; made anew. Default: target/crash.
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
+    /// Folder of godwitd and godwit with the crash points in. Default: built now, in target/debug.
+    #[arg(long)]
+    pub(crate) binaries: Option<PathBuf>,
 }
 
 impl Default for Args {
     fn default() -> Self {
-        Self { kills: 1_000, seed: 1, senders: 3, receivers: 2, dir: None }
+        Self { kills: 1_000, seed: 1, senders: 3, receivers: 2, dir: None, binaries: None }
     }
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    run_command(cargo().args(["build", "--workspace", "--bins", "--all-features", "--locked"]))?;
+    let binaries = match &args.binaries {
+        Some(binaries) => binaries.clone(),
+        None => build()?,
+    };
     let dir = args.dir.clone().unwrap_or_else(|| root().join("target/crash"));
     if dir.exists() {
         std::fs::remove_dir_all(&dir).with_context(|| format!("cannot clear {}", dir.display()))?;
@@ -70,10 +76,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     eprintln!("crash: seed {}, {} kills, in {}", args.seed, args.kills, dir.display());
 
     let mut rng = fastrand::Rng::with_seed(args.seed);
-    let mut server = Server::start(&dir, None)?;
+    let mut server = Server::start(&binaries, &dir, None)?;
     let mut receivers = Vec::new();
     for number in 0..args.receivers {
-        receivers.push(Receiver::join(&dir, &format!("receiver{number}"), server.join())?);
+        receivers.push(Receiver::join(
+            &binaries,
+            &dir,
+            &format!("receiver{number}"),
+            server.join(),
+        )?);
     }
     let handles: Vec<String> = receivers.iter().map(|r| r.handle().to_owned()).collect();
     let mut senders = Vec::new();
@@ -104,6 +115,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Builds the programs with their crash points and says where they are.
+fn build() -> Result<PathBuf> {
+    run_command(cargo().args(["build", "--workspace", "--bins", "--all-features", "--locked"]))?;
+    Ok(debug_binaries())
+}
+
+/// Where a build for tests puts its programs.
+fn debug_binaries() -> PathBuf {
+    root().join("target/debug")
 }
 
 /// What was killed how often.

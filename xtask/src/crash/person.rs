@@ -13,7 +13,6 @@ use std::thread::JoinHandle;
 use anyhow::{Context, Result, bail};
 
 use super::pause;
-use crate::shell::root;
 
 /// Lines a sending process is given: from one message to more than the client keeps in flight.
 const BATCH_LINES: std::ops::RangeInclusive<u32> = 1..=200;
@@ -25,15 +24,28 @@ const LAST_MESSAGE_S: &str = "180";
 /// Text of the last message of a sender.
 pub(super) const LAST: &str = "last";
 
-fn godwit(home: &Path) -> Command {
-    let mut command = Command::new(root().join("target/debug/godwit"));
-    command.arg("--home").arg(home).stdin(Stdio::null());
-    command
+/// Where a person keeps the client's state, and the client that it uses.
+#[derive(Clone)]
+pub(super) struct Home {
+    godwit: PathBuf,
+    path: PathBuf,
 }
 
-fn join(home: &Path, handle: &str, link: &str) -> Result<()> {
+impl Home {
+    fn new(binaries: &Path, dir: &Path, handle: &str) -> Self {
+        Self { godwit: binaries.join("godwit"), path: dir.join(handle) }
+    }
+
+    fn godwit(&self) -> Command {
+        let mut command = Command::new(&self.godwit);
+        command.arg("--home").arg(&self.path).stdin(Stdio::null());
+        command
+    }
+}
+
+fn join(home: &Home, handle: &str, link: &str) -> Result<()> {
     let status =
-        godwit(home).args(["join", link, "--as", handle]).stdout(Stdio::null()).status()?;
+        home.godwit().args(["join", link, "--as", handle]).stdout(Stdio::null()).status()?;
     if !status.success() {
         bail!("{handle} could not join: {status}");
     }
@@ -41,11 +53,11 @@ fn join(home: &Path, handle: &str, link: &str) -> Result<()> {
 }
 
 /// What `godwit history` says of the conversation with `peer`, one object a message.
-pub(super) fn history(home: &Path, peer: &str) -> Result<Vec<serde_json::Value>> {
+pub(super) fn history(home: &Home, peer: &str) -> Result<Vec<serde_json::Value>> {
     let output =
-        godwit(home).args(["history", peer, "--json"]).stderr(Stdio::inherit()).output()?;
+        home.godwit().args(["history", peer, "--json"]).stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
-        bail!("history of {} with {peer}: {}", home.display(), output.status);
+        bail!("history of {} with {peer}: {}", home.path.display(), output.status);
     }
     let text = String::from_utf8(output.stdout)?;
     text.lines()
@@ -65,7 +77,7 @@ pub(super) struct Ended {
     /// Its handle.
     pub(super) handle: String,
     /// Its home.
-    pub(super) home: PathBuf,
+    pub(super) home: Home,
     /// Whom it wrote to.
     pub(super) peers: Vec<String>,
     /// File with each message id that it was told.
@@ -75,13 +87,14 @@ pub(super) struct Ended {
 impl Sender {
     /// Registers and starts to send.
     pub(super) fn join(
+        binaries: &Path,
         dir: &Path,
         handle: &str,
         link: &str,
         peers: &[String],
         seed: u64,
     ) -> Result<Self> {
-        let home = dir.join(handle);
+        let home = Home::new(binaries, dir, handle);
         join(&home, handle, link)?;
         let stop = Arc::new(AtomicBool::new(false));
         let child = Arc::new(Mutex::new(None));
@@ -134,7 +147,7 @@ impl Talk {
             self.send_batch()?;
         }
         for peer in &self.ended.peers {
-            let mut last = godwit(&self.ended.home);
+            let mut last = self.ended.home.godwit();
             last.args(["send", peer, LAST, "--wait", "delivered", "--timeout", LAST_MESSAGE_S]);
             let status = last.stdout(Stdio::null()).stderr(append(&self.log)?).status()?;
             if !status.success() {
@@ -150,7 +163,10 @@ impl Talk {
     /// One process, one peer, some lines. It may be killed at any moment.
     fn send_batch(&mut self) -> Result<()> {
         let peer = self.ended.peers[self.rng.usize(..self.ended.peers.len())].clone();
-        let mut child = godwit(&self.ended.home)
+        let mut child = self
+            .ended
+            .home
+            .godwit()
             .args(["send", &peer, "--lines", "--wait", "accepted", "--timeout", "20"])
             .stdin(Stdio::piped())
             .stdout(append(&self.ended.told)?)
@@ -188,7 +204,7 @@ impl Talk {
 pub(super) struct Receiver {
     handle: String,
     /// Its home.
-    pub(super) home: PathBuf,
+    pub(super) home: Home,
     /// What was shown, over all its lives.
     pub(super) shown: PathBuf,
     log: PathBuf,
@@ -197,8 +213,8 @@ pub(super) struct Receiver {
 
 impl Receiver {
     /// Registers and starts to listen.
-    pub(super) fn join(dir: &Path, handle: &str, link: &str) -> Result<Self> {
-        let home = dir.join(handle);
+    pub(super) fn join(binaries: &Path, dir: &Path, handle: &str, link: &str) -> Result<Self> {
+        let home = Home::new(binaries, dir, handle);
         join(&home, handle, link)?;
         let shown = dir.join(format!("{handle}.shown"));
         let log = dir.join(format!("{handle}.log"));
@@ -248,8 +264,8 @@ impl Drop for Receiver {
     }
 }
 
-fn listen(home: &Path, shown: &Path, log: &Path) -> Result<Child> {
-    let mut command = godwit(home);
+fn listen(home: &Home, shown: &Path, log: &Path) -> Result<Child> {
+    let mut command = home.godwit();
     command.args(["listen", "--json"]).stdout(append(shown)?).stderr(append(log)?);
     Ok(command.spawn()?)
 }

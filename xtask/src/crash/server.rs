@@ -12,6 +12,7 @@ use crate::shell::root;
 
 /// A running `godwitd`.
 pub(crate) struct Server {
+    binaries: PathBuf,
     dir: PathBuf,
     listen: String,
     join: String,
@@ -22,14 +23,21 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a server on a free port with its data below `dir`.
-    pub(super) fn start(dir: &Path, crash_at: Option<&str>) -> Result<Self> {
-        let (child, stdout, join) = spawn(dir, "127.0.0.1:0", crash_at)?;
+    pub(super) fn start(binaries: &Path, dir: &Path, crash_at: Option<&str>) -> Result<Self> {
+        let (child, stdout, join) = spawn(binaries, dir, "127.0.0.1:0", crash_at)?;
         let listen = join
             .strip_prefix("godwit://")
             .and_then(|rest| rest.split('#').next())
             .with_context(|| format!("not a join link: {join}"))?
             .to_owned();
-        Ok(Self { dir: dir.to_owned(), listen, join, child, _stdout: stdout })
+        Ok(Self {
+            binaries: binaries.to_owned(),
+            dir: dir.to_owned(),
+            listen,
+            join,
+            child,
+            _stdout: stdout,
+        })
     }
 
     /// A server of its own for the check with the independent implementation.
@@ -39,7 +47,7 @@ impl Server {
             std::fs::remove_dir_all(&dir)?;
         }
         std::fs::create_dir_all(&dir)?;
-        Self::start(&dir, None)
+        Self::start(&super::debug_binaries(), &dir, None)
     }
 
     /// How to join it; stays the same over restarts.
@@ -52,8 +60,8 @@ impl Server {
         let _ = self.child.kill();
         self.child.wait()?;
         // An armed server may die while it starts; that is a crash like any other.
-        let (child, stdout, join) = match spawn(&self.dir, &self.listen, crash_at) {
-            Err(_) if crash_at.is_some() => spawn(&self.dir, &self.listen, None)?,
+        let (child, stdout, join) = match spawn(&self.binaries, &self.dir, &self.listen, crash_at) {
+            Err(_) if crash_at.is_some() => spawn(&self.binaries, &self.dir, &self.listen, None)?,
             other => other?,
         };
         if join != self.join {
@@ -96,19 +104,20 @@ impl Drop for Server {
 }
 
 fn spawn(
+    binaries: &Path,
     dir: &Path,
     listen: &str,
     crash_at: Option<&str>,
 ) -> Result<(Child, BufReader<ChildStdout>, String)> {
     let log = File::options().create(true).append(true).open(dir.join("server.log"))?;
-    let mut command = Command::new(root().join("target/debug/godwitd"));
+    let mut command = Command::new(binaries.join("godwitd"));
     command.arg("serve").arg("--data").arg(dir.join("server")).args(["--listen", listen, "--json"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
     command.env_remove("GODWIT_CRASH_AT");
     if let Some(crash_at) = crash_at {
         command.env("GODWIT_CRASH_AT", crash_at);
     }
-    let mut child = command.spawn().context("cannot start target/debug/godwitd")?;
+    let mut child = command.spawn().context("cannot start godwitd")?;
     let mut stdout = BufReader::new(child.stdout.take().context("stdout is piped")?);
     let mut line = String::new();
     stdout.read_line(&mut line)?;
