@@ -91,6 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for number in 0..args.senders {
         let seed = rng.u64(..);
         senders.push(Sender::join(
+            &binaries,
             &dir,
             &format!("sender{number}"),
             server.join(),
