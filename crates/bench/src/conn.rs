@@ -1,22 +1,24 @@
 //! One connection of a load client: the real link and the real messages, but no seal, no storage
 //! and no caution. It counts the bytes that go over the wire.
 
+mod dial;
+
 use std::cell::RefCell;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use godwit_base::JoinLink;
-use godwit_link::{Initiator, PublicKey, StaticKey, Ticket, Transport};
+use godwit_link::{StaticKey, Transport};
 use godwit_wire::frame::{self, Header, decode_header, encode_header};
-use godwit_wire::preface::{ClientPreface, Mode, ServerPreface};
 use godwit_wire::{ToClient, ToServer, v1};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::device::Device;
 use crate::error::LoadError;
+
+pub use dial::{Endpoint, Via};
 
 /// Patience for a handshake or an answer. A server in a storm may take its time; one that takes
 /// longer is broken.
@@ -28,43 +30,6 @@ const READ_BYTES: usize = 64 * 1024;
 thread_local! {
     /// The thread's read buffer: an idle connection keeps none of its own.
     static READ: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
-}
-
-/// Where the server is, and the key that proves it.
-#[derive(Debug, Clone, Copy)]
-pub struct Endpoint {
-    /// Address and port.
-    pub address: SocketAddr,
-    /// The key in its join link.
-    pub key: PublicKey,
-}
-
-impl Endpoint {
-    /// Looks the server of a join link up.
-    ///
-    /// # Errors
-    /// [`LoadError::Io`] when the name leads nowhere.
-    ///
-    /// # Cancel safety
-    /// Safe: it changes nothing.
-    pub async fn of(link: &JoinLink) -> Result<Self, LoadError> {
-        let nowhere = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        let mut found = tokio::net::lookup_host(link.address())
-            .await
-            .map_err(LoadError::io("looking the server up"))?;
-        let address =
-            found.next().ok_or_else(nowhere).map_err(LoadError::io("looking the server up"))?;
-        Ok(Self { address, key: PublicKey(link.server_key) })
-    }
-}
-
-/// How to shake hands.
-#[derive(Debug, Clone, Copy)]
-pub enum Via<'a> {
-    /// With both static keys.
-    Full,
-    /// With a ticket of an earlier connection.
-    Resume(&'a Ticket),
 }
 
 /// Bytes on the wire, prefaces and framing included, TCP/IP not.
@@ -105,53 +70,9 @@ impl Conn {
         source: Option<Ipv4Addr>,
         via: Via<'_>,
     ) -> Result<Self, LoadError> {
-        let opening = Self::open_unhurried(to, device, source, via);
+        let opening = dial::open(to, device, source, via);
         let late = LoadError::TimedOut { what: "handshake", seconds: PATIENCE.as_secs() };
         timeout(PATIENCE, opening).await.map_err(|_| late)?
-    }
-
-    async fn open_unhurried(
-        to: Endpoint,
-        device: &StaticKey,
-        source: Option<Ipv4Addr>,
-        via: Via<'_>,
-    ) -> Result<Self, LoadError> {
-        let mut stream = connect(to.address, source).await.map_err(LoadError::io("connecting"))?;
-        let hello = godwit_wire::encode(&v1::Hello {
-            version: godwit_wire::VERSION,
-            features: 0,
-            client: concat!("godwit-bench/", env!("CARGO_PKG_VERSION")).to_owned(),
-        });
-        let (mode, (initiator, message)) = match via {
-            Via::Full => (Mode::Full, Initiator::ik(device, &to.key, &hello)?),
-            Via::Resume(ticket) => (Mode::Resume, Initiator::resume(ticket, &hello)?),
-        };
-        let mut outbound = Vec::new();
-        let preface = ClientPreface { mode, key_hint: to.key.hint(), message: &message };
-        preface.encode_into(&mut outbound)?;
-        stream.write_all(&outbound).await.map_err(LoadError::io("shaking hands"))?;
-        let mut traffic = Traffic { up_bytes: outbound.len() as u64, down_bytes: 0 };
-        let mut inbound = Vec::new();
-        let (established, consumed) = loop {
-            match ServerPreface::parse(&inbound)? {
-                None => traffic.down_bytes += receive(&stream, &mut inbound).await? as u64,
-                Some(parsed) => match parsed.preface {
-                    ServerPreface::Reply(reply) => {
-                        break (initiator.finish(reply)?, parsed.consumed);
-                    }
-                    ServerPreface::Refused { code, .. } => {
-                        let code = u32::from(code);
-                        return Err(LoadError::Refused { what: "the handshake", code });
-                    }
-                },
-            }
-        };
-        inbound.drain(..consumed);
-        inbound.shrink_to_fit();
-        let welcome = godwit_wire::decode(established.payload.as_slice())?;
-        let transport = established.transport;
-        let (plain, outbound) = (Vec::new(), Vec::new());
-        Ok(Self { stream, transport, inbound, plain, outbound, traffic, welcome })
     }
 
     /// Puts a message into the next frame; nothing is written before [`Self::flush`].
@@ -319,16 +240,6 @@ fn refusal_of(message: &ToClient) -> Option<u32> {
         ToClient::Goodbye(goodbye) => Some(goodbye.code),
         _ => None,
     }
-}
-
-async fn connect(to: SocketAddr, source: Option<Ipv4Addr>) -> io::Result<TcpStream> {
-    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(source) = source {
-        socket.bind((source, 0).into())?;
-    }
-    let stream = socket.connect(to).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 /// Appends what has come, at least one byte.

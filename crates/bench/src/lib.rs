@@ -1,5 +1,18 @@
 //! Load for a Godwit server, and what it costs.
 //!
+//! | load | question |
+//! |---|---|
+//! | [`idle`](work::idle) | what does a connection that only stays cost, here and in the kernel? |
+//! | [`chat`](work::chat) | how many messages, with all their ticks, and how fast is one? |
+//! | [`offline`](work::offline) | what do messages to absent devices cost, and their return? |
+//! | [`handshake`](work::handshake) | how many connections can begin, full and resumed? |
+//! | [`store`](work::store) | what could the server do at best, were it only the store? |
+//!
+//! `godwit-bench chat --pairs 1000 --window 16 --keep-awake` starts its own server on an empty
+//! store, prints a table (or JSON, `--json`) with the conditions of the run, and leaves nothing
+//! behind. Figures are CPU time first: it hardly changes with what else the machine does, which
+//! latency and throughput do. `others_cpus` says how much that was.
+//!
 //! The clients speak [`godwit_wire`] over [`godwit_link`] and nothing above: bodies are bytes of the
 //! right size, for the server cannot tell. So they cost little, and the machine's time goes to the
 //! server. The workloads are in [`work`]; each returns a report with stable names, unit last.

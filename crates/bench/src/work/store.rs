@@ -21,7 +21,7 @@ use crate::error::LoadError;
 use crate::figures::Percentiles;
 use crate::machine::{Conditions, Processes, threads_cpu};
 use crate::progress;
-use driver::{Driver, Mill};
+use driver::{Driver, Event, Line};
 
 /// Submissions that may be under way at once: what the store's queue takes.
 pub const IN_FLIGHT_MAX: u32 = 16_384;
@@ -112,8 +112,8 @@ pub async fn run(data: &Path, plan: &Plan, conditions: Conditions) -> Result<Rep
     tokio::task::spawn_blocking(work).await.map_err(|_| LoadError::Worker)?
 }
 
-fn open(data: &Path, events: &mpsc::Sender<driver::Event>) -> Result<Embedded, LoadError> {
-    Ok(Embedded::open(data, Options::default(), Arc::new(Mill::new(events.clone())))?)
+fn open(data: &Path, events: &mpsc::Sender<Event>) -> Result<Embedded, LoadError> {
+    Ok(Embedded::open(data, Options::default(), Arc::new(Line::new(events.clone())))?)
 }
 
 /// Fills mailboxes that nobody empties; how long that took.

@@ -28,15 +28,15 @@ pub(super) enum Event {
 }
 
 /// The store's end of the line to the driver.
-pub(super) struct Mill(Sender<Event>);
+pub(super) struct Line(Sender<Event>);
 
-impl Mill {
+impl Line {
     pub(super) fn new(events: Sender<Event>) -> Self {
         Self(events)
     }
 }
 
-impl Sink for Mill {
+impl Sink for Line {
     fn settled(&self, settled: &[Settled]) {
         let one = |settled: &Settled| {
             let slot = usize::try_from(settled.token.0).unwrap_or(usize::MAX);

@@ -1,0 +1,108 @@
+//! From an address to a link that stands.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use godwit_base::JoinLink;
+use godwit_link::{Initiator, PublicKey, StaticKey, Ticket};
+use godwit_wire::preface::{ClientPreface, Mode, ServerPreface};
+use godwit_wire::v1;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpSocket, TcpStream};
+
+use super::{Conn, Traffic, receive};
+use crate::error::LoadError;
+
+/// Where the server is, and the key that proves it.
+#[derive(Debug, Clone, Copy)]
+pub struct Endpoint {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// The key in its join link.
+    pub key: PublicKey,
+}
+
+impl Endpoint {
+    /// Looks the server of a join link up.
+    ///
+    /// # Errors
+    /// [`LoadError::Io`] when the name leads nowhere.
+    ///
+    /// # Cancel safety
+    /// Safe: it changes nothing.
+    pub async fn of(link: &JoinLink) -> Result<Self, LoadError> {
+        let nowhere = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        let mut found = tokio::net::lookup_host(link.address())
+            .await
+            .map_err(LoadError::io("looking the server up"))?;
+        let address =
+            found.next().ok_or_else(nowhere).map_err(LoadError::io("looking the server up"))?;
+        Ok(Self { address, key: PublicKey(link.server_key) })
+    }
+}
+
+/// How to shake hands.
+#[derive(Debug, Clone, Copy)]
+pub enum Via<'a> {
+    /// With both static keys.
+    Full,
+    /// With a ticket of an earlier connection.
+    Resume(&'a Ticket),
+}
+
+/// Connects and shakes hands, without a limit on time.
+pub(super) async fn open(
+    to: Endpoint,
+    device: &StaticKey,
+    source: Option<Ipv4Addr>,
+    via: Via<'_>,
+) -> Result<Conn, LoadError> {
+    let mut stream = connect(to.address, source).await.map_err(LoadError::io("connecting"))?;
+    let hello = godwit_wire::encode(&v1::Hello {
+        version: godwit_wire::VERSION,
+        features: 0,
+        client: concat!("godwit-bench/", env!("CARGO_PKG_VERSION")).to_owned(),
+    });
+    let (mode, (initiator, message)) = match via {
+        Via::Full => (Mode::Full, Initiator::ik(device, &to.key, &hello)?),
+        Via::Resume(ticket) => (Mode::Resume, Initiator::resume(ticket, &hello)?),
+    };
+    let mut said = Vec::new();
+    let preface = ClientPreface { mode, key_hint: to.key.hint(), message: &message };
+    preface.encode_into(&mut said)?;
+    stream.write_all(&said).await.map_err(LoadError::io("shaking hands"))?;
+    let mut traffic = Traffic { up_bytes: said.len() as u64, down_bytes: 0 };
+    let mut inbound = Vec::new();
+    let parsed = loop {
+        match ServerPreface::parse(&inbound)? {
+            Some(parsed) => break parsed,
+            None => traffic.down_bytes += receive(&stream, &mut inbound).await? as u64,
+        }
+    };
+    let established = match parsed.preface {
+        ServerPreface::Reply(reply) => initiator.finish(reply)?,
+        ServerPreface::Refused { code, .. } => {
+            return Err(LoadError::Refused { what: "the handshake", code: code.into() });
+        }
+    };
+    let rest = inbound.split_off(parsed.consumed);
+    Ok(Conn {
+        stream,
+        transport: established.transport,
+        inbound: rest,
+        plain: Vec::new(),
+        outbound: Vec::new(),
+        traffic,
+        welcome: godwit_wire::decode(established.payload.as_slice())?,
+    })
+}
+
+async fn connect(to: SocketAddr, source: Option<Ipv4Addr>) -> io::Result<TcpStream> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(source) = source {
+        socket.bind((source, 0).into())?;
+    }
+    let stream = socket.connect(to).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
