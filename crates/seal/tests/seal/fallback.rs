@@ -82,6 +82,29 @@ fn the_previous_fallback_key_opens_for_as_long_as_a_mailbox_may_hold_its_message
     assert_eq!(bob.opens(&alice, &letters[1]).unwrap_err(), OpenError::KeyUsed);
 }
 
+#[test]
+fn openings_are_forgotten_with_their_key() {
+    let (mut alice, mut bob) = (Person::new(), Person::new());
+    bob.runs_out_of_one_time_keys();
+    for _ in 0..50 {
+        let letter = writes_on_a_new_session(&mut alice, &mut bob);
+        bob.opens(&alice, &letter).unwrap();
+    }
+    let row_len = |bob: &Person| bob.state()[1].len();
+    let before = row_len(&bob);
+
+    bob.device.rotate_fallback(NOW_MS + FALLBACK_ROTATE_MS);
+    bob.publishes();
+    let letter = writes_on_a_new_session(&mut alice, &mut bob);
+    bob.opens(&alice, &letter).unwrap();
+    assert!(row_len(&bob) > before, "both keys live");
+
+    bob.device.tidy(NOW_MS + FALLBACK_ROTATE_MS + FALLBACK_KEEP_MS);
+    let letter = writes_on_a_new_session(&mut alice, &mut bob);
+    bob.opens(&alice, &letter).unwrap();
+    assert!(row_len(&bob) < before - 49 * 32, "one id is 32 bytes and more");
+}
+
 /// Alice forgets all sessions with Bob and opens one anew.
 fn writes_on_a_new_session(alice: &mut Person, bob: &mut Person) -> Letter {
     alice.pairings.remove(&bob.device.id());
