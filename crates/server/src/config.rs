@@ -1,5 +1,5 @@
 //! The configuration: a TOML file, every key optional, none unknown. Each key is described once, in
-//! [`keys`], from which the example file and `docs/config.md` are made.
+//! `keys`, from which the example file and `docs/config.md` are made.
 
 mod error;
 mod keys;
