@@ -40,7 +40,7 @@ use crate::{
     Mailboxes, OpenError, Operations, Page, Prekeys, Profile, RegisterError, Registration, Sink,
     Standing, Stats, StoreError, Submission, Swept, TakenKeys, VerifyReport, Who,
 };
-use fault::{Fault, guarded};
+use fault::{Fault, guarded_read};
 use intake::{Read, Urgent};
 use readers::Readers;
 use shared::Shared;
@@ -67,7 +67,7 @@ impl Embedded {
         let refused = |source| OpenError::Io { path: path.clone(), source };
         std::fs::create_dir_all(dir).map_err(refused)?;
         let readers = Readers::start().map_err(refused)?;
-        let opened = guarded(|| Shared::open(dir.to_owned(), readers, &options));
+        let opened = guarded_read(|| Shared::open(dir.to_owned(), readers, &options));
         let (shared, state) = opened.map_err(|fault| open_error(&path, fault))?;
         let shared = Arc::new(shared);
         let writer = Writer::new(Arc::clone(&shared), options, sink, state);
@@ -95,7 +95,7 @@ fn open_error(path: &Path, fault: Fault) -> OpenError {
         Fault::Full => OpenError::Io { path, source: io::ErrorKind::StorageFull.into() },
         Fault::Io(what) => OpenError::Io { path, source: io::Error::other(what) },
         Fault::Locked => OpenError::Locked(path),
-        Fault::Damaged(what) => OpenError::Damaged { path, what },
+        Fault::Damaged(what) | Fault::Panic(what) => OpenError::Damaged { path, what },
         Fault::Newer(found) => OpenError::Newer { path, found, known: tables::SCHEMA },
     }
 }

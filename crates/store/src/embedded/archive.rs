@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use redb::{Database, Durability, Key, ReadTransaction, TableDefinition, Value};
 use tokio::sync::oneshot;
 
-use super::fault::{Fault, guarded};
+use super::fault::{Fault, guarded_read};
 use super::shared::{FILE_NAME, Shared};
 use super::task::{Reply, send};
 use super::{check, open_error, reading, state, tables};
@@ -21,7 +21,7 @@ const COPY_ROWS: usize = 10_000;
 pub(crate) fn verify(shared: &Arc<Shared>) -> Answer<VerifyReport> {
     let (reply, answer) = oneshot::channel();
     on_own_thread(shared, reply, StoreError::Busy, |shared| {
-        guarded(|| check::snapshot(&shared.snapshot()?)).map_err(|fault| fault.answer())
+        guarded_read(|| check::snapshot(&shared.snapshot()?)).map_err(|fault| fault.answer())
     });
     reading::later(answer)
 }
@@ -62,7 +62,7 @@ fn write_backup(shared: &Shared, to: &Path) -> Result<BackupReport, OpenError> {
     let refused = |source| OpenError::Io { path: to.to_owned(), source };
     let partial = beside(to, "partial");
     remove_if_there(&partial).map_err(refused)?;
-    let rows = guarded(|| copy_all(&shared.snapshot()?, &partial));
+    let rows = guarded_read(|| copy_all(&shared.snapshot()?, &partial));
     let rows = rows.map_err(|fault| open_error(to, fault));
     let rows = rows.inspect_err(|_| drop(std::fs::remove_file(&partial)))?;
     publish(&partial, to).map_err(refused)?;
@@ -130,7 +130,7 @@ pub fn restore(backup: &Path, dir: &Path) -> Result<VerifyReport, OpenError> {
     std::fs::create_dir_all(dir).map_err(refused)?;
     let partial = beside(&path, "partial");
     std::fs::copy(backup, &partial).map_err(unreadable)?;
-    let report = guarded(|| adopt(&partial)).map_err(|fault| open_error(backup, fault));
+    let report = guarded_read(|| adopt(&partial)).map_err(|fault| open_error(backup, fault));
     let report = report.inspect_err(|_| drop(std::fs::remove_file(&partial)))?;
     publish(&partial, &path).map_err(refused)?;
     Ok(report)

@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     Locked,
     /// Not what was written.
     Damaged(String),
+    /// A bug of ours, or a file that the database library did not expect.
+    Panic(String),
     /// Written by a newer schema.
     Newer(u64),
 }
@@ -30,23 +32,31 @@ impl Fault {
     pub(crate) fn answer(&self) -> StoreError {
         match self {
             Self::Full => StoreError::DiskFull,
-            Self::Io(_) | Self::Locked => StoreError::Unavailable,
+            Self::Io(_) | Self::Locked | Self::Panic(_) => StoreError::Unavailable,
             Self::Damaged(what) => StoreError::Damaged(what.clone()),
             Self::Newer(schema) => StoreError::Damaged(format!("schema {schema} is newer")),
         }
     }
 }
 
-/// Runs `work`, and takes a panic for damage: the database library panics on some files that were
-/// altered behind its back, and one bad row must not end the process.
+/// Runs `work`; a panic ends it and not the thread.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Fault::Damaged(words(&*panic))))
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Fault::Panic(words(&*panic))))
+}
+
+/// Runs `work` that only reads; a panic is damage: the database library panics on some files that were
+/// altered behind its back.
+pub(crate) fn guarded_read<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    guarded(work).map_err(|fault| match fault {
+        Fault::Panic(words) => Fault::Damaged(words),
+        other => other,
+    })
 }
 
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("panic: {}", text.unwrap_or("without words"))
+    text.unwrap_or("a panic without words").to_owned()
 }
 
 impl From<io::Error> for Fault {
@@ -120,8 +130,11 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_damage() {
+    fn a_panic_is_our_bug_when_writing_and_damage_when_reading() {
         let fault = guarded::<()>(|| panic!("page {}", 7));
-        assert_eq!(fault, Err(Fault::Damaged("panic: page 7".into())));
+        assert_eq!(fault, Err(Fault::Panic("page 7".into())));
+        assert_eq!(fault.unwrap_err().answer(), StoreError::Unavailable);
+        let fault = guarded_read::<()>(|| panic!("page"));
+        assert_eq!(fault, Err(Fault::Damaged("page".into())));
     }
 }

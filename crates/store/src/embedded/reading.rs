@@ -7,7 +7,7 @@ use godwit_base::{AccountId, DeviceId, Handle, Seq};
 use redb::{ReadTransaction, ReadableTable};
 use tokio::sync::oneshot;
 
-use super::fault::{Fault, guarded};
+use super::fault::{Fault, guarded_read};
 use super::shared::Shared;
 use super::task::{Reply, send};
 use super::{row, tables};
@@ -25,7 +25,7 @@ pub(crate) fn page(
 ) {
     // If there is no room for the job, the reply is dropped with it and the caller is told to retry.
     let _: Result<(), Full> = shared.readers.run(move || {
-        let page = guarded(|| read_page(&snapshot, device, &places, more, max_bytes));
+        let page = guarded_read(|| read_page(&snapshot, device, &places, more, max_bytes));
         send(answer, page.map_err(|fault| fault.answer()));
     });
 }
@@ -65,7 +65,7 @@ pub(crate) fn ask<T: Send + 'static>(
     let (reply, answer) = oneshot::channel();
     let asked = Arc::clone(shared);
     let job = move || {
-        let read = guarded(|| read(&asked.snapshot()?));
+        let read = guarded_read(|| read(&asked.snapshot()?));
         send(reply, read.map_err(|fault| fault.answer()));
     };
     match shared.readers.run(job) {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use godwit_base::{DeviceId, Seq};
 
 use super::batch::{BATCH_DELETES_MAX, Batch, Out, Terms};
-use super::fault::{Fault, guarded};
+use super::fault::{Fault, guarded, guarded_read};
 use super::intake::{Read, Urgent, Wakeup, Work};
 use super::options::Options;
 use super::reading;
@@ -243,7 +243,7 @@ impl Writer {
 
     fn reopen(&mut self) {
         self.shared.stats(|stats| stats.available = false);
-        match guarded(|| self.shared.reopen(&self.options)) {
+        match guarded_read(|| self.shared.reopen(&self.options)) {
             Ok(state) => {
                 self.shared.stats(|stats| {
                     stats.available = true;
