@@ -109,6 +109,15 @@ impl Outgoing {
     }
 }
 
+/// After a refusal, nothing is sent until every answer has come: a later message must not pass one
+/// whose refusal is still on its way (M4).
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Recovery {
+    settles: bool,
+    /// The server refuses everything until it sees this counter again: it goes first and alone.
+    awaited: Option<u64>,
+}
+
 /// All messages by counter.
 #[derive(Default)]
 pub(crate) struct Outbox {
@@ -120,6 +129,7 @@ pub(crate) struct Outbox {
     undelivered: BTreeSet<(AccountId, u64)>,
     /// Submitted on the present link and not answered.
     in_flight: BTreeSet<u64>,
+    recovery: Recovery,
     changed: BTreeSet<u64>,
 }
 
@@ -158,7 +168,17 @@ impl Outbox {
 
     /// The counters that may be submitted now, ascending: not in flight, and less than the server's
     /// window above the oldest unresolved one.
-    pub(crate) fn due(&self) -> Vec<u64> {
+    pub(crate) fn due(&mut self) -> Vec<u64> {
+        if self.recovery.settles || self.recovery.awaited.is_some() {
+            if !self.in_flight.is_empty() {
+                return Vec::new();
+            }
+            self.recovery.settles = false;
+        }
+        self.recovery.awaited = self.recovery.awaited.filter(|c| self.pending.contains_key(c));
+        if let Some(awaited) = self.recovery.awaited {
+            return vec![awaited];
+        }
         let Some((oldest, _)) = self.pending.first_key_value() else { return Vec::new() };
         let end = oldest.saturating_add(DEDUP_WINDOW);
         let due = self.pending.range(..end).map(|(counter, _)| *counter);
@@ -169,9 +189,30 @@ impl Outbox {
         self.in_flight.insert(counter);
     }
 
-    /// The server refused it for now, or what was sealed does not fit: it is due again.
+    /// What was sealed does not fit: it is due again, sealed anew.
     pub(crate) fn is_due_again(&mut self, counter: u64) {
         self.in_flight.remove(&counter);
+        self.saw(counter);
+        self.recovery.settles = true;
+    }
+
+    /// The server cannot take it now, and refuses everything after it until it comes again.
+    pub(crate) fn is_awaited(&mut self, counter: u64) {
+        self.in_flight.remove(&counter);
+        self.recovery = Recovery { settles: true, awaited: Some(counter) };
+    }
+
+    /// It was refused because an earlier one was. False if there is no earlier one: the two sides
+    /// disagree.
+    pub(crate) fn is_after_refusal(&mut self, counter: u64) -> bool {
+        self.in_flight.remove(&counter);
+        self.recovery.settles = true;
+        self.recovery.awaited.is_some()
+    }
+
+    /// The server has seen this counter again.
+    fn saw(&mut self, counter: u64) {
+        self.recovery.awaited = self.recovery.awaited.filter(|awaited| *awaited != counter);
     }
 
     pub(crate) fn awaits_answers(&self) -> bool {
@@ -181,11 +222,13 @@ impl Outbox {
     /// The link is gone, and with it every answer.
     pub(crate) fn link_lost(&mut self) {
         self.in_flight.clear();
+        self.recovery = Recovery::default();
     }
 
     /// The message will not be sent. Returns it.
     pub(crate) fn remove(&mut self, counter: u64) -> Option<Outgoing> {
         self.in_flight.remove(&counter);
+        self.saw(counter);
         let message = self.pending.remove(&counter)?;
         self.pending_bytes = self.pending_bytes.saturating_sub(message.body.0.len());
         self.changed.insert(counter);
@@ -365,6 +408,23 @@ mod tests {
         outbox.submitted(7);
         outbox.is_due_again(7);
         assert_eq!(outbox.due().first(), Some(&7));
+    }
+
+    #[test]
+    fn after_a_refusal_the_refused_goes_first_and_alone_once_every_answer_has_come() {
+        let mut outbox = Outbox::default();
+        (1..6).for_each(|counter| outbox.push(counter, message(1)));
+        (2..5).for_each(|counter| outbox.submitted(counter));
+        outbox.is_awaited(2);
+        assert!(outbox.due().is_empty(), "3 and 4 are not answered");
+        assert!(outbox.is_after_refusal(3) && outbox.due().is_empty());
+        assert!(outbox.is_after_refusal(4));
+        assert_eq!(outbox.due(), [2], "1, which was never submitted, waits too");
+        outbox.submitted(2);
+        assert!(outbox.due().is_empty());
+        outbox.accept(2);
+        assert_eq!(outbox.due(), [1, 3, 4, 5]);
+        assert!(!outbox.is_after_refusal(3), "after what?");
     }
 
     #[test]

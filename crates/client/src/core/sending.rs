@@ -344,14 +344,15 @@ impl Core {
 
     /// The server cannot take it now. It refuses everything after it until it comes again (M4).
     fn pause(&mut self, refused: &v1::Refused, now: Now) {
-        self.outbox.is_due_again(refused.counter);
-        let pause_ms = match refusal_of(refused) {
-            // The one before it names the delay.
-            Some(Refusal::AfterRefusal) => u64::from(refused.retry_after_ms),
-            _ => u64::from(refused.retry_after_ms).max(PAUSE_MS),
-        };
-        let until_ms = now.mono_ms + pause_ms;
-        self.outbox_paused_until_ms = self.outbox_paused_until_ms.max(Some(until_ms));
+        if refusal_of(refused) == Some(Refusal::AfterRefusal) {
+            if !self.outbox.is_after_refusal(refused.counter) {
+                self.lose_link("the server awaits a message that it did not refuse", 0, now);
+            }
+            return;
+        }
+        self.outbox.is_awaited(refused.counter);
+        let until_ms = now.mono_ms + u64::from(refused.retry_after_ms).max(PAUSE_MS);
+        self.outbox_paused_until_ms = Some(until_ms);
     }
 
     /// The copies do not fit the recipient's devices. Only a list that the recipient signed counts.

@@ -1,0 +1,165 @@
+//! Everything that can go wrong on the way, at random: losses, cuts, crashes, refusals, partial
+//! reads. Afterwards every message was shown once and in order.
+
+use godwit_client::{Event, MessageState};
+use proptest::prelude::*;
+
+use crate::world::{World, handle};
+
+/// One thing that happens.
+#[derive(Debug, Clone, Copy)]
+enum Happening {
+    /// A device sends a text to another.
+    Send {
+        from: usize,
+        to: usize,
+    },
+    /// The driver takes a whole step.
+    Step(usize),
+    /// Only the batch is taken.
+    Flush(usize),
+    /// Only the commit is made.
+    Commit(usize),
+    /// Some bytes move.
+    Up(usize, usize),
+    Down(usize, usize),
+    /// The connection breaks.
+    Cut(usize),
+    /// The process dies, between commit and what follows it if there is a commit.
+    Crash {
+        at: usize,
+        after_commit: bool,
+    },
+    Restart(usize),
+    Read {
+        at: usize,
+        from: usize,
+    },
+    Busy,
+    FetchLimited,
+    Pass(u64),
+}
+
+const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let who = 0..PEOPLE.len();
+    prop_oneof![
+        12 => (who.clone(), who.clone()).prop_map(|(from, to)| Happening::Send { from, to }),
+        20 => who.clone().prop_map(Happening::Step),
+        6 => who.clone().prop_map(Happening::Flush),
+        6 => who.clone().prop_map(Happening::Commit),
+        6 => (who.clone(), 1_usize..600).prop_map(|(at, most)| Happening::Up(at, most)),
+        6 => (who.clone(), 1_usize..600).prop_map(|(at, most)| Happening::Down(at, most)),
+        3 => who.clone().prop_map(Happening::Cut),
+        4 => (who.clone(), any::<bool>())
+            .prop_map(|(at, after_commit)| Happening::Crash { at, after_commit }),
+        6 => who.clone().prop_map(Happening::Restart),
+        2 => (who.clone(), who).prop_map(|(at, from)| Happening::Read { at, from }),
+        1 => Just(Happening::Busy),
+        1 => Just(Happening::FetchLimited),
+        8 => (1_u64..3_000).prop_map(Happening::Pass),
+    ]
+}
+
+/// Does one thing; returns the text that was durably sent, if one was.
+fn happen(world: &mut World, what: Happening, sent: &mut Vec<(usize, usize, String)>) {
+    let now = world.now();
+    match what {
+        Happening::Send { from, to } if from != to && world.devices[from].core.is_some() => {
+            let text = format!("{}", sent.len());
+            world.devices[from].send(&handle(PEOPLE[to]), &text, now);
+            sent.push((from, to, text));
+        }
+        Happening::Step(at) if world.devices[at].core.is_some() => world.step(at),
+        Happening::Flush(at) => world.devices[at].flush(now),
+        Happening::Commit(at) if world.devices[at].core.is_some() => {
+            world.devices[at].commit(false);
+            world.obey(at);
+        }
+        Happening::Up(at, most) => world.carry_up(at, most),
+        Happening::Down(at, most) => world.carry_down(at, most),
+        Happening::Cut(at) => world.cut(at),
+        Happening::Crash { at, after_commit } => {
+            if after_commit {
+                world.devices[at].commit(true);
+            }
+            world.devices[at].crash();
+            world.obey(at);
+        }
+        Happening::Restart(at) if world.devices[at].core.is_none() => {
+            world.devices[at].restart(now);
+        }
+        Happening::Read { at, from } if at != from && world.devices[at].core.is_some() => {
+            world.devices[at].core().mark_read(&handle(PEOPLE[from]), now);
+        }
+        Happening::Busy => world.server.mischief.busy += 1,
+        Happening::FetchLimited => world.server.mischief.fetch_limited += 1,
+        Happening::Pass(ms) => world.pass(ms),
+        _ => {}
+    }
+}
+
+fn check(world: &mut World, sent: &[(usize, usize, String)]) {
+    for from in 0..PEOPLE.len() {
+        for to in (0..PEOPLE.len()).filter(|to| *to != from) {
+            let stored: Vec<String> = world.devices[from]
+                .history
+                .items
+                .values()
+                .filter(|item| item.is_outgoing() && item.to == handle(PEOPLE[to]))
+                .map(|item| item.text.clone().unwrap())
+                .collect();
+            // What was not committed when its process died was never sent; the rest, in order.
+            let all: Vec<&String> =
+                sent.iter().filter(|(f, t, _)| (*f, *t) == (from, to)).map(|(.., x)| x).collect();
+            assert!(is_subsequence(&stored, &all), "{stored:?} of {all:?}");
+            let received = world.devices[to].texts_from(&handle(PEOPLE[from]));
+            assert_eq!(received, stored, "{} to {}", PEOPLE[from], PEOPLE[to]);
+        }
+        for item in world.devices[from].history.items.values().filter(|i| i.is_outgoing()) {
+            let arrived = matches!(item.state, MessageState::Delivered | MessageState::Read);
+            assert!(arrived, "{} is {}", item.id, item.state);
+        }
+        let warned = world.devices[from].told.iter().find(|e| matches!(e, Event::Warning { .. }));
+        assert_eq!(warned, None);
+    }
+}
+
+fn is_subsequence(part: &[String], whole: &[&String]) -> bool {
+    let mut whole = whole.iter();
+    part.iter().all(|text| whole.any(|other| *other == text))
+}
+
+/// 48 in everyday runs; `GODWIT_CHAOS_CASES=5000` for a long one.
+fn config() -> ProptestConfig {
+    let cases = std::env::var("GODWIT_CHAOS_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig {
+        cases: cases.unwrap_or(48),
+        max_shrink_iters: 400,
+        failure_persistence: None, // keys are random: the same happenings are not the same run
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn every_message_is_shown_once_and_in_order(
+        happenings in prop::collection::vec(happening(), 50..400)
+    ) {
+        let mut world = World::with(&PEOPLE);
+        let mut sent = Vec::new();
+        for what in happenings {
+            happen(&mut world, what, &mut sent);
+        }
+        world.server.mischief = Default::default();
+        for _ in 0..5 {
+            world.settle();
+            world.pass(60_000); // whatever back-off there is, it ends
+        }
+        world.settle();
+        check(&mut world, &sent);
+    }
+}

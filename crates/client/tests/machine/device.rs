@@ -1,0 +1,199 @@
+//! A device: the core and its driver, in memory. Only what was committed survives a crash.
+
+use std::collections::BTreeMap;
+
+use godwit_base::{Handle, JoinLink, MessageId};
+use godwit_client::core::{Batch, Core, LinkOrder, Now, Row, SendKey, Table, Vault, Write};
+use godwit_client::{Event, HistoryItem, MessageState};
+use godwit_seal::RowKey;
+
+/// The stored history: what `Write` says, done by the book.
+#[derive(Default, Clone)]
+pub(crate) struct History {
+    pub(crate) items: BTreeMap<u64, HistoryItem>,
+}
+
+pub(crate) struct Device {
+    pub(crate) handle: Handle,
+    key: [u8; 32],
+    rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    pub(crate) history: History,
+    /// None after a crash, until it is started again.
+    pub(crate) core: Option<Core>,
+    /// A batch that is flushed and not yet committed.
+    uncommitted: Option<Batch>,
+    /// Bytes that the link takes, once connected.
+    pub(crate) to_server: Vec<u8>,
+    /// The order that the driver was last given.
+    pub(crate) order: Option<LinkOrder>,
+    /// Everything the application was told, over all lives.
+    pub(crate) told: Vec<Event>,
+    pub(crate) commits: u32,
+    sends: u128,
+}
+
+impl Device {
+    pub(crate) fn new(handle: &str, link: &JoinLink, now: Now) -> Self {
+        let handle: Handle = handle.parse().unwrap();
+        let key = [7; 32];
+        let vault = Vault::new(RowKey::from_bytes(&key));
+        let mut core = Core::create(vault, link, &handle, 1, now).unwrap();
+        core.join(link, &handle, None);
+        core.start(now);
+        Self {
+            handle,
+            key,
+            rows: BTreeMap::new(),
+            history: History::default(),
+            core: Some(core),
+            uncommitted: None,
+            to_server: Vec::new(),
+            order: None,
+            told: Vec::new(),
+            commits: 0,
+            sends: 0,
+        }
+    }
+
+    pub(crate) fn core(&mut self) -> &mut Core {
+        self.core.as_mut().unwrap()
+    }
+
+    /// Sends as an application does.
+    pub(crate) fn send(&mut self, to: &Handle, text: &str, now: Now) -> MessageId {
+        self.sends += 1;
+        let key: SendKey = self.sends.to_be_bytes();
+        self.core().send(key, to, &[text.to_owned()], now).unwrap()[0]
+    }
+
+    /// Takes the next batch from the core, unless one waits for its commit.
+    pub(crate) fn flush(&mut self, now: Now) {
+        if self.uncommitted.is_some() {
+            return;
+        }
+        let Some(core) = &mut self.core else { return };
+        let batch = core.flush(now).unwrap();
+        if !batch.is_empty() {
+            self.uncommitted = Some(batch);
+        }
+    }
+
+    /// Commits the waiting batch, and does what follows it unless the device crashes in between.
+    pub(crate) fn commit(&mut self, crashes: bool) {
+        let Some(batch) = self.uncommitted.take() else { return };
+        let mut events = Vec::new();
+        self.commits += u32::from(!batch.writes.is_empty());
+        for write in batch.writes {
+            self.write(write, &mut events);
+        }
+        if crashes {
+            return self.crash();
+        }
+        self.to_server.extend_from_slice(&batch.send);
+        if batch.link.is_some() {
+            self.order = batch.link;
+        }
+        self.told.extend(events);
+        self.told.extend(batch.events);
+    }
+
+    /// As kill -9: all that is not committed is gone.
+    pub(crate) fn crash(&mut self) {
+        self.core = None;
+        self.uncommitted = None;
+        self.to_server.clear();
+        self.order = Some(LinkOrder::Close);
+    }
+
+    /// Starts again from what was committed.
+    pub(crate) fn restart(&mut self, now: Now) {
+        let vault = Vault::new(RowKey::from_bytes(&self.key));
+        let rows: Vec<Row> = self
+            .rows
+            .iter()
+            .map(|((table, key), value)| (*table, key.clone(), value.clone()))
+            .collect();
+        let mut core = Core::restore(vault, rows, 1).unwrap().unwrap();
+        core.start(now);
+        self.core = Some(core);
+    }
+
+    /// Whether there is something durable to restart from.
+    pub(crate) fn is_born(&self) -> bool {
+        self.rows.contains_key(&(Table::Me, b"home".to_vec()))
+    }
+
+    fn write(&mut self, write: Write, events: &mut Vec<Event>) {
+        match write {
+            Write::Put { table, key, value } => drop(self.rows.insert((table, key), value)),
+            Write::Delete { table, key } => drop(self.rows.remove(&(table, key))),
+            Write::Message { item, .. } => {
+                assert!(!self.history.has(item.id), "message {} is shown twice (M3)", item.id);
+                let former = self.history.items.insert(item.row, item.clone());
+                assert!(former.is_none(), "row {} is used twice", item.row);
+                events.push(Event::Message(item));
+            }
+            Write::Forget { id } => self.history.items.retain(|_, item| item.id != id),
+            Write::State { counter, with, state, at_ms } => {
+                let item = self.history.items.values_mut().find(|item| {
+                    item.with == with && item.is_outgoing() && item.id.counter == counter
+                });
+                if let Some(item) = item.filter(|item| rank(item.state) < rank(state)) {
+                    item.state = state;
+                    let (id, by) = (item.id, with.clone());
+                    events.push(Event::State { id, with, by, state, at_ms });
+                }
+            }
+            Write::Watermark { with, up_to, state, at_ms } => {
+                for item in self.history.items.values_mut() {
+                    let is_open =
+                        matches!(item.state, MessageState::Accepted | MessageState::Delivered);
+                    if item.with == with
+                        && item.is_outgoing()
+                        && is_open
+                        && item.id.counter <= up_to
+                        && rank(item.state) < rank(state)
+                    {
+                        item.state = state;
+                        let (id, with, by) = (item.id, with.clone(), with.clone());
+                        events.push(Event::State { id, with, by, state, at_ms });
+                    }
+                }
+            }
+            Write::ReadHere { from, up_to } => {
+                for item in self.history.items.values_mut() {
+                    if item.id.device == from && item.id.counter <= up_to {
+                        item.state = MessageState::Read;
+                    }
+                }
+            }
+            Write::Chat { .. } => {}
+        }
+    }
+
+    /// The texts that came from a handle, in the order in which they were stored.
+    pub(crate) fn texts_from(&self, from: &Handle) -> Vec<String> {
+        let items = self.history.items.values().filter(|item| item.from == *from);
+        items.filter_map(|item| item.text.clone()).collect()
+    }
+
+    pub(crate) fn state_of(&self, id: MessageId) -> MessageState {
+        self.history.items.values().find(|item| item.id == id).unwrap().state
+    }
+}
+
+impl History {
+    fn has(&self, id: MessageId) -> bool {
+        self.items.values().any(|item| item.id == id)
+    }
+}
+
+fn rank(state: MessageState) -> u8 {
+    match state {
+        MessageState::Pending => 0,
+        MessageState::Accepted => 1,
+        MessageState::Delivered => 2,
+        MessageState::Read => 3,
+        MessageState::Failed(_) => 4,
+    }
+}

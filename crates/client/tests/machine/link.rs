@@ -1,0 +1,151 @@
+//! The life of the link.
+
+use godwit_client::core::{LinkOrder, Now};
+use godwit_client::{ConnectionState, Event, WarningKind};
+use godwit_wire::{Refusal, v1};
+
+use crate::world::World;
+
+fn offline(world: &mut World, of: &str) -> Option<(Option<u64>, String)> {
+    world.device(of).told.iter().rev().find_map(|event| match event {
+        Event::Connection(ConnectionState::Offline { retry_in_ms, reason }) => {
+            Some((*retry_in_ms, reason.clone()))
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn a_second_link_resumes_and_a_refused_ticket_falls_back() {
+    let mut world = World::with(&["alice"]);
+    assert_eq!(world.server.resumed, 0);
+    world.cut(0);
+    world.settle();
+    assert_eq!(world.server.resumed, 1);
+    world.server.mischief.no_tickets = true;
+    world.cut(0);
+    world.settle();
+    assert_eq!(world.server.resumed, 1);
+    assert!(world.server.connections.contains_key(&0), "by the full handshake");
+}
+
+#[test]
+fn a_goodbye_is_obeyed_to_the_millisecond_and_with_jitter_above() {
+    let mut world = World::with(&["alice"]);
+    let code = Refusal::Draining.number().into();
+    world.server.say(0, v1::Goodbye { code, reconnect_after_ms: 5_000 });
+    world.step(0);
+    world.step(0);
+    let (retry_in_ms, _) = offline(&mut world, "alice").unwrap();
+    assert!((5_000..=7_500).contains(&retry_in_ms.unwrap()), "{retry_in_ms:?}");
+    world.pass(4_900);
+    world.step(0);
+    assert!(!world.server.connections.contains_key(&0), "not before the server's delay");
+    world.pass(2_600);
+    world.step(0);
+    assert!(world.server.connections.contains_key(&0));
+}
+
+#[test]
+fn a_displaced_device_stays_away_and_says_why() {
+    let mut world = World::with(&["alice"]);
+    let code = Refusal::Displaced.number().into();
+    world.server.say(0, v1::Goodbye { code, reconnect_after_ms: 0 });
+    world.settle();
+    world.pass(3_600_000);
+    world.settle();
+    assert!(!world.server.connections.contains_key(&0));
+    assert_eq!(world.warnings("alice", WarningKind::Displaced), 1);
+    assert_eq!(offline(&mut world, "alice").unwrap().0, None);
+}
+
+#[test]
+fn a_server_that_forgot_the_device_is_not_asked_again() {
+    let mut world = World::with(&["alice"]);
+    world.server.accounts.clear();
+    world.cut(0);
+    world.settle();
+    assert!(offline(&mut world, "alice").unwrap().1.contains("does not know this device"));
+    assert_eq!(world.device("alice").core().deadline().map(|ms| ms > 0), Some(true));
+    world.pass(600_000);
+    assert_eq!(world.device("alice").order, None);
+}
+
+#[test]
+fn quiet_is_filled_with_one_byte_and_too_much_of_it_ends_the_link() {
+    let mut world = World::with(&["alice"]);
+    let due_ms = world.device("alice").core().deadline().unwrap();
+    world.pass(due_ms - world.mono_ms - 1);
+    world.drive(0);
+    assert!(world.devices[0].to_server.is_empty());
+    world.pass(1);
+    world.drive(0);
+    assert_eq!(world.devices[0].to_server, [0]);
+    // The server says nothing for two of its own intervals and a while.
+    world.pass(2 * 30_000 + 15_000);
+    world.drive(0);
+    assert_eq!(world.devices[0].order, Some(LinkOrder::Close));
+    assert_eq!(offline(&mut world, "alice").unwrap().1, "the server went silent");
+}
+
+#[test]
+fn an_answer_that_does_not_come_ends_the_link() {
+    let mut world = World::with(&["alice", "bob"]);
+    world.send("alice", "bob", "anybody?");
+    world.drive(0);
+    world.devices[0].to_server.clear(); // lost on the way
+    world.pass(19_999);
+    world.drive(0);
+    assert_eq!(world.devices[0].order, None);
+    world.pass(1);
+    world.drive(0);
+    assert_eq!(world.devices[0].order, Some(LinkOrder::Close));
+    world.settle();
+    assert_eq!(world.texts("bob", "alice"), ["anybody?"]);
+}
+
+#[test]
+fn garbage_from_the_server_ends_the_link_and_nothing_else() {
+    let mut world = World::with(&["alice"]);
+    let now = world.now();
+    world.devices[0].core().on_bytes(&[0x7f; 300], now);
+    world.step(0);
+    assert!(offline(&mut world, "alice").unwrap().0.is_some());
+    world.settle();
+    assert!(world.server.connections.contains_key(&0));
+}
+
+#[test]
+fn another_server_under_the_same_address_is_not_believed() {
+    let mut world = World::with(&["alice"]);
+    let other = World::new();
+    world.server = other.server;
+    world.devices[0].crash();
+    let now = world.now();
+    world.devices[0].restart(now);
+    world.pass(50);
+    world.drive(0);
+    assert_eq!(world.devices[0].order.take(), Some(LinkOrder::Dial));
+    world.devices[0].core().connected(now);
+    world.drive(0);
+    // A reply that proves nothing: kind 0, 48 bytes.
+    let mut reply = vec![0, 0, 48];
+    reply.extend([9; 48]);
+    world.devices[0].core().on_bytes(&reply, now);
+    world.drive(0);
+    assert!(offline(&mut world, "alice").unwrap().1.contains("did not prove its key"));
+}
+
+#[test]
+fn a_deadline_is_always_ahead_or_acted_upon() {
+    let mut world = World::with(&["alice"]);
+    for _ in 0..200 {
+        let mono_ms = world.device("alice").core().deadline().unwrap();
+        world.mono_ms = world.mono_ms.max(mono_ms);
+        let now: Now = world.now();
+        world.device("alice").core().tick(now);
+        world.step(0);
+        let next = world.device("alice").core().deadline().unwrap();
+        assert!(next > world.mono_ms, "a driver that sleeps until {next} would spin");
+    }
+}

@@ -1,0 +1,19 @@
+//! The core against a small server in memory: real handshakes, real encryption, no socket, no
+//! clock, no disk. What the server may do wrong, the tests choose.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
+
+mod chaos;
+mod device;
+mod keys;
+mod link;
+mod repair;
+mod server;
+mod talk;
+mod trust;
+mod world;

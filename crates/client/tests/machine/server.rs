@@ -1,0 +1,441 @@
+//! A server in memory that keeps the promises of the real one, with switches to keep them badly.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle, MessageId, Seq};
+use godwit_link::{Responder, ServerKeys, StaticKey, TicketKeys, Transport};
+use godwit_wire::frame::{self, Header};
+use godwit_wire::preface::{ClientPreface, Mode, ServerPreface};
+use godwit_wire::{Refusal, ToClient, ToServer, v1};
+
+/// An account with its one device.
+pub(crate) struct Account {
+    pub(crate) handle: Handle,
+    key: Vec<u8>,
+    link_key: Vec<u8>,
+    pub(crate) list_version: u64,
+    pub(crate) signed_list: Vec<u8>,
+    one_time: BTreeMap<u64, Vec<u8>>,
+    fallback: Vec<u8>,
+}
+
+/// What lies in a mailbox.
+#[derive(Clone)]
+pub(crate) enum Entry {
+    Message { from: DeviceId, counter: u64, kind: i32, body: Vec<u8> },
+    Receipt { by: DeviceId, up_to: u64 },
+}
+
+/// One end of a connection, as the server sees it.
+#[derive(Default)]
+pub(crate) struct Connection {
+    incoming: Vec<u8>,
+    pub(crate) outgoing: Vec<u8>,
+    transport: Option<Transport>,
+    device: Option<DeviceId>,
+    link_key: Vec<u8>,
+    attached: bool,
+    /// Go-back-N: everything is refused until this counter comes again.
+    awaited: Option<u64>,
+}
+
+/// What the server does wrong, or is made to refuse, from now on.
+#[derive(Default)]
+pub(crate) struct Mischief {
+    /// So many of the next submissions are refused as busy.
+    pub(crate) busy: u32,
+    /// So many of the next fetches are refused as rate limited.
+    pub(crate) fetch_limited: u32,
+    /// These counters are refused with a mailbox full.
+    pub(crate) full_for: BTreeSet<u64>,
+    /// Messages of these ids are handed over with a flipped bit.
+    pub(crate) damage: BTreeSet<MessageId>,
+    /// One-time keys are not given out.
+    pub(crate) no_one_time: bool,
+    /// Whoever asks for this handle is told of that account.
+    pub(crate) answers_for: Option<(Handle, AccountId)>,
+    /// Tickets are not taken.
+    pub(crate) no_tickets: bool,
+}
+
+pub(crate) struct Server {
+    keys: ServerKeys,
+    pub(crate) public: [u8; 32],
+    tickets: TicketKeys,
+    pub(crate) accounts: BTreeMap<AccountId, Account>,
+    pub(crate) mailboxes: BTreeMap<DeviceId, VecDeque<(Seq, Entry)>>,
+    stored: BTreeMap<(DeviceId, u64), u64>,
+    pub(crate) connections: BTreeMap<usize, Connection>,
+    seq: Seq,
+    pub(crate) now_ms: u64,
+    pub(crate) mischief: Mischief,
+    pub(crate) resumed: u32,
+    pub(crate) fetches: u32,
+    pub(crate) submitted: Vec<Vec<u8>>,
+}
+
+impl Server {
+    pub(crate) fn new(now_ms: u64) -> Self {
+        let key = StaticKey::generate().unwrap();
+        Self {
+            public: key.public().0,
+            keys: ServerKeys::new(key, None),
+            tickets: TicketKeys::generate().unwrap(),
+            accounts: BTreeMap::new(),
+            mailboxes: BTreeMap::new(),
+            stored: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            seq: Seq::ZERO,
+            now_ms,
+            mischief: Mischief::default(),
+            resumed: 0,
+            fetches: 0,
+            submitted: Vec::new(),
+        }
+    }
+
+    /// Bytes of connection `at`. Closes it when they are wrong.
+    pub(crate) fn receive(&mut self, at: usize, bytes: &[u8]) {
+        let Some(mut connection) = self.connections.remove(&at) else { return };
+        connection.incoming.extend_from_slice(bytes);
+        if connection.transport.is_none() && !self.shake(&mut connection) {
+            self.connections.insert(at, connection);
+            return;
+        }
+        let mut said = Vec::new();
+        while let Some(plaintext) = next_frame(&mut connection) {
+            said.extend(ToServer::decode_all(plaintext.as_slice()).map(Result::unwrap));
+        }
+        self.connections.insert(at, connection);
+        for message in said {
+            self.on_message(at, message);
+        }
+    }
+
+    /// Answers the handshake; false while it is not whole or was refused.
+    fn shake(&mut self, connection: &mut Connection) -> bool {
+        let incoming = connection.incoming.clone();
+        let Some(parsed) = ClientPreface::parse(&incoming).unwrap() else { return false };
+        connection.incoming.drain(..parsed.consumed);
+        let preface = parsed.preface;
+        let arrival = match preface.mode {
+            Mode::Full => Responder::ik(&self.keys, preface.key_hint, preface.message).unwrap(),
+            Mode::Resume if self.mischief.no_tickets => {
+                let code = Refusal::BadTicket.number();
+                let refused = ServerPreface::Refused { code, retry_after_ms: 0 };
+                refused.encode_into(&mut connection.outgoing).unwrap();
+                return false;
+            }
+            Mode::Resume => {
+                self.resumed += 1;
+                Responder::resume(&self.tickets, self.now_ms, preface.message).unwrap()
+            }
+        };
+        connection.link_key = arrival.peer.0.to_vec();
+        let known = self.accounts.iter().find(|(_, a)| a.link_key == connection.link_key);
+        let device = known.map(|(id, _)| DeviceId { account: *id, number: DeviceNumber(1) });
+        connection.device = device;
+        let expires_ms = self.now_ms + 3_600_000;
+        let welcome = v1::Welcome {
+            version: 1,
+            features: 0,
+            standing: if device.is_some() { 1 } else { 2 },
+            account: device.map_or(0, |d| d.account.0),
+            device: device.map_or(0, |d| d.number.0),
+            time_ms: self.now_ms,
+            keepalive_s: 30,
+            ticket: self.tickets.issue(&arrival.peer, expires_ms).unwrap().into(),
+            ticket_expires_ms: expires_ms,
+        };
+        let (reply, established) = arrival.responder.reply(&godwit_wire::encode(&welcome)).unwrap();
+        ServerPreface::Reply(&reply).encode_into(&mut connection.outgoing).unwrap();
+        connection.transport = Some(established.transport);
+        true
+    }
+
+    pub(crate) fn say(&mut self, at: usize, message: impl Into<ToClient>) {
+        let Some(connection) = self.connections.get_mut(&at) else { return };
+        let Some(transport) = &mut connection.transport else { return };
+        let mut plaintext = Vec::new();
+        message.into().encode_into(&mut plaintext);
+        frame::encode_header(plaintext.len() + 16, &mut connection.outgoing).unwrap();
+        transport.seal_into(&plaintext, &mut connection.outgoing).unwrap();
+    }
+
+    fn on_message(&mut self, at: usize, message: ToServer) {
+        match message {
+            ToServer::Attach(_) => self.attach(at),
+            ToServer::Submit(submit) => self.submit(at, submit),
+            ToServer::Ack(ack) => self.acknowledge(at, Seq(ack.up_to)),
+            ToServer::Register(register) => self.register(at, register),
+            ToServer::Fetch(fetch) => self.fetch(at, fetch),
+            ToServer::PublishKeys(publish) => {
+                let account = self.connections[&at].device.unwrap().account;
+                let account = self.accounts.get_mut(&account).unwrap();
+                account.take(publish.keys.unwrap());
+                let one_time_left = account.one_time.len() as u32;
+                let request = publish.request;
+                self.say(at, v1::KeysPublished { request, one_time_left });
+            }
+            ToServer::Terms(_) => {}
+        }
+    }
+
+    fn register(&mut self, at: usize, register: v1::Register) {
+        let key: [u8; 32] = register.account_key.as_ref().try_into().unwrap();
+        let id = AccountId::of_key(&key);
+        let handle: Handle = register.handle.parse().unwrap();
+        if self.accounts.iter().any(|(other, a)| *other != id && a.handle == handle) {
+            return self.refuse(at, 0, register.request, Refusal::HandleTaken, 0);
+        }
+        let list = register.list.unwrap();
+        let mut account = Account {
+            handle,
+            key: key.to_vec(),
+            link_key: list.devices[0].link_key.to_vec(),
+            list_version: list.version,
+            signed_list: list.signed.to_vec(),
+            one_time: BTreeMap::new(),
+            fallback: Vec::new(),
+        };
+        account.take(register.keys.unwrap());
+        self.accounts.insert(id, account);
+        let device = DeviceId { account: id, number: DeviceNumber(1) };
+        self.mailboxes.entry(device).or_default();
+        self.connections.get_mut(&at).unwrap().device = Some(device);
+        self.say(at, v1::Registered { request: register.request, account: id.0, device: 1 });
+    }
+
+    fn attach(&mut self, at: usize) {
+        let device = self.connections[&at].device.unwrap();
+        for (other, connection) in &mut self.connections {
+            connection.attached &= *other == at || connection.device != Some(device);
+        }
+        self.connections.get_mut(&at).unwrap().attached = true;
+        for record in self.mailboxes[&device].clone() {
+            self.hand_over(at, device, &record);
+        }
+        let one_time_left = self.accounts[&device.account].one_time.len() as u32;
+        self.say(at, v1::CaughtUp { one_time_left });
+    }
+
+    fn hand_over(&mut self, at: usize, to: DeviceId, (seq, entry): &(Seq, Entry)) {
+        match entry {
+            Entry::Message { from, counter, kind, body } => {
+                let mut body = body.clone();
+                let id = MessageId { device: *from, counter: *counter };
+                if self.mischief.damage.contains(&id) {
+                    *body.last_mut().unwrap() ^= 1;
+                }
+                self.say(
+                    at,
+                    v1::Deliver {
+                        seq: seq.0,
+                        account: from.account.0,
+                        device: from.number.0,
+                        counter: *counter,
+                        kind: *kind,
+                        body: body.into(),
+                    },
+                );
+            }
+            Entry::Receipt { by, up_to } => self.say(
+                at,
+                v1::Receipt {
+                    seq: seq.0,
+                    account: by.account.0,
+                    device: by.number.0,
+                    up_to: *up_to,
+                    origin: to.number.0,
+                },
+            ),
+        }
+    }
+
+    fn append(&mut self, to: DeviceId, entry: Entry) {
+        self.seq = self.seq.next(self.now_ms);
+        let record = (self.seq, entry);
+        self.mailboxes.entry(to).or_default().push_back(record.clone());
+        let live = self.connections.iter().find(|(_, c)| c.attached && c.device == Some(to));
+        if let Some((at, _)) = live {
+            let at = *at;
+            self.hand_over(at, to, &record);
+        }
+    }
+
+    fn submit(&mut self, at: usize, submit: v1::Submit) {
+        let from = self.connections[&at].device.unwrap();
+        let counter = submit.counter;
+        self.submitted.push(submit.recipients[0].copies[0].body.to_vec());
+        let connection = self.connections.get_mut(&at).unwrap();
+        assert!(connection.attached, "a submission before the mailbox was taken");
+        if connection.awaited.is_some_and(|awaited| awaited != counter) {
+            return self.refuse(at, counter, 0, Refusal::AfterRefusal, 50);
+        }
+        if self.mischief.busy > 0 {
+            self.mischief.busy -= 1;
+            connection.awaited = Some(counter);
+            return self.refuse(at, counter, 0, Refusal::Busy, 50);
+        }
+        connection.awaited = None;
+        if let Some(at_ms) = self.stored.get(&(from, counter)) {
+            let time_ms = *at_ms;
+            return self.say(at, v1::Accepted { counter, time_ms });
+        }
+        let highest = self.stored.range((from, 0)..=(from, u64::MAX)).last();
+        let highest = highest.map_or(0, |((_, counter), _)| *counter);
+        assert!(counter + 128 > highest, "a counter below the server's window");
+        let recipient = &submit.recipients[0];
+        let account = AccountId(recipient.account);
+        let Some(known) = self.accounts.get(&account) else {
+            return self.refuse(at, counter, 0, Refusal::UnknownAccount, 0);
+        };
+        if known.list_version != recipient.list_version {
+            let mismatch = v1::Mismatch {
+                account: account.0,
+                list_version: known.list_version,
+                signed_list: known.signed_list.clone().into(),
+                missing: vec![],
+                extra: vec![],
+            };
+            let code = Refusal::DeviceMismatch.number().into();
+            let mismatches = vec![mismatch];
+            return self.say(at, v1::Refused { counter, code, mismatches, ..Default::default() });
+        }
+        if self.mischief.full_for.contains(&counter) {
+            return self.refuse(at, counter, 0, Refusal::MailboxFull, 0);
+        }
+        self.stored.insert((from, counter), self.now_ms);
+        for copy in &recipient.copies {
+            let to = DeviceId { account, number: DeviceNumber(copy.device) };
+            let (kind, body) = (copy.kind, copy.body.to_vec());
+            self.append(to, Entry::Message { from, counter, kind, body });
+        }
+        let time_ms = self.now_ms;
+        self.say(at, v1::Accepted { counter, time_ms });
+    }
+
+    fn acknowledge(&mut self, at: usize, up_to: Seq) {
+        let device = self.connections[&at].device.unwrap();
+        let mailbox = self.mailboxes.get_mut(&device).unwrap();
+        let mut origins: BTreeMap<DeviceId, u64> = BTreeMap::new();
+        while mailbox.front().is_some_and(|(seq, _)| *seq <= up_to) {
+            if let Some((_, Entry::Message { from, counter, .. })) = mailbox.pop_front() {
+                let highest = origins.entry(from).or_default();
+                *highest = (*highest).max(counter);
+            }
+        }
+        for (origin, up_to) in origins {
+            self.append(origin, Entry::Receipt { by: device, up_to });
+        }
+    }
+
+    fn fetch(&mut self, at: usize, mut fetch: v1::Fetch) {
+        self.fetches += 1;
+        let request = fetch.request;
+        if self.mischief.fetch_limited > 0 {
+            self.mischief.fetch_limited -= 1;
+            return self.refuse(at, 0, request, Refusal::RateLimited, 200);
+        }
+        let found = match fetch.who.take().unwrap() {
+            v1::fetch::Who::Handle(handle) => {
+                let other = self.mischief.answers_for.as_ref();
+                let other = other.filter(|(asked, _)| asked.as_str() == handle).map(|(_, id)| *id);
+                if let Some(other) = other {
+                    fetch.who = Some(v1::fetch::Who::Account(other.0));
+                    return self.fetch(at, fetch);
+                }
+                self.accounts.iter_mut().find(|(_, a)| a.handle.as_str() == handle)
+            }
+            v1::fetch::Who::Account(id) => {
+                self.accounts.iter_mut().find(|(other, _)| **other == AccountId(id))
+            }
+        };
+        let Some((id, account)) = found else {
+            return self.refuse(at, 0, request, Refusal::UnknownAccount, 0);
+        };
+        let mut devices = Vec::new();
+        if fetch.keys {
+            let one_time = if self.mischief.no_one_time {
+                Vec::new()
+            } else {
+                account.one_time.pop_first().map(|(_, key)| key).unwrap_or_default()
+            };
+            devices.push(v1::DeviceBundle {
+                number: 1,
+                one_time: one_time.into(),
+                fallback: account.fallback.clone().into(),
+            });
+        }
+        let bundles = v1::Bundles {
+            request,
+            account: id.0,
+            handle: account.handle.to_string(),
+            account_key: account.key.clone().into(),
+            list_version: account.list_version,
+            signed_list: account.signed_list.clone().into(),
+            devices,
+            kt_proof: Vec::new().into(),
+        };
+        self.say(at, bundles);
+    }
+
+    fn refuse(&mut self, at: usize, counter: u64, request: u32, why: Refusal, retry_after_ms: u32) {
+        let code = why.number().into();
+        let mismatches = Vec::new();
+        self.say(at, v1::Refused { counter, request, code, retry_after_ms, mismatches });
+    }
+
+    /// Puts a record into a mailbox that nobody has submitted.
+    pub(crate) fn inject(
+        &mut self,
+        to: DeviceId,
+        from: DeviceId,
+        counter: u64,
+        kind: i32,
+        body: Vec<u8>,
+    ) {
+        self.append(to, Entry::Message { from, counter, kind, body });
+    }
+
+    /// How many one-time keys of this account are left.
+    pub(crate) fn one_time_left(&self, account: AccountId) -> usize {
+        self.accounts[&account].one_time.len()
+    }
+}
+
+impl Account {
+    fn take(&mut self, keys: v1::KeyUpload) {
+        for key in keys.one_time {
+            self.one_time.entry(key.id).or_insert_with(|| key.signed.to_vec());
+        }
+        if !keys.fallback.is_empty() {
+            self.fallback = keys.fallback.to_vec();
+        }
+    }
+
+    /// Forgets all one-time keys but so many.
+    pub(crate) fn keep_one_time(&mut self, count: usize) {
+        while self.one_time.len() > count {
+            self.one_time.pop_last();
+        }
+    }
+}
+
+fn next_frame(connection: &mut Connection) -> Option<Vec<u8>> {
+    loop {
+        match frame::decode_header(&connection.incoming).unwrap() {
+            Header::Incomplete => return None,
+            Header::Keepalive { consumed } => drop(connection.incoming.drain(..consumed)),
+            Header::Frame { header, body } => {
+                if connection.incoming.len() < header + body {
+                    return None;
+                }
+                let mut frame: Vec<u8> = connection.incoming.drain(..header + body).collect();
+                let transport = connection.transport.as_mut().unwrap();
+                let length = transport.open_in_place(&mut frame[header..]).unwrap();
+                return Some(frame[header..header + length].to_vec());
+            }
+        }
+    }
+}
