@@ -93,6 +93,11 @@ fn log(log: &Log) -> Result<(), Failure> {
         LogFormat::Text => lines.with_ansi(false).init(),
         LogFormat::Json => lines.json().init(),
     }
+    // A panic is a log line like any other; what it says may hold a peer's bytes, so it is left out.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "panic");
+    }));
     Ok(())
 }
 

@@ -39,11 +39,14 @@ impl Pipe {
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        assert!(self.try_send(bytes).await, "the server takes no more bytes");
+    }
+
+    /// Sends, if the server still takes it.
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> bool {
         match self {
-            Self::Tcp(stream) => stream.write_all(bytes).await.unwrap(),
-            Self::WebSocket(socket) => {
-                socket.send(Message::binary(bytes.to_vec())).await.unwrap();
-            }
+            Self::Tcp(stream) => stream.write_all(bytes).await.is_ok(),
+            Self::WebSocket(socket) => socket.send(Message::binary(bytes.to_vec())).await.is_ok(),
         }
     }
 
