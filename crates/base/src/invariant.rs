@@ -1,4 +1,4 @@
-//! The promises M1 to M13, numbered once. [`invariant!`](crate::invariant) checks one: an assertion
+//! The promises M1 to M13, numbered once. [`invariant!`](crate::invariant!) checks one: an assertion
 //! in tests and simulation, a counter and an alarm in production.
 
 use std::sync::OnceLock;
@@ -70,7 +70,7 @@ pub fn set_alarm(alarm: fn(Invariant, &str)) {
     let _ = ALARM.set(alarm);
 }
 
-/// Records a broken invariant; called by [`invariant!`](crate::invariant) only.
+/// Records a broken invariant; called by [`invariant!`](crate::invariant!) only.
 ///
 /// # Panics
 /// With debug assertions, always: a broken invariant fails the test that met it.

@@ -2,7 +2,7 @@
 //!
 //! The map:
 //! - [`Store`] is what the server holds (`Arc<dyn Store>`): [`Mailboxes`] for the message path,
-//!   [`Directory`] and [`Prekeys`] beside it, [`Operations`] for the operator. All in [`api`].
+//!   [`Directory`] and [`Prekeys`] beside it, [`Operations`] for the operator. All in `api`.
 //! - [`Sink`] is what the store calls back: what is settled, and what is new in which mailbox.
 //!
 //! What the traits promise, for every engine:
