@@ -13,10 +13,12 @@ mod screen;
 mod view;
 
 use std::io::{IsTerminal, stdin, stdout};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use crossterm::event::EventStream as Inputs;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::{StreamExt, poll};
 use godwit_base::Handle;
 use godwit_client::{Client, EventStream, Since};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -66,7 +68,7 @@ pub(crate) async fn run(client: &Client, with: Option<Handle>) -> Result<(), Fai
             sources.effects.add(effects);
             taken += 1;
             if taken < WAKEUPS_PER_PICTURE {
-                wakeup = sources.next(&model).now_or_never();
+                wakeup = sources.ready(&model).await;
             }
         }
         if model.is_over {
@@ -95,6 +97,15 @@ impl<'a> Sources<'a> {
             effects: Effects::new(client),
             events: client.events(Since::Now),
         })
+    }
+
+    /// A wake-up that is there already. Polled with this task's own waker: the inputs keep the
+    /// waker of the first poll, and with another one a later key would wake nobody.
+    async fn ready(&mut self, model: &Model) -> Option<Wakeup> {
+        match poll!(pin!(self.next(model))) {
+            Poll::Ready(wakeup) => Some(wakeup),
+            Poll::Pending => None,
+        }
     }
 
     /// The next wake-up. Safe to drop: each source keeps what was not taken.

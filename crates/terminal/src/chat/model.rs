@@ -140,6 +140,8 @@ pub(crate) struct Model {
     pub(crate) status: Option<Status>,
     /// Whether somebody looks: what comes is only then marked as read.
     has_attention: bool,
+    /// Something came into the open chat and was not marked as read.
+    is_unseen: bool,
     /// Ctrl+C was pressed over a text that is not sent.
     is_leaving: bool,
     /// A page of the open chat is being loaded.
@@ -171,6 +173,7 @@ impl Model {
             overlay: None,
             status: None,
             has_attention: true,
+            is_unseen: false,
             is_leaving: false,
             is_loading: false,
             is_over: false,
@@ -206,6 +209,7 @@ impl Model {
         self.composer = self.drafts.remove(with).unwrap_or_default();
         self.chats.select(with);
         self.conversation = Some(Conversation::new(with.clone()));
+        self.is_unseen = false;
         self.focus = Focus::Composer;
         self.load(place);
     }
@@ -278,7 +282,9 @@ impl Model {
             return;
         };
         let with = conversation.with.clone();
-        if self.chats.mark_read(&with) {
+        let is_unread = self.chats.get(&with).is_some_and(|chat| chat.unread > 0);
+        if std::mem::take(&mut self.is_unseen) || is_unread {
+            self.chats.mark_read(&with);
             self.effects.push(Effect::MarkRead { with });
         }
     }

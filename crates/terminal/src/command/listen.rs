@@ -100,6 +100,7 @@ impl Ear<'_> {
             Event::Warning { kind, with, text } => {
                 self.warning(Kind::Client(kind), with.as_ref(), &text)
             }
+            Event::Lagged(0) => Ok(()), // another process owns the home now
             Event::Lagged(dropped) => self.warning(
                 Kind::Command("lagged"),
                 None,

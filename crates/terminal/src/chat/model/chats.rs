@@ -72,7 +72,7 @@ impl Chats {
         is_there
     }
 
-    /// A message was stored: its chat goes to the top.
+    /// A message was stored: its chat goes to the top. What is unread the client counts.
     pub(crate) fn arrived(&mut self, item: &HistoryItem) {
         let selected = self.selected_handle().cloned();
         let mut chat = match self.index(&item.with) {
@@ -81,17 +81,15 @@ impl Chats {
         };
         chat.last_text.clone_from(&item.text);
         chat.last_at_ms = item.sent_at_ms;
-        if !item.is_outgoing() {
-            chat.unread += 1;
-        }
         self.entries.insert(0, chat);
         self.selected = selected.and_then(|with| self.index(&with)).unwrap_or_default();
     }
 
-    /// Nothing is unread in this chat any more; false if nothing was.
-    pub(crate) fn mark_read(&mut self, with: &Handle) -> bool {
-        let chat = self.entries.iter_mut().find(|chat| chat.with == *with);
-        chat.is_some_and(|chat| std::mem::take(&mut chat.unread) > 0)
+    /// Nothing is unread in this chat any more.
+    pub(crate) fn mark_read(&mut self, with: &Handle) {
+        if let Some(chat) = self.entries.iter_mut().find(|chat| chat.with == *with) {
+            chat.unread = 0;
+        }
     }
 
     pub(crate) fn set_verified(&mut self, with: &Handle, verified: bool) {
@@ -129,7 +127,7 @@ mod tests {
         chats.arrived(&message(9, "dave", "hello").item());
         assert_eq!(chats.selected_handle(), Some(&handle("carol")));
         assert_eq!(chats.entries()[0].with, handle("dave"));
-        assert_eq!((chats.entries()[0].unread, chats.unread()), (1, 1));
+        assert_eq!((chats.entries()[0].unread, chats.unread()), (0, 0));
         chats.step(10);
         chats.step(-1);
         assert_eq!(chats.selected_handle(), Some(&handle("bob")));

@@ -34,10 +34,15 @@ impl Model {
 
     fn arrived(&mut self, item: HistoryItem) {
         self.chats.arrived(&item);
+        let is_incoming = !item.is_outgoing();
         let with = item.with.clone();
         if let Some(open) = self.conversation.as_mut().filter(|open| open.with == with) {
             open.arrived(item);
+            self.is_unseen |= is_incoming;
             self.read();
+        }
+        if is_incoming {
+            self.effects.push(Effect::LoadChats); // for its count of what is unread
         }
     }
 

@@ -114,18 +114,18 @@ fn what_is_typed_stays_with_its_chat() {
 #[test]
 fn a_message_in_the_open_chat_is_read_when_somebody_looks() {
     let mut model = with_bob();
-    let read = Effect::MarkRead { with: handle("bob") };
+    let read = [Effect::MarkRead { with: handle("bob") }];
+    let read_and_count = [read[0].clone(), Effect::LoadChats];
     let arrive =
         |model: &mut Model, row| tell(model, Event::Message(message(row, "bob", "x").item()));
-    assert_eq!(arrive(&mut model, 10), std::slice::from_ref(&read));
+    assert_eq!(arrive(&mut model, 10), read_and_count);
     model.update(Wakeup::Input(Input::FocusLost), NOW);
-    assert_eq!(arrive(&mut model, 11), []);
-    assert_eq!(model.chats.unread(), 1);
-    let effects = model.update(Wakeup::Input(Input::FocusGained), NOW);
-    assert_eq!(effects, std::slice::from_ref(&read));
+    assert_eq!(arrive(&mut model, 11), [Effect::LoadChats]);
+    assert_eq!(model.update(Wakeup::Input(Input::FocusGained), NOW), read);
+    assert_eq!(model.update(Wakeup::Input(Input::FocusGained), NOW), []);
     keys(&mut model, &[KeyCode::F(1)]);
-    assert_eq!(arrive(&mut model, 12), []);
-    assert_eq!(keys(&mut model, &[KeyCode::Esc]), [read]);
+    assert_eq!(arrive(&mut model, 12), [Effect::LoadChats]);
+    assert_eq!(keys(&mut model, &[KeyCode::Esc]), read);
 }
 
 #[test]
@@ -133,19 +133,24 @@ fn a_message_below_the_screen_is_not_read_until_one_gets_there() {
     let mut model = with_bob();
     model.size = (100, 10);
     keys(&mut model, &[KeyCode::PageUp]);
-    assert_eq!(tell(&mut model, Event::Message(message(10, "bob", "x").item())), []);
-    assert_eq!(model.chats.unread(), 1);
+    let message = message(10, "bob", "x").item();
+    assert_eq!(tell(&mut model, Event::Message(message)), [Effect::LoadChats]);
     let effects = press(&mut model, KeyCode::End, KeyModifiers::CONTROL);
     assert_eq!(effects, [Effect::MarkRead { with: handle("bob") }]);
 }
 
 #[test]
-fn a_message_for_another_chat_counts_there_and_moves_it_up() {
+fn a_message_for_another_chat_moves_it_up_and_is_counted_by_the_client() {
     let mut model = with_bob();
-    assert_eq!(tell(&mut model, Event::Message(message(10, "carol", "psst").item())), []);
+    let message = message(10, "carol", "psst").item();
+    assert_eq!(tell(&mut model, Event::Message(message)), [Effect::LoadChats]);
     assert_eq!(model.chats.entries()[0].with, handle("carol"));
-    assert_eq!(model.chats.entries()[0].unread, 1);
     assert_eq!(model.chats.selected_handle(), Some(&handle("bob")));
+    // The count comes with the list; what is open and seen is marked as read.
+    let chats = vec![chat("carol", "psst", 1), chat("bob", "m9", 1)];
+    let effects = done(&mut model, Outcome::Chats(Ok(chats)));
+    assert_eq!(effects, [Effect::MarkRead { with: handle("bob") }]);
+    assert_eq!(model.chats.unread(), 1);
 }
 
 #[test]
@@ -288,7 +293,8 @@ fn a_narrow_window_shows_one_side_at_a_time() {
     keys(&mut model, &[KeyCode::Esc]);
     assert_eq!(model.geometry().messages.width, 0);
     // Nobody sees the conversation now.
-    assert_eq!(tell(&mut model, Event::Message(message(10, "bob", "x").item())), []);
+    let message = message(10, "bob", "x").item();
+    assert_eq!(tell(&mut model, Event::Message(message)), [Effect::LoadChats]);
     assert_eq!(keys(&mut model, &[KeyCode::Enter]), [Effect::MarkRead { with: handle("bob") }]);
 }
 
