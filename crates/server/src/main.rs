@@ -69,9 +69,9 @@ fn announce(server: &Server, json: bool) -> io::Result<()> {
     let ready = server.ready();
     let mut out = io::stdout().lock();
     if json {
-        writeln!(out, "{}", ready.json())?
+        writeln!(out, "{}", ready.json())?;
     } else {
-        write!(out, "{}", ready.text())?
+        write!(out, "{}", ready.text())?;
     }
     out.flush()
 }

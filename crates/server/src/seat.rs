@@ -30,7 +30,7 @@ pub(crate) enum Word {
     /// Say goodbye and close; come back after so many milliseconds.
     Close(Refusal, u32),
     /// Panic in the next turn: how tests see that nobody else is touched.
-    #[cfg(any(test, feature = "fail-points"))]
+    #[cfg(test)]
     Panic,
 }
 

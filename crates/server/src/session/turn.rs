@@ -85,7 +85,7 @@ impl Turn<'_> {
                 actor::Next::Item(Word::Close(refusal, reconnect_after_ms)) => {
                     return self.goodbye(refusal, reconnect_after_ms);
                 }
-                #[cfg(any(test, feature = "fail-points"))]
+                #[cfg(test)]
                 #[allow(clippy::panic, reason = "the panic that a test asked for")]
                 actor::Next::Item(Word::Panic) => panic!("a test asked this session to panic"),
                 actor::Next::Behind | actor::Next::Closed => {

@@ -76,7 +76,8 @@ async fn a_clock_wrong_by_a_year_keeps_order_and_loses_nothing() {
     let world = World::with(move |setup| setup.clock = Arc::new(shown)).await;
     let (mut alice, mut bob) = (world.joins("alice").await, world.joins("bob").await);
     bob.hangs_up();
-    let leaps: [(&str, fn(&ManualClock)); 4] = [
+    type Leap = fn(&ManualClock);
+    let leaps: [(&str, Leap); 4] = [
         ("now", |_| {}),
         ("a year ahead", |clock| clock.advance(YEAR_MS)),
         ("a year back", |clock| clock.set(1_800_000_000_000 - YEAR_MS)),
