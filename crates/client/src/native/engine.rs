@@ -190,7 +190,7 @@ impl Engine {
     }
 
     /// Begins the next commit, unless one is running; then it gathers.
-    async fn flush(&mut self) -> Result<(), Error> {
+    pub(crate) async fn flush(&mut self) -> Result<(), Error> {
         while self.running.is_none() {
             let now = self.now();
             let mut batch = self.core.flush(now)?;

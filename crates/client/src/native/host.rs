@@ -74,9 +74,17 @@ impl Host {
     /// # Cancel safety
     /// Dropped before it was taken, the request never happens; dropped later, it still does.
     pub(crate) async fn ask(&self, request: Request) -> Answer {
+        self.begin(request).await?.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Asks; the answer comes through what is returned.
+    ///
+    /// # Cancel safety
+    /// Dropped before it returns, the request never happens.
+    pub(crate) async fn begin(&self, request: Request) -> Result<oneshot::Receiver<Answer>, Error> {
         let (answer, answered) = oneshot::channel();
         self.calls.send(Call { request, answer }).await.map_err(|_| Error::Closed)?;
-        answered.await.map_err(|_| Error::Closed)?
+        Ok(answered)
     }
 
     pub(crate) fn events(&self) -> broadcast::Receiver<Event> {

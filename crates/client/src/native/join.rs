@@ -49,6 +49,8 @@ pub(super) async fn join(
             let device = engine.core().device();
             return result.map(|()| Joined { account: device.account, device });
         }
+        // Said now: a link that is stopped for good wakes nobody again.
+        engine.flush().await?;
         if let Some(reason) = offline(&mut happens) {
             return Err(Error::Unreachable { address: link.address(), reason });
         }

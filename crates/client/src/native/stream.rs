@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, oneshot};
 
 use super::home::Home;
 use super::host::Host;
-use super::request::{Request, Response};
+use super::request::{Answer, Request, Response};
 use crate::{Error, Event, HistoryItem};
 
 /// Messages read from the history at once.
@@ -78,18 +78,29 @@ struct Stored {
     host: Host,
     page: VecDeque<HistoryItem>,
     row: u64,
+    /// The next page is on its way. It survives a dropped `next`: a caller that drops often must
+    /// get on as well.
+    asked: Option<oneshot::Receiver<Answer>>,
 }
 
 impl Stored {
     fn after(host: Host, row: u64) -> Self {
-        Self { host, page: VecDeque::new(), row }
+        Self { host, page: VecDeque::new(), row, asked: None }
     }
 
     /// The next one there is; `None` at the present end. Cancel safe.
     async fn next(&mut self) -> Result<Option<HistoryItem>, Error> {
         if self.page.is_empty() {
-            let request = Request::IncomingAfter { row: self.row, limit: PAGE };
-            match self.host.ask(request).await? {
+            let asked = match &mut self.asked {
+                Some(asked) => asked,
+                None => {
+                    let request = Request::IncomingAfter { row: self.row, limit: PAGE };
+                    self.asked.insert(self.host.begin(request).await?)
+                }
+            };
+            let answer = asked.await;
+            self.asked = None;
+            match answer.map_err(|_| Error::Closed)?? {
                 Response::Messages(page) => self.page = page.into(),
                 _ => return Err(Error::OtherVersion),
             }

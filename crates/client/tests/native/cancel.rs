@@ -1,0 +1,39 @@
+//! Futures that are dropped half-way.
+
+use godwit_client::MessageState;
+
+use crate::stage::{Stage, handle, soon};
+
+/// Races each future that promises cancel safety against a timer that mostly wins.
+#[tokio::test]
+async fn what_says_that_it_is_cancel_safe_loses_nothing() {
+    let stage = Stage::new();
+    let (alice, bob) = (stage.joined("alice").await, stage.joined("bob").await);
+    let lines: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+    let ids = alice.send_all(&handle("bob"), lines.clone()).await.unwrap();
+    let mut inbox = bob.inbox().unwrap();
+    let mut received = Vec::new();
+    let all = async {
+        while received.len() < lines.len() {
+            tokio::select! {
+                biased;
+                item = inbox.next() => {
+                    let item = item.unwrap();
+                    inbox.shown(&item).unwrap();
+                    received.push(item.text.unwrap());
+                }
+                // One turn of the executor: the future above is dropped wherever it is.
+                () = tokio::task::yield_now() => {}
+            }
+            tokio::select! {
+                biased;
+                state = alice.wait_for(ids[99], MessageState::Delivered) => drop(state.unwrap()),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    };
+    soon(all).await;
+    assert_eq!(received, lines);
+    let state = soon(alice.wait_for(ids[99], MessageState::Delivered)).await.unwrap();
+    assert_eq!(state, MessageState::Delivered);
+}

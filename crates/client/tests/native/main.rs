@@ -1,0 +1,13 @@
+//! The SDK against the real server, over real sockets and files.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
+
+mod cancel;
+mod owner;
+mod stage;
+mod talk;
