@@ -72,6 +72,12 @@ pub fn kernel_bytes() -> Option<u64> {
     Some(slab + tcp_pages(&sockets)? * PAGE_BYTES)
 }
 
+/// Memory that the kernel holds for sockets alone: unlike [`kernel_bytes`] it does not move when
+/// somebody else opens files. `None` for all but root.
+pub fn socket_bytes() -> Option<u64> {
+    Some(socket_caches(&fs::read_to_string("/proc/slabinfo").ok()?))
+}
+
 /// CPU time that all processes of this machine spent so far, to 10 ms for each CPU.
 fn machine_cpu() -> Option<Duration> {
     Some(of_ticks(busy_ticks(&fs::read_to_string("/proc/stat").ok()?)?))
@@ -82,7 +88,7 @@ fn machine_cpu() -> Option<Duration> {
 pub struct Conditions {
     /// Version of this program.
     pub version: &'static str,
-    /// CPUs of the machine.
+    /// CPUs that the clients may use; with `--pin` the server has another.
     pub cpus: usize,
     /// Their model.
     pub cpu_model: Option<String>,
@@ -225,6 +231,33 @@ fn tcp_pages(sockstat: &str) -> Option<u64> {
     line.split_once("mem ")?.1.trim().parse().ok()
 }
 
+/// Caches with one object a socket or an open file, or two.
+const SOCKET_CACHES: [&str; 8] = [
+    "TCP",
+    "sock_inode_cache",
+    "filp",
+    "eventpoll_epi",
+    "eventpoll_pwq",
+    "ep_head",
+    "lsm_inode_cache",
+    "lsm_file_cache",
+];
+
+/// Bytes of the caches of sockets in /proc/slabinfo (name, active objects, objects, bytes each). A
+/// socket's directory entry is counted by its inode: files have entries in the same cache.
+fn socket_caches(slabinfo: &str) -> u64 {
+    let cache = |name| {
+        let line = slabinfo.lines().find(|line| line.split_whitespace().next() == Some(name))?;
+        let mut numbers = line.split_whitespace().skip(2).map_while(|field| field.parse().ok());
+        let (objects, bytes): (u64, u64) = (numbers.next()?, numbers.next()?);
+        Some((objects, bytes))
+    };
+    let own: u64 =
+        SOCKET_CACHES.iter().filter_map(|name| cache(name)).map(|(n, each)| n * each).sum();
+    let entries = cache("sock_inode_cache").zip(cache("dentry"));
+    own + entries.map_or(0, |((inodes, _), (_, each))| inodes * each)
+}
+
 /// The type of the file system with the longest mount point above `path`.
 fn filesystem(mounts: &str, path: &std::path::Path) -> Option<String> {
     let path = path.canonicalize().ok()?;
@@ -260,6 +293,14 @@ mod tests {
         assert_eq!(kib_field("Rss: 9 kB\n", "Pss:"), None);
         let sockstat = "sockets: used 22\nTCP: inuse 3 orphan 0 tw 4 alloc 3 mem 199\nUDP: mem 1";
         assert_eq!(tcp_pages(sockstat), Some(199));
+    }
+
+    #[test]
+    fn only_the_caches_of_sockets_are_counted() {
+        let slabinfo = "slabinfo - version: 2.1\n# name <active_objs> <num_objs> <objsize>\n\
+            TCPv6 9 9 2496 13 8\nTCP 90 100 2368 13 8\nsock_inode_cache 99 100 832 19 4\n\
+            dentry 5000 6000 192 21 1\next4_inode_cache 900 900 1128 14 4\n";
+        assert_eq!(socket_caches(slabinfo), 100 * (2368 + 832 + 192));
     }
 
     #[test]

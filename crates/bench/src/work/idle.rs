@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use crate::crowd;
 use crate::device::Cast;
 use crate::error::LoadError;
-use crate::machine::{Conditions, Processes, kernel_bytes};
+use crate::machine::{Conditions, Processes, kernel_bytes, socket_bytes};
 use crate::progress;
 use crate::server::{Choice, Site};
 use worker::{Order, Worker};
@@ -52,6 +52,8 @@ pub struct Report {
     user_bytes_per_connection: Option<f64>,
     /// Half of the growth of the kernel's memory, each: the other half is the client's end.
     kernel_bytes_per_connection: Option<f64>,
+    /// The same, of the kernel's caches of sockets alone: steadier, but only root may see it.
+    kernel_socket_bytes_per_connection: Option<f64>,
     /// Server CPU time for each connection and second, keepalives included.
     idle_cpu_us_per_connection_s: Option<f64>,
     /// Quiet time after which a client says so, seconds.
@@ -111,6 +113,7 @@ pub async fn run(choice: &Choice, plan: &Plan, spinners: &Processes) -> Result<R
         seconds: plan.seconds,
         user_bytes_per_connection: after.user_growth(&before, plan.connections),
         kernel_bytes_per_connection: after.kernel_growth(&before, plan.connections),
+        kernel_socket_bytes_per_connection: after.socket_growth(&before, plan.connections),
         idle_cpu_us_per_connection_s: idle_us.map(|us| us / spent.wall.as_secs_f64()),
         keepalive_s,
         logins_per_s: f64::from(plan.connections) / last_up.as_secs_f64(),
@@ -149,12 +152,13 @@ fn processes(sites: &[(Site, Range<u32>)]) -> Option<Processes> {
 struct Memory {
     user_bytes: Option<u64>,
     kernel_bytes: Option<u64>,
+    socket_bytes: Option<u64>,
 }
 
 impl Memory {
     fn now(servers: Option<&Processes>) -> Self {
         let user_bytes = servers.and_then(Processes::pss_bytes);
-        Self { user_bytes, kernel_bytes: kernel_bytes() }
+        Self { user_bytes, kernel_bytes: kernel_bytes(), socket_bytes: socket_bytes() }
     }
 
     fn user_growth(&self, before: &Self, connections: u32) -> Option<f64> {
@@ -164,6 +168,10 @@ impl Memory {
     /// Both ends of each connection are on this machine; half is the server's.
     fn kernel_growth(&self, before: &Self, connections: u32) -> Option<f64> {
         growth(self.kernel_bytes?, before.kernel_bytes?, connections).map(|both| both / 2.0)
+    }
+
+    fn socket_growth(&self, before: &Self, connections: u32) -> Option<f64> {
+        growth(self.socket_bytes?, before.socket_bytes?, connections).map(|both| both / 2.0)
     }
 }
 
