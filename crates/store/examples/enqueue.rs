@@ -5,7 +5,8 @@
 //!
 //! Bodies are 200 bytes. Each message is submitted, settled after its sync, acknowledged by its
 //! recipient 5 ms later (which files a receipt), and the receipt is acknowledged 5 ms after that: the
-//! whole life of a message in the store. Then mailboxes of the backlog are drained in pages.
+//! whole life of a message in the store. The backlog waits for the half of the people that is away, the
+//! traffic goes among the other half; at last mailboxes of the backlog are drained in pages.
 
 #![allow(
     clippy::unwrap_used,
@@ -107,7 +108,9 @@ fn main() {
     let plan = plan();
     assert!(!plan.dir.exists(), "{} exists, remove it first", plan.dir.display());
     let told = Arc::new(Told::default());
-    let store = Embedded::open(&plan.dir, Options::default(), Arc::clone(&told) as _).unwrap();
+    let mut options = Options::default();
+    options.cache_bytes = 64 * 1024 * 1024;
+    let store = Embedded::open(&plan.dir, options.clone(), Arc::clone(&told) as _).unwrap();
     let people = register(&store, plan.people);
     let counters = vec![0; people.len()];
     let body = Bytes::from(vec![7; BODY_BYTES]);
@@ -129,7 +132,7 @@ fn main() {
     let Driver { store, told, .. } = driver;
     drop(store);
     let start = Instant::now();
-    let store = Embedded::open(&plan.dir, Options::default(), told).unwrap();
+    let store = Embedded::open(&plan.dir, options, told).unwrap();
     println!(
         "opened again in {} ms with {} records",
         start.elapsed().as_millis(),
@@ -180,10 +183,17 @@ impl Driver {
         DeviceId { account: self.people[person % self.people.len()], number: DeviceNumber(1) }
     }
 
-    fn submit(&mut self) {
+    fn submit(&mut self, to_away: bool) {
         // Sender and recipient wander over everybody, so that rows are as scattered as in life.
-        let sender = self.next.wrapping_mul(7_919) % self.people.len();
-        let to = self.device(self.next.wrapping_mul(104_729) + 1).account;
+        let half = self.people.len() / 2;
+        let sender = self.next.wrapping_mul(7_919) % half;
+        let at = self.next.wrapping_mul(104_729) % half;
+        let to = match to_away {
+            true => half + at,
+            false if at == sender => (at + 1) % half,
+            false => at,
+        };
+        let to = self.device(to).account;
         self.counters[sender] += 1;
         let copy = SealedCopy { device: DeviceNumber(1), body: self.body.clone() };
         let recipients = vec![Recipient { account: to, list_version: 1, copies: vec![copy] }];
@@ -209,7 +219,7 @@ impl Driver {
         let (mut submitted, mut settled) = (0, 0);
         while settled < records {
             while submitted < records && submitted - settled < 4_096 {
-                self.submit();
+                self.submit(true);
                 submitted += 1;
             }
             settled += self.hear().settled.len() as u64;
@@ -220,7 +230,7 @@ impl Driver {
         let before = (cpu_us(), written_bytes(), self.store.stats().batches);
         let start = Instant::now();
         let (mut latencies, mut due) = (Vec::with_capacity(4_000_000), VecDeque::new());
-        (0..in_flight).for_each(|_| self.submit());
+        (0..in_flight).for_each(|_| self.submit(false));
         let mut flying = in_flight;
         while flying > 0 {
             let heard = self.hear();
@@ -237,7 +247,7 @@ impl Driver {
                 due.pop_front();
             }
             if start.elapsed() < time {
-                heard.settled.iter().for_each(|_| self.submit());
+                heard.settled.iter().for_each(|_| self.submit(false));
                 flying += heard.settled.len();
             }
         }
@@ -270,7 +280,7 @@ impl Driver {
     /// Reads and acknowledges mailboxes in pages of 100, 16 at a time.
     fn drain(&mut self, at_least: u64) {
         let before = cpu_us();
-        let (start, mut read, mut person) = (Instant::now(), 0, 0);
+        let (start, mut read, mut person) = (Instant::now(), 0, self.people.len() / 2);
         while read < at_least && person < self.people.len() {
             let devices: Vec<_> = (person..person + 16).map(|at| self.device(at)).collect();
             person += 16;

@@ -1,6 +1,6 @@
 //! The suite that every engine must pass: what the traits promise, as stories.
 //!
-//! An engine implements [`Ground`] and calls [`conformance!`](crate::conformance) in a test file; each
+//! An engine implements [`Ground`] and calls [`conformance!`](crate::conformance!) in a test file; each
 //! story becomes a test. Nothing here knows how an engine works inside.
 
 #![allow(

@@ -4,6 +4,14 @@
 //! - [`Store`] is what the server holds (`Arc<dyn Store>`): [`Mailboxes`] for the message path,
 //!   [`Directory`] and [`Prekeys`] beside it, [`Operations`] for the operator. All in `api`.
 //! - [`Sink`] is what the store calls back: what is settled, and what is new in which mailbox.
+//! - [`Embedded`] is the engine that needs nothing else: one file, one writer thread. Its inside is
+//!   mapped at the top of `embedded.rs`, its file in `docs/schema.md`.
+//! - `conformance` (a feature) is the suite that every engine passes.
+//!
+//! Beyond the first sketch of these traits: a receipt names the sending device it is about
+//! ([`Entry::Receipt`]'s `origin`), because it goes to all devices of that account; records are
+//! handed over by batch and by value (a clone shares the body); answers borrow nothing ([`Answer`]),
+//! so that a session can keep them; the caller draws invite codes, so that the store needs no chance.
 //!
 //! What the traits promise, for every engine:
 //! - **durable, then settled**: [`Outcome::Accepted`] is told only after all records of the
