@@ -10,6 +10,9 @@ use crate::seat::Word;
 /// Shards of one sweep: the whole table in 32 s.
 const SHARDS_A_SWEEP: usize = 2;
 
+/// A peer that was silent and is there after all comes back; nothing is lost.
+const RECONNECT_MS: u32 = 1_000;
+
 /// Tells the silent sessions of the next two shards to close. Called once a second with a counter.
 /// Returns how many were silent.
 pub(crate) fn sweep(node: &Node, round: usize, now_s: u32) -> usize {
@@ -18,7 +21,7 @@ pub(crate) fn sweep(node: &Node, round: usize, now_s: u32) -> usize {
     (first..first + SHARDS_A_SWEEP)
         .flat_map(|shard| node.registry.seats_of(shard % SHARDS))
         .filter(|seat| seat.silent_s(now_s) > limit_s)
-        .map(|seat| seat.tell(Word::Close(Refusal::TooSlow, 0)))
+        .map(|seat| seat.tell(Word::Close(Refusal::TooSlow, RECONNECT_MS)))
         .count()
 }
 

@@ -1,6 +1,9 @@
 //! What a session answers to what it hears: the pure machine. No socket, no clock, no store: a
 //! message goes in, one effect comes out.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::IpAddr;
 
 use bytes::{Buf, BufMut, BytesMut};
