@@ -1,6 +1,7 @@
 //! `godwit join`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use godwit_base::Handle;
 use godwit_client::Client;
@@ -9,6 +10,10 @@ use serde::Serialize;
 use crate::arguments::Join;
 use crate::failure::Failure;
 use crate::output::Output;
+
+/// Longest wait for the server's answer: five times what the handshake and registration take on
+/// the slowest link, a 2G line that loses packets.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 #[derive(Serialize)]
 struct Joined<'a> {
@@ -19,7 +24,15 @@ struct Joined<'a> {
 }
 
 pub(super) async fn join(home: &Path, join: &Join, output: &mut Output) -> Result<(), Failure> {
-    let joined = Client::join(home, &join.link, &join.handle, join.invite.as_deref()).await?;
+    let joined = Client::join(home, &join.link, &join.handle, join.invite.as_deref());
+    // The keys stay in the home, so that the next try goes on with them.
+    let joined = tokio::time::timeout(ANSWER_MAX, joined).await.map_err(|_| {
+        Failure::Other(format!(
+            "no answer from {} within {} s: copy the join link again, whole and with its key, and try again",
+            join.link.address(),
+            ANSWER_MAX.as_secs()
+        ))
+    })??;
     let joined = Joined {
         event: "joined",
         handle: &join.handle,
