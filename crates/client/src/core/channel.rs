@@ -51,7 +51,8 @@ pub(crate) struct Channel {
 
 #[derive(Debug)]
 enum Phase {
-    Shaking(Initiator),
+    /// Boxed: it is ten times what stays afterwards.
+    Shaking(Box<Initiator>),
     Up(Transport),
     /// After an error nothing is read any more.
     Broken,
@@ -73,7 +74,7 @@ impl Channel {
         preface
             .encode_into(&mut first)
             .map_err(|_| LinkError::Malformed { bytes: message.len() })?;
-        Ok((Self { phase: Phase::Shaking(initiator), partial: Vec::new() }, first))
+        Ok((Self { phase: Phase::Shaking(Box::new(initiator)), partial: Vec::new() }, first))
     }
 
     /// Takes bytes from the server and hands on what is complete.
@@ -123,7 +124,7 @@ impl Channel {
 
     fn finish(
         &mut self,
-        initiator: Initiator,
+        initiator: Box<Initiator>,
         buffer: &[u8],
         arrived: &mut impl FnMut(Arrived),
     ) -> Result<usize, ChannelError> {

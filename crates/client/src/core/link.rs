@@ -156,7 +156,7 @@ impl Core {
         let result = channel.receive(bytes, |one| arrived.push(one));
         for one in arrived {
             match one {
-                Arrived::Welcome(welcome) => self.on_welcome(welcome, now),
+                Arrived::Welcome(welcome) => self.on_welcome(&welcome, now),
                 Arrived::Refused { code, retry_after_ms } => {
                     self.on_refused_link(code.into(), retry_after_ms, now);
                 }
@@ -228,7 +228,7 @@ impl Core {
         }
     }
 
-    fn on_welcome(&mut self, welcome: v1::Welcome, now: Now) {
+    fn on_welcome(&mut self, welcome: &v1::Welcome, now: Now) {
         let State::Shaking { channel, .. } =
             std::mem::replace(&mut self.link.state, State::Stopped)
         else {

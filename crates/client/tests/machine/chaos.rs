@@ -101,7 +101,7 @@ fn happen(world: &mut World, what: Happening, sent: &mut Vec<(usize, usize, Stri
 }
 
 fn check(world: &mut World, sent: &[(usize, usize, String)]) {
-    for from in 0..PEOPLE.len() {
+    for (from, sender) in PEOPLE.iter().enumerate() {
         for to in (0..PEOPLE.len()).filter(|to| *to != from) {
             let stored: Vec<String> = world.devices[from]
                 .history
@@ -114,8 +114,8 @@ fn check(world: &mut World, sent: &[(usize, usize, String)]) {
             let all: Vec<&String> =
                 sent.iter().filter(|(f, t, _)| (*f, *t) == (from, to)).map(|(.., x)| x).collect();
             assert!(is_subsequence(&stored, &all), "{stored:?} of {all:?}");
-            let received = world.devices[to].texts_from(&handle(PEOPLE[from]));
-            assert_eq!(received, stored, "{} to {}", PEOPLE[from], PEOPLE[to]);
+            let received = world.devices[to].texts_from(&handle(sender));
+            assert_eq!(received, stored, "{sender} to {}", PEOPLE[to]);
         }
         for item in world.devices[from].history.items.values().filter(|i| i.is_outgoing()) {
             let arrived = matches!(item.state, MessageState::Delivered | MessageState::Read);

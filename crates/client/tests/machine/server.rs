@@ -165,7 +165,7 @@ impl Server {
     fn on_message(&mut self, at: usize, message: ToServer) {
         match message {
             ToServer::Attach(_) => self.attach(at),
-            ToServer::Submit(submit) => self.submit(at, submit),
+            ToServer::Submit(submit) => self.submit(at, &submit),
             ToServer::Ack(ack) => self.acknowledge(at, Seq(ack.up_to)),
             ToServer::Register(register) => self.register(at, register),
             ToServer::Fetch(fetch) => self.fetch(at, fetch),
@@ -173,7 +173,7 @@ impl Server {
                 let account = self.connections[&at].device.unwrap().account;
                 let account = self.accounts.get_mut(&account).unwrap();
                 account.take(publish.keys.unwrap());
-                let one_time_left = account.one_time.len() as u32;
+                let one_time_left = u32::try_from(account.one_time.len()).unwrap();
                 let request = publish.request;
                 self.say(at, v1::KeysPublished { request, one_time_left });
             }
@@ -215,7 +215,7 @@ impl Server {
         for record in self.mailboxes[&device].clone() {
             self.hand_over(at, device, &record);
         }
-        let one_time_left = self.accounts[&device.account].one_time.len() as u32;
+        let one_time_left = u32::try_from(self.one_time_left(device.account)).unwrap();
         self.say(at, v1::CaughtUp { one_time_left });
     }
 
@@ -263,7 +263,7 @@ impl Server {
         }
     }
 
-    fn submit(&mut self, at: usize, submit: v1::Submit) {
+    fn submit(&mut self, at: usize, submit: &v1::Submit) {
         let from = self.connections[&at].device.unwrap();
         let counter = submit.counter;
         self.submitted.push(submit.recipients[0].copies[0].body.to_vec());
