@@ -134,8 +134,23 @@ fn debug_binaries() -> PathBuf {
 struct Killed {
     server_outright: u32,
     server_at_crash_point: u32,
+    /// How often the server was started with a crash point armed.
+    armed: u32,
     sender: u32,
     receiver: u32,
+}
+
+/// Starts with a crash point armed after which one must have been met: each is met by more than half
+/// of them, so ten in a row mean a build without crash points.
+const ARMED_IN_VAIN_MAX: u32 = 10;
+
+impl Killed {
+    fn met_a_crash_point(&self) -> Result<()> {
+        if self.server_at_crash_point == 0 && self.armed >= ARMED_IN_VAIN_MAX {
+            bail!("no crash point was ever met: godwitd was built without --all-features");
+        }
+        Ok(())
+    }
 }
 
 impl std::fmt::Display for Killed {
@@ -165,6 +180,7 @@ fn kill_at_random(
             }
             3..=5 => {
                 let (point, hits) = CRASH_POINTS[rng.usize(..CRASH_POINTS.len())];
+                killed.armed += 1;
                 server.restart(Some(&format!("{point}:{}", rng.u32(1..=hits))))?;
                 if server.dies_within(CRASH_POINT_PATIENCE_MS)? {
                     killed.server_at_crash_point += 1;
@@ -172,6 +188,7 @@ fn kill_at_random(
                     killed.server_outright += 1;
                 }
                 server.restart(None)?;
+                killed.met_a_crash_point()?;
             }
             6..=7 => {
                 senders[rng.usize(..senders.len())].kill();
