@@ -206,6 +206,9 @@ impl Core {
             self.ask(now);
             self.acknowledge();
         }
+        if self.link.takes_caught_up(self.inbox.is_empty() && !self.inbox.skips()) {
+            self.say(Event::CaughtUp);
+        }
         let send = self.seal_link(now);
         let mut writes = std::mem::take(&mut self.staged.writes);
         let changes = self.changes();
@@ -253,7 +256,6 @@ impl Core {
 
     fn on_caught_up(&mut self, caught_up: v1::CaughtUp, now: Now) {
         self.link.caught_up();
-        self.say(Event::CaughtUp);
         self.top_up(caught_up.one_time_left, now);
     }
 

@@ -44,6 +44,8 @@ pub(super) struct Link {
     skew_ms: i64,
     has_warned_of_skew: bool,
     is_caught_up: bool,
+    /// The user is still to be told so, as soon as nothing of the backlog is held.
+    owes_caught_up: bool,
 }
 
 enum State {
@@ -76,6 +78,7 @@ impl Link {
             skew_ms: 0,
             has_warned_of_skew: false,
             is_caught_up: false,
+            owes_caught_up: false,
         }
     }
 
@@ -94,7 +97,13 @@ impl Link {
     /// The link has proved itself.
     pub(super) fn caught_up(&mut self) {
         self.is_caught_up = true;
+        self.owes_caught_up = true;
         self.backoff.reset();
+    }
+
+    /// Whether to tell the user now that the backlog has come: once, when nothing of it is held.
+    pub(super) fn takes_caught_up(&mut self, nothing_is_held: bool) -> bool {
+        nothing_is_held && std::mem::take(&mut self.owes_caught_up)
     }
 
     fn channel(&mut self) -> Option<&mut Channel> {
@@ -122,6 +131,12 @@ impl Core {
         if self.link.is_stopped() {
             self.link.state = State::Waiting { until_ms: now.mono_ms };
         }
+    }
+
+    /// Whether messages wait that the link, up or on its way up, may still take.
+    pub fn has_unsent(&self) -> bool {
+        let may_come = !matches!(self.link.state, State::Stopped | State::Waiting { .. });
+        may_come && self.outbox.pending().next().is_some()
     }
 
     /// The connection that was ordered is there.
@@ -358,6 +373,7 @@ impl Core {
         self.requests.clear();
         self.link.awaiting_since_ms = None;
         self.link.is_caught_up = false;
+        self.link.owes_caught_up = false;
     }
 
     /// Seals what was said into bytes for the link; a keepalive if the link was quiet.

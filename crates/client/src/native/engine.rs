@@ -26,6 +26,10 @@ const UNCOMMITTED_BYTES_MAX: usize = 1024 * 1024;
 /// Questions answered at once.
 const QUESTIONS_MAX: usize = 64;
 
+/// Longest that the end is held up so that acknowledgements, read receipts and what was just sent
+/// still leave: three round trips of a 2G line. What does not make it goes out the next time.
+const PARTING: Duration = Duration::from_secs(2);
+
 /// Longest the engine sleeps without a reason.
 const IDLE: Duration = Duration::from_secs(3_600);
 
@@ -66,6 +70,17 @@ struct Running {
     committed: oneshot::Receiver<Result<Vec<Event>, Error>>,
     batch: Batch,
     answers: Vec<(oneshot::Sender<Answer>, Answer)>,
+}
+
+/// How far the engine is from its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Takes calls.
+    Serving,
+    /// Takes no calls; the link still works.
+    Parting,
+    /// Only the running commit is still awaited.
+    Ending,
 }
 
 /// Everything that wakes the engine.
@@ -130,11 +145,25 @@ impl Engine {
         calls: &mut mpsc::Receiver<Call>,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(), Error> {
-        let mut stopping = false;
-        while !stopping || self.running.is_some() {
-            stopping |= self.turn(calls, stop, stopping).await?;
+        while !self.turn(calls, stop, Stage::Serving).await? {}
+        // Out of patience is no error: the outbox is durable.
+        let _ = tokio::time::timeout(PARTING, self.part(calls, stop)).await;
+        while self.running.is_some() {
+            self.turn(calls, stop, Stage::Ending).await?;
         }
         self.socket.close();
+        Ok(())
+    }
+
+    /// Lets out what the link can still take. Takes no more calls.
+    async fn part(
+        &mut self,
+        calls: &mut mpsc::Receiver<Call>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), Error> {
+        while self.running.is_some() || self.socket.has_unwritten() || self.core.has_unsent() {
+            self.turn(calls, stop, Stage::Parting).await?;
+        }
         Ok(())
     }
 
@@ -143,10 +172,10 @@ impl Engine {
         &mut self,
         calls: &mut mpsc::Receiver<Call>,
         stop: &mut watch::Receiver<bool>,
-        stopping: bool,
+        stage: Stage,
     ) -> Result<bool, Error> {
         self.flush().await?;
-        match self.wake(calls, stop, stopping).await {
+        match self.wake(calls, stop, stage).await {
             Wake::Committed(events) => self.finish(events?),
             Wake::Link(happened) => self.on_link(happened),
             Wake::Call(Some(call)) => self.on_call(call),
@@ -166,11 +195,13 @@ impl Engine {
         &mut self,
         calls: &mut mpsc::Receiver<Call>,
         stop: &mut watch::Receiver<bool>,
-        stopping: bool,
+        stage: Stage,
     ) -> Wake {
         let reads = self.uncommitted_bytes < UNCOMMITTED_BYTES_MAX;
+        let is_serving = stage == Stage::Serving;
+        let has_link = stage != Stage::Ending;
         let takes_calls =
-            !stopping && self.answers.len() < ANSWERS_MAX && self.questions.len() < QUESTIONS_MAX;
+            is_serving && self.answers.len() < ANSWERS_MAX && self.questions.len() < QUESTIONS_MAX;
         let is_committing = self.running.is_some();
         let now_ms = self.now().mono_ms;
         let wait = self
@@ -181,11 +212,11 @@ impl Engine {
             biased;
             // What is durable goes out before anything else is begun.
             events = committed(&mut self.running) => Wake::Committed(events),
-            () = stopped(stop), if !stopping => Wake::Stop,
-            happened = self.socket.next(reads), if !stopping => Wake::Link(happened),
+            () = stopped(stop), if is_serving => Wake::Stop,
+            happened = self.socket.next(reads), if has_link => Wake::Link(happened),
             call = calls.recv(), if takes_calls => Wake::Call(call),
             Some(_) = self.questions.join_next() => Wake::Due,
-            () = tokio::time::sleep(wait), if !(stopping && is_committing) => Wake::Due,
+            () = tokio::time::sleep(wait), if has_link || !is_committing => Wake::Due,
         }
     }
 

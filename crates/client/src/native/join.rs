@@ -5,7 +5,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 use super::client::Joined;
 use super::database;
-use super::engine::{Engine, Parts, Voice};
+use super::engine::{Engine, Parts, Stage, Voice};
 use super::home::Home;
 use super::host::{EVENTS_MAX, seed};
 use crate::core::{Core, Now};
@@ -40,7 +40,7 @@ pub(super) async fn join(
     let (calls, mut no_calls) = mpsc::channel(1);
     let (stop, mut stopped) = watch::channel(false);
     loop {
-        engine.turn(&mut no_calls, &mut stopped, false).await?;
+        engine.turn(&mut no_calls, &mut stopped, Stage::Serving).await?;
         if let Some(result) = engine.core().join_result().cloned() {
             // What the server said is made durable before it is believed.
             stop.send_replace(true);

@@ -74,6 +74,11 @@ impl Socket {
         }
     }
 
+    /// Whether bytes wait that the connection has not taken yet.
+    pub(crate) fn has_unwritten(&self) -> bool {
+        self.written < self.out.len()
+    }
+
     /// The bytes of the last [`Happened::Received`].
     pub(crate) fn received(&self, count: usize) -> &[u8] {
         self.read.get(..count).unwrap_or_default()

@@ -7,7 +7,9 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod bounds;
 mod cancel;
+mod killed;
 mod owner;
 mod stage;
 mod talk;
