@@ -9,6 +9,7 @@ mod batch;
 mod calendar;
 mod check;
 mod fault;
+mod holds;
 mod index;
 mod intake;
 mod options;

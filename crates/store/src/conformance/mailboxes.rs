@@ -151,13 +151,13 @@ pub fn places_grow_though_the_clock_goes_back(ground: &mut dyn Ground) {
     let mut world = World::new(ground);
     let (alice, bob) = (world.person(1, 1), world.person(2, 1));
     world.text(alice.device(1), 1, &bob);
-    let first = world.mailbox(bob.device(1))[0].seq;
     world.acknowledge_all(bob.device(1));
+    let receipt = world.mailbox(alice.device(1))[0].seq;
     world.acknowledge_all(alice.device(1));
     world.setting.clock.set(NOW_MS - 3_600_000);
     world.reopen();
     world.text(alice.device(1), 2, &bob);
-    assert!(world.mailbox(bob.device(1))[0].seq > first);
+    assert!(world.mailbox(bob.device(1))[0].seq > receipt);
 }
 
 /// Records, windows, accounts: all of it.

@@ -146,6 +146,20 @@ impl<'g> World<'g> {
         self.outcome(token)
     }
 
+    /// As [`send`](Self::send), on a link whose earlier submissions are all decided.
+    pub fn send_on(
+        &mut self,
+        token: Token,
+        from: DeviceId,
+        counter: u64,
+        to: Vec<Recipient>,
+    ) -> Outcome {
+        self.told.heard.lock().unwrap().outcomes.remove(&token);
+        let submission = Submission { origin: from, counter, recipients: to, token };
+        self.store().submit(submission).expect("the queue has room");
+        self.outcome(token)
+    }
+
     /// Sends a short text that must be accepted.
     pub fn text(&mut self, from: DeviceId, counter: u64, to: &Person) {
         let text = format!("{from} {counter}");

@@ -11,6 +11,7 @@ use godwit_base::{DeviceId, Seq};
 
 use super::batch::{BATCH_DELETES_MAX, Batch, Out, Terms};
 use super::fault::{Fault, guarded, guarded_read};
+use super::holds::Holds;
 use super::intake::{Read, Urgent, Wakeup, Work};
 use super::options::Options;
 use super::reading;
@@ -36,6 +37,7 @@ pub(crate) struct Writer {
     work: Work,
     acks: VecDeque<(DeviceId, Seq)>,
     out: Out,
+    holds: Holds,
     trouble: Option<Trouble>,
 }
 
@@ -62,6 +64,7 @@ impl Writer {
             work: Work::default(),
             acks: VecDeque::new(),
             out: Out::default(),
+            holds: Holds::default(),
             trouble: None,
         }
     }
@@ -166,7 +169,11 @@ impl Writer {
             batch.task(task)?;
         }
         while let Some(submission) = self.work.submissions.pop_front() {
-            batch.submit(submission)?;
+            if self.holds.pass(submission.token, submission.counter) {
+                batch.submit(submission)?;
+            } else {
+                batch.hold(&submission);
+            }
         }
         if !batch.finish()? {
             return Ok(txn.abort()?);
@@ -191,6 +198,7 @@ impl Writer {
     fn tell(&mut self) {
         self.shared.roll.apply(self.out.roll.drain(..));
         self.count();
+        self.holds.learn(&self.out.settled);
         self.tell_sink();
         for pending in self.out.pending.drain(..) {
             pending.send(Ok(()));
@@ -290,6 +298,7 @@ impl Writer {
         });
         self.out.settled.extend(rest);
         self.out.appended.clear();
+        self.holds.learn(&self.out.settled);
         self.tell_sink();
         for pending in self.out.pending.drain(..) {
             pending.send(Err(fault.answer()));

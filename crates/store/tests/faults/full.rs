@@ -4,7 +4,7 @@ use bytes::Bytes;
 use godwit_base::DeviceNumber;
 use godwit_store::conformance::{World, block_on};
 use godwit_store::{
-    DeviceList, KeyUpload, KeysError, Outcome, RegisterError, Registration, StoreError,
+    DeviceList, KeyUpload, KeysError, Outcome, RegisterError, Registration, StoreError, Token,
 };
 
 use crate::Bench;
@@ -70,8 +70,10 @@ fn a_write_that_finds_no_space_is_told_as_a_full_disk() {
     let from = alice.device(1);
     world.text(from, 1, &bob);
     disk.set(|faults| faults.no_space = true);
-    assert_eq!(world.send(from, 2, vec![bob.copies(from, "x")]), Outcome::DiskFull);
-    assert_eq!(world.mailbox(bob.device(1)).len(), 1);
+    for _ in 0..4 {
+        assert_eq!(world.send(from, 2, vec![bob.copies(from, "x")]), Outcome::DiskFull);
+        assert_eq!(world.mailbox(bob.device(1)).len(), 1, "reads go on, also while writing pauses");
+    }
     disk.heal();
     let outcome = loop {
         match world.send(from, 2, vec![bob.copies(from, "x")]) {
@@ -81,4 +83,22 @@ fn a_write_that_finds_no_space_is_told_as_a_full_disk() {
     };
     assert!(matches!(outcome, Outcome::Accepted { .. }), "{outcome:?}");
     assert_eq!(world.mailbox(bob.device(1)).len(), 2);
+}
+
+/// What a link had handed in behind a refused message does not slip past it when there is room again.
+#[test]
+fn order_is_kept_across_a_full_disk() {
+    const LINK: Token = Token(u64::MAX);
+    let mut bench = Bench::new();
+    let (disk, reserve) = (bench.disk.clone(), bench.options.reserve_bytes);
+    let mut world = World::new(&mut bench);
+    let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+    let from = alice.device(1);
+    let mut decide = |counter| world.send_on(LINK, from, counter, vec![bob.copies(from, "x")]);
+    disk.set(|faults| faults.available_bytes = reserve - 1);
+    assert_eq!(decide(1), Outcome::DiskFull);
+    disk.heal();
+    assert_eq!(decide(2), Outcome::Unavailable, "1 has not come again");
+    assert!(matches!(decide(1), Outcome::Accepted { .. }));
+    assert!(matches!(decide(2), Outcome::Accepted { .. }));
 }

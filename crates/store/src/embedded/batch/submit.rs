@@ -27,6 +27,12 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// Refuses for now what follows on a refusal for now.
+    pub(crate) fn hold(&mut self, submission: &Submission) {
+        let Submission { token, counter, .. } = *submission;
+        self.out.settled.push(Settled { token, counter, outcome: Outcome::Unavailable });
+    }
+
     fn refusal(&self, submission: &Submission) -> Result<Option<Outcome>, Fault> {
         let origin = submission.origin;
         if !is_well_formed(submission) {
