@@ -3,7 +3,8 @@
 use godwit_base::DeviceNumber;
 use godwit_base::limits::{ONE_TIME_KEYS_MAX, SIGNED_KEY_BYTES_MAX};
 use godwit_seal::{
-    Bundle, BundleError, DeviceKeys, KeyUpload, LIST_AGE_MAX_MS, OpenError, SealError, Verified,
+    Bundle, BundleError, DeviceKeys, DeviceList, FALLBACK_ROTATE_MS, LIST_AGE_MAX_MS, OpenError,
+    SealError, Trust, Verified,
 };
 use prost::Message;
 
@@ -79,17 +80,40 @@ fn a_used_key_is_not_uploaded_again_when_the_answer_to_the_upload_was_lost() {
 #[test]
 fn a_key_that_the_library_dropped_is_never_published() {
     let mut device = fresh();
-    let stuck = device.upload();
-    for _ in 0..49 {
-        device.mark_published(&KeyUpload { one_time: device.upload().one_time, fallback: None });
-        device.top_up(0);
+    let stuck = device.upload().one_time[0].0;
+    let mut made = ONE_TIME_KEYS_MAX;
+    while made <= 5_000 {
+        let mut upload = device.upload();
+        assert_eq!(upload.one_time.remove(0).0, stuck, "{made} keys are all still there");
+        device.mark_published(&upload);
+        made += device.top_up(0);
     }
-    device.mark_published(&KeyUpload { one_time: device.upload().one_time, fallback: None });
-    // 5,000 are stored now. One more set pushes the first hundred out.
-    device.top_up(0);
-    let newest = device.upload();
-    assert_eq!(newest.one_time.len(), ONE_TIME_KEYS_MAX);
-    assert!(newest.one_time[0].0 > stuck.one_time[99].0);
+    assert!(device.upload().one_time.iter().all(|(id, _)| *id != stuck));
+}
+
+#[test]
+fn a_late_answer_does_not_publish_the_fallback_key_made_since() {
+    let mut device = fresh();
+    let first = device.upload();
+    let later_ms = NOW_MS + FALLBACK_ROTATE_MS;
+    assert!(device.rotate_fallback(later_ms));
+    let second = device.upload().fallback;
+    device.mark_published(&first);
+    assert_eq!(device.upload().fallback, second);
+    assert!(second.is_some() && second != first.fallback);
+}
+
+#[test]
+fn a_device_that_speaks_only_another_suite_gets_no_session() {
+    let bob = Person::new();
+    let signed = format::SignedList::decode(&bob.list.signed()[1..]).unwrap();
+    let mut content = format::ListContent::decode(&*signed.content).unwrap();
+    content.devices[0].suites = vec![2];
+    let list = forge::signed_list(&bob.account, content.encode_to_vec(), NOW_MS);
+    let pin = bob.account.public();
+    let list = DeviceList::verify(&list, Trust::Pinned(&pin), None, NOW_MS).unwrap();
+    let bundle = Bundle::verify(&bob.one_time[0], &bob.fallback, &list, ONE, NOW_MS);
+    assert_eq!(bundle, Err(BundleError::UnknownSuite(2)));
 }
 
 #[test]

@@ -130,6 +130,8 @@ fn a_device_number_never_gets_other_keys() {
     let v2 =
         owner.verified(&owner.signs(Some(&v1), std::slice::from_ref(&first)), Some(&v1)).unwrap();
     assert_eq!(v2.highest_number(), DeviceNumber(2), "remembered after its removal");
+    let forgotten = owner.forges(v2.signed(), |list| list.highest_number = 1);
+    assert_eq!(owner.verified(&forgotten, Some(&v1)), Err(ListError::Fork));
     let back = DeviceList::sign(&owner.key, Some(&v2), &[first, owner.device(2)], NOW_MS);
     assert_eq!(back, Err(ListError::NumberReused(DeviceNumber(2))));
 }
