@@ -9,6 +9,7 @@ mod open;
 mod ratchet;
 mod row;
 
+use godwit_base::limits::{EXPIRY_DAYS, MAILBOX_RECORDS_MAX};
 use godwit_base::{AccountId, DeviceId};
 use serde::{Deserialize, Serialize};
 
@@ -26,12 +27,20 @@ use burst::Burst;
 pub use open::Envelope;
 use ratchet::Ratchet;
 
-/// Most sessions kept with one peer device. 4 x 1.8 KB of row; two ends starting at once need 2.
-pub const SESSIONS_MAX: usize = 4;
+/// Most sessions kept of those that one end started; a new one makes the longest unused give way.
+/// A mailbox holds what 10 sessions of [`BURST_MAX`] carry, and its reader may answer on the oldest
+/// of them: those 10, the one being read, and the one being begun. 12 x 1.8 KB of row after such a
+/// burst; usually there is one.
+///
+/// Both ends use the sessions of one starter in the same order, since messages keep theirs, so both
+/// let go of the same one.
+pub const SESSIONS_MAX: usize = 12;
+
+const _: () = assert!(SESSIONS_MAX >= MAILBOX_RECORDS_MAX / BURST_MAX as usize + 2);
 
 /// After this time without use a session is wiped, 30 days: no message for it can still wait in a
 /// mailbox. The session that sends stays.
-pub const SESSION_KEEP_MS: u64 = godwit_base::limits::EXPIRY_DAYS * 24 * 3600 * 1000;
+pub const SESSION_KEEP_MS: u64 = EXPIRY_DAYS * 24 * 3600 * 1000;
 
 /// Sessions that one peer device may open under one of our fallback keys in that key's life. Each
 /// is remembered with 40 bytes, 20 KB for the two keys that live, so that none is opened twice.
@@ -46,7 +55,7 @@ pub struct SessionId(pub [u8; 32]);
 pub struct Pairing {
     peer: Peer,
     sessions: Vec<Session>,
-    /// Counts openings and starts, so that sessions have an order that no clock can disturb.
+    /// Counts every use, so that sessions have an order that no clock can disturb.
     ordinal: u64,
     fallback_sessions: Vec<FallbackSession>,
     repaired_at_ms: Option<u64>,
@@ -56,9 +65,12 @@ pub struct Pairing {
 struct Session {
     id: SessionId,
     ratchet: Ratchet,
+    /// Started here, not by the peer. Rows from before this was known say no.
+    #[serde(default)]
+    ours: bool,
     /// Ordinal of the last message opened, 0 before the first.
     opened: u64,
-    /// Ordinal of the last opening or of the start: the smallest is the one to drop.
+    /// Ordinal of the last use: start, sealing or opening.
     touched: u64,
     used_at_ms: u64,
     receive_only: bool,
@@ -125,7 +137,7 @@ impl Pairing {
         self.sending().is_some()
     }
 
-    /// How many sessions there are, at most [`SESSIONS_MAX`].
+    /// How many sessions there are, at most [`SESSIONS_MAX`] that we started and as many of the peer.
     pub fn session_count(&self) -> usize {
         self.sessions.len()
     }
@@ -150,7 +162,7 @@ impl Pairing {
         }
         let ratchet = Ratchet::outbound(me, bundle)?;
         self.tidy(now_ms);
-        self.add(ratchet, 0, now_ms);
+        self.add(ratchet, true, now_ms);
         Ok(())
     }
 
@@ -162,6 +174,7 @@ impl Pairing {
     /// unacknowledged; [`SealError::BodyTooLarge`]. Nothing changed then.
     pub fn seal(&mut self, me: &DeviceKeys, inner: &Inner) -> Result<Sealed, SealError> {
         let recipient = self.peer.clone();
+        let ordinal = self.ordinal.saturating_add(1);
         let session = self.sending_mut().ok_or(SealError::NeedsSession)?;
         let opening = session.ratchet.is_opening();
         let route = Route { sender: &me.as_peer(), recipient: &recipient };
@@ -170,6 +183,8 @@ impl Pairing {
         session.ratchet.seal(&text, &mut bytes)?;
         session.burst.add(inner.counter);
         session.first_counter.get_or_insert(inner.counter);
+        session.touched = ordinal;
+        self.ordinal = ordinal;
         Ok(Sealed { opening, bytes })
     }
 
@@ -210,27 +225,29 @@ impl Pairing {
         self.repaired_at_ms = Some(now_ms);
     }
 
-    /// The session that last opened something; of several that opened nothing yet, the one with
-    /// the lowest id, so that both ends choose the same.
+    /// The session that last opened something; of those that opened nothing yet, the last used.
     fn sending(&self) -> Option<&Session> {
-        self.sessions.iter().filter(|session| session.may_send()).max_by(|a, b| a.order(b))
+        self.sessions.iter().filter(|session| session.may_send()).max_by_key(|s| s.preference())
     }
 
     fn sending_mut(&mut self) -> Option<&mut Session> {
-        self.sessions.iter_mut().filter(|session| session.may_send()).max_by(|a, b| a.order(b))
+        self.sessions.iter_mut().filter(|session| session.may_send()).max_by_key(|s| s.preference())
     }
 
-    /// Adds a session and makes room for it. `opened` is 1 if it came with a message, else 0.
-    fn add(&mut self, ratchet: Ratchet, opened: u64, now_ms: u64) {
-        while self.sessions.len() >= SESSIONS_MAX {
-            let oldest = self.sessions.iter().map(|session| session.touched).min();
+    /// Adds a session, started here (`ours`) or by a message of the peer that opened it, and makes
+    /// room for it among its own.
+    fn add(&mut self, ratchet: Ratchet, ours: bool, now_ms: u64) {
+        let alike = |session: &&Session| session.ours == ours;
+        while self.sessions.iter().filter(alike).count() >= SESSIONS_MAX {
+            let oldest = self.sessions.iter().filter(alike).map(|session| session.touched).min();
             self.sessions.retain(|session| Some(session.touched) != oldest);
         }
         self.ordinal = self.ordinal.saturating_add(1);
         self.sessions.push(Session {
             id: ratchet.id(),
             ratchet,
-            opened: opened * self.ordinal,
+            ours,
+            opened: if ours { 0 } else { self.ordinal },
             touched: self.ordinal,
             used_at_ms: now_ms,
             receive_only: false,
@@ -245,8 +262,8 @@ impl Session {
         !self.receive_only && !self.burst.is_full()
     }
 
-    fn order(&self, other: &Self) -> std::cmp::Ordering {
-        self.opened.cmp(&other.opened).then(other.id.cmp(&self.id))
+    fn preference(&self) -> (u64, u64) {
+        (self.opened, self.touched)
     }
 }
 

@@ -76,7 +76,7 @@ impl Pairing {
             inner::decode(text, route, true, counter)
         })?;
         me.forget_one_time(&key);
-        self.add(ratchet, 1, now_ms);
+        self.add(ratchet, false, now_ms);
         self.fallback_sessions.retain(|seen| me.fallback_lives(seen.key));
         self.fallback_sessions.extend(fallback.map(|key| FallbackSession { session: id, key }));
         Ok(Opened { inner, session: id, new_session: true })

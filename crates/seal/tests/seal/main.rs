@@ -7,6 +7,7 @@
 )]
 
 mod build;
+mod bursts;
 mod conversation;
 mod fallback;
 mod forge;
