@@ -13,6 +13,16 @@ pub enum Error {
         /// The home.
         home: String,
     },
+    /// The path of the home is too long for the socket inside it.
+    #[error(
+        "the path {home} is {too_long} bytes too long for the socket in it: choose a shorter one"
+    )]
+    PathTooLong {
+        /// The home.
+        home: String,
+        /// Bytes to save.
+        too_long: usize,
+    },
     /// The home already holds an account.
     #[error("{home} already belongs to {handle}: use another home for another account")]
     AlreadyJoined {

@@ -306,8 +306,8 @@ impl Config {
         }
     }
 
-    /// Key, value, least and most of every number whose range is narrower than its type.
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 12] {
+    /// Key, value, least and most of every number.
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 20] {
         let size = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         let (session, mailbox) = (&self.session, &self.mailbox);
         let frame = size(limits::FRAME_BYTES_MAX);
@@ -320,10 +320,23 @@ impl Config {
             ("session.unsent_close_bytes", size(session.unsent_close_bytes), frame, 256 << 20),
             ("rate.submissions_per_s", self.rate.submissions_per_s.into(), 1, 10_000_000),
             ("rate.submissions_burst", self.rate.submissions_burst.into(), 1, 10_000_000),
+            ("rate.registrations_per_hour", self.rate.registrations_per_hour.into(), 1, 1_000_000),
+            ("rate.key_fetches_per_hour", self.rate.key_fetches_per_hour.into(), 1, 1_000_000),
+            (
+                "rate.key_fetches_per_account_per_hour",
+                self.rate.key_fetches_per_account_per_hour.into(),
+                1,
+                1_000_000,
+            ),
             ("mailbox.records_max", size(mailbox.records_max), 1, 1_000_000),
             ("mailbox.bytes_max", mailbox.bytes_max, frame, 1 << 30),
             ("mailbox.expiry_days", mailbox.expiry_days, 1, 3_650),
+            ("store.reserve_bytes", self.store.reserve_bytes, 0, 1 << 50),
+            ("store.cache_bytes", size(self.store.cache_bytes), 1 << 20, 1 << 40),
             ("link.keepalive_s", self.link.keepalive_s.into(), 1, 3_600),
+            ("link.ticket_hours", self.link.ticket_hours, 1, 8_760),
+            ("drain.timeout_ms", self.drain.timeout_ms, 0, 600_000),
+            ("drain.reconnect_spread_ms", self.drain.reconnect_spread_ms.into(), 0, 3_600_000),
         ]
     }
 }

@@ -49,10 +49,20 @@ impl Meter {
     /// # Errors
     /// The rate is used up; the value is the milliseconds after which one more is allowed.
     pub(crate) fn take(&mut self, rate: Rate, now_ns: u64) -> Result<(), u32> {
+        self.take_many(1, rate, now_ns)
+    }
+
+    /// Takes `count` at `now_ns`, if at least one is allowed: what is more is owed, and holds the next
+    /// one back until it is paid for.
+    ///
+    /// # Errors
+    /// As [`Meter::take`]; nothing is taken then.
+    pub(crate) fn take_many(&mut self, count: u32, rate: Rate, now_ns: u64) -> Result<(), u32> {
         let ahead_ns = self.paid_at_ns.saturating_sub(now_ns);
         match ahead_ns.checked_sub(rate.tolerance_ns) {
             None | Some(0) => {
-                self.paid_at_ns = now_ns.max(self.paid_at_ns).saturating_add(rate.cost_ns);
+                let cost_ns = rate.cost_ns.saturating_mul(count.into());
+                self.paid_at_ns = now_ns.max(self.paid_at_ns).saturating_add(cost_ns);
                 Ok(())
             }
             Some(wait_ns) => Err(u32::try_from(wait_ns.div_ceil(NS_PER_MS)).unwrap_or(u32::MAX)),
@@ -111,6 +121,15 @@ mod tests {
         assert_eq!(meter.take(rate, start + 99 * NS_PER_MS), Err(1));
         assert_eq!(meter.take(rate, start + 100 * NS_PER_MS), Ok(()));
         assert_eq!(meter.take(rate, start + 100 * NS_PER_MS), Err(100));
+    }
+
+    #[test]
+    fn many_are_owed_until_they_are_paid_for() {
+        let (rate, mut meter, start) = (Rate::per_second(10, 5), Meter::default(), NS_PER_S);
+        assert_eq!(meter.take_many(8, rate, start), Ok(()), "one was allowed");
+        assert_eq!(meter.take(rate, start), Err(400));
+        assert_eq!(meter.take_many(1_000, rate, start + 399 * NS_PER_MS), Err(1));
+        assert_eq!(meter.take(rate, start + 400 * NS_PER_MS), Ok(()), "a refusal takes nothing");
     }
 
     #[test]

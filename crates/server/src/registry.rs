@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use godwit_base::{DeviceId, invariant};
@@ -27,8 +27,21 @@ pub(crate) struct Registry {
     shards: Box<[Shard]>,
     /// Spreads new sessions over the shards.
     next_shard: AtomicUsize,
+    /// Sessions so far.
+    entered: AtomicU64,
     live: AtomicUsize,
     lingering: AtomicUsize,
+}
+
+/// What became of a session that takes its device.
+#[derive(Debug)]
+pub(crate) enum Bound {
+    /// No other session had it.
+    Alone,
+    /// This older one had it and must be told to go.
+    Displaces(Arc<Seat>),
+    /// A link that was made later has it already: what was said on this one came late.
+    TooLate,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +62,7 @@ impl Default for Registry {
         Self {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             next_shard: AtomicUsize::new(0),
+            entered: AtomicU64::new(0),
             live: AtomicUsize::new(0),
             lingering: AtomicUsize::new(0),
         }
@@ -78,8 +92,9 @@ impl Registry {
     pub(crate) fn enter(&self, now_s: u32) -> Arc<Seat> {
         let index = self.next_shard.fetch_add(1, Ordering::Relaxed) % SHARDS;
         let shard = self.shard(index);
+        let ordinal = self.entered.fetch_add(1, Ordering::Relaxed);
         let seat = lock(&shard.seats).insert(|slot, generation| {
-            Arc::new(Seat::new(token_of(index, slot, generation), now_s))
+            Arc::new(Seat::new(token_of(index, slot, generation), ordinal, now_s))
         });
         self.live.fetch_add(1, Ordering::Relaxed);
         seat
@@ -101,15 +116,29 @@ impl Registry {
         seat.records.close();
     }
 
-    /// From now on records of `device` go to this seat. Returns the seat it had before.
-    pub(crate) fn bind(&self, device: DeviceId, seat: &Arc<Seat>) -> Option<Arc<Seat>> {
-        let displaced = lock(&self.of_device(device).devices).insert(device, Arc::clone(seat));
+    /// From now on records of `device` go to this seat, unless a newer one has it.
+    pub(crate) fn bind(&self, device: DeviceId, seat: &Arc<Seat>) -> Bound {
+        let mut devices = lock(&self.of_device(device).devices);
+        let present = devices.get(&device);
         invariant!(
             M7,
-            displaced.as_ref().is_none_or(|older| !Arc::ptr_eq(older, seat)),
+            present.is_none_or(|present| !Arc::ptr_eq(present, seat)),
             "a session took its own device a second time"
         );
-        displaced
+        if present.is_some_and(|present| present.ordinal > seat.ordinal) {
+            return Bound::TooLate;
+        }
+        match devices.insert(device, Arc::clone(seat)) {
+            Some(older) => Bound::Displaces(older),
+            None => Bound::Alone,
+        }
+    }
+
+    /// Calls back for each attached session, under the lock of its shard: look, push, and return.
+    pub(crate) fn each_attached(&self, mut with: impl FnMut(&Seat)) {
+        for shard in &self.shards {
+            lock(&shard.devices).values().for_each(|seat| with(seat));
+        }
     }
 
     /// The seat of a token, if its session lives.
@@ -226,12 +255,39 @@ mod tests {
     fn the_newer_session_displaces_and_the_older_leaves_without_harm() {
         let registry = Registry::default();
         let (older, newer) = (registry.enter(0), registry.enter(0));
-        assert!(registry.bind(BOB, &older).is_none());
-        assert!(Arc::ptr_eq(&registry.bind(BOB, &newer).unwrap(), &older));
+        assert!(matches!(registry.bind(BOB, &older), Bound::Alone));
+        assert!(
+            matches!(registry.bind(BOB, &newer), Bound::Displaces(it) if Arc::ptr_eq(&it, &older))
+        );
         registry.leave(&older, Some(BOB));
         assert!(Arc::ptr_eq(&registry.by_device(BOB).unwrap(), &newer));
         registry.leave(&newer, Some(BOB));
         assert!(registry.by_device(BOB).is_none());
+    }
+
+    #[test]
+    fn an_older_session_that_attaches_late_does_not_displace_the_newer() {
+        let registry = Registry::default();
+        let (older, newer) = (registry.enter(0), registry.enter(0));
+        assert!(matches!(registry.bind(BOB, &newer), Bound::Alone));
+        assert!(matches!(registry.bind(BOB, &older), Bound::TooLate));
+        registry.leave(&older, Some(BOB));
+        assert!(Arc::ptr_eq(&registry.by_device(BOB).unwrap(), &newer));
+    }
+
+    #[test]
+    fn each_attached_session_is_called_once() {
+        let registry = Registry::default();
+        let seats: Vec<_> = (0..3).map(|_| registry.enter(0)).collect();
+        for (number, seat) in seats.iter().enumerate().skip(1) {
+            registry.bind(DeviceId::new(number as u64, 1), seat);
+        }
+        let mut called = Vec::new();
+        registry.each_attached(|seat| called.push(seat.token));
+        called.sort_by_key(|token| token.0);
+        let mut attached = vec![seats[1].token, seats[2].token];
+        attached.sort_by_key(|token| token.0);
+        assert_eq!(called, attached);
     }
 
     #[test]

@@ -34,4 +34,8 @@ impl Sink for Router {
             }
         }
     }
+
+    fn missed(&self) {
+        self.registry.each_attached(|seat| seat.records.mark_behind());
+    }
 }

@@ -65,6 +65,8 @@ impl Weigh for Handed {
 pub(crate) struct Seat {
     /// The session's key in the registry and, as a token, in the store.
     pub(crate) token: Token,
+    /// Grows with each link that is made, so that of two sessions of a device the newer is known.
+    pub(crate) ordinal: u64,
     /// Outcomes and orders. It does not overflow: outcomes are bounded by [`IN_FLIGHT_MAX`].
     pub(crate) words: Inbox<Word, WORDS_MAX, WORDS_BYTES_MAX>,
     /// Records: 64 or 64 KiB of them, then the mark "behind", and the session reads its mailbox.
@@ -74,8 +76,9 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    pub(crate) fn new(token: Token, now_s: u32) -> Self {
-        Self { token, words: Inbox::new(), records: Inbox::new(), heard_s: AtomicU32::new(now_s) }
+    pub(crate) fn new(token: Token, ordinal: u64, now_s: u32) -> Self {
+        let heard_s = AtomicU32::new(now_s);
+        Self { token, ordinal, words: Inbox::new(), records: Inbox::new(), heard_s }
     }
 
     /// Tells the session something; it is woken.

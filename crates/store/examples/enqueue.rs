@@ -91,6 +91,10 @@ impl Sink for Told {
         let records = appended.iter().map(|new| (now, new.device, new.record.seq));
         self.heard.lock().unwrap().appended.extend(records);
     }
+
+    fn missed(&self) {
+        panic!("the disk failed: a measurement would say nothing");
+    }
 }
 
 struct Driver {

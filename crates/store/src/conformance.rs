@@ -25,7 +25,7 @@ use godwit_base::ManualClock;
 
 use crate::{Quotas, Sink, Store};
 
-pub use world::{World, block_on};
+pub use world::{Event, World, block_on};
 
 /// Where an engine under test keeps its data.
 pub trait Ground {

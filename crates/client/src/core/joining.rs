@@ -17,6 +17,8 @@ impl Core {
             self.me.home.host = link.host.clone();
             self.me.home.port = link.port;
             self.me.home.server_key = link.server_key;
+            // A ticket shows that its issuer is there again, not that the owner of this key is.
+            self.me.home.ticket = None;
             self.home_changed = true;
         }
         self.invite = invite.map(str::to_owned);

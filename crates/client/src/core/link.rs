@@ -28,6 +28,13 @@ const KEEPALIVE_MS: std::ops::RangeInclusive<u64> = 5_000..=3_600_000;
 /// is also the commonest mistake (daylight saving).
 const SKEW_MS: u64 = 3_600_000;
 
+/// How long to stay away after a refusal in the clear that names no delay, 1 minute: as long as the
+/// longest delay of our own accord. A server that means it is asked once a minute.
+const REFUSED_MS: u64 = 60_000;
+
+/// Longest delay that a refusal in the clear is believed, 1 hour: twice the longest quarantine.
+const UNSIGNED_WAIT_MAX_MS: u64 = 3_600_000;
+
 /// What the server is told about this program.
 const CLIENT_NAME: &str = concat!("godwit-client/", env!("CARGO_PKG_VERSION"));
 
@@ -297,18 +304,22 @@ impl Core {
         }
     }
 
+    /// A refusal in the clear: anybody on the way may have written it. It is believed as far as to
+    /// shake hands in full, once, and to wait; never so far as to give the server up.
     fn on_refused_link(&mut self, code: u32, retry_after_ms: u32, now: Now) {
         let resumes = matches!(self.link.state, State::Shaking { resumes: true, .. });
-        match Refusal::from_number(code) {
-            Some(Refusal::BadTicket) if resumes => self.redial(now),
-            Some(refusal) if !refusal.retryable() && retry_after_ms == 0 => {
-                self.stop_link(&format!("{refusal}: {}", refusal.advice()));
-            }
-            refusal => {
-                let reason = refusal.map_or("the server refused the link", Refusal::text);
-                self.lose_link(reason, retry_after_ms.into(), now);
-            }
+        let refusal = Refusal::from_number(code);
+        let is_final = retry_after_ms == 0 && refusal.is_none_or(|refusal| !refusal.retryable());
+        if resumes && is_final {
+            return self.redial(now);
         }
+        let text = refusal.map_or("the server refused the link", Refusal::text);
+        let (reason, floor_ms) = match refusal {
+            Some(refusal) if is_final => (format!("{text}: {}", refusal.advice()), REFUSED_MS),
+            _ if is_final => (text.to_owned(), REFUSED_MS),
+            _ => (text.to_owned(), u64::from(retry_after_ms).min(UNSIGNED_WAIT_MAX_MS)),
+        };
+        self.lose_link(&reason, floor_ms, now);
     }
 
     /// The server says that it closes the link.

@@ -4,6 +4,9 @@ mod convert;
 mod read;
 mod write;
 
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use godwit_base::{DeviceId, Handle};
@@ -30,8 +33,14 @@ fn storage(error: &rusqlite::Error) -> Error {
     Error::Storage(error.to_string())
 }
 
+/// Makes the file for its owner alone; SQLite gives its companions the same mode.
+fn create(path: &Path) -> io::Result<()> {
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path).map(drop)
+}
+
 /// Opens or makes the database, and reads every row of the core.
 pub(crate) fn open(path: &Path) -> Result<(Connection, Vec<Row>), Error> {
+    create(path).map_err(|error| Error::Storage(error.to_string()))?;
     let open = || -> rusqlite::Result<_> {
         let mut db = Connection::open(path)?;
         // FULL: a commit is on the disk before it returns; what was acknowledged is never lost.

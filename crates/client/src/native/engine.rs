@@ -147,7 +147,9 @@ impl Engine {
     ) -> Result<(), Error> {
         while !self.turn(calls, stop, Stage::Serving).await? {}
         // Out of patience is no error: the outbox is durable.
-        let _ = tokio::time::timeout(PARTING, self.part(calls, stop)).await;
+        if let Ok(parted) = tokio::time::timeout(PARTING, self.part(calls, stop)).await {
+            parted?;
+        }
         while self.running.is_some() {
             self.turn(calls, stop, Stage::Ending).await?;
         }
@@ -176,7 +178,11 @@ impl Engine {
     ) -> Result<bool, Error> {
         self.flush().await?;
         match self.wake(calls, stop, stage).await {
-            Wake::Committed(events) => self.finish(events?),
+            Wake::Committed(Ok(events)) => self.finish(events),
+            Wake::Committed(Err(error)) => {
+                self.fail(&error);
+                return Err(error);
+            }
             Wake::Link(happened) => self.on_link(happened),
             Wake::Call(Some(call)) => self.on_call(call),
             Wake::Call(None) | Wake::Stop => {

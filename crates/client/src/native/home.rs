@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! home/             0700
-//!   godwit.db       SQLite: rows of the core (sealed) and the history
+//!   godwit.db       SQLite, 0600: rows of the core (sealed) and the history
 //!   key             32 bytes, 0600: seals the rows
 //!   lock            held by the one process that owns link and ratchets
 //!   owner.sock      0600: where that process serves the others
@@ -20,6 +20,10 @@ use zeroize::Zeroizing;
 
 use crate::Error;
 use crate::core::Vault;
+
+/// Longest path of a socket, bytes: `sun_path` holds 104 on BSD and macOS, 108 on Linux, and a NUL
+/// ends it. The shorter one, so that a home can move between machines.
+const SOCKET_PATH_BYTES_MAX: usize = 103;
 
 /// A home by its path.
 #[derive(Debug, Clone)]
@@ -60,7 +64,15 @@ impl Home {
     }
 
     /// Makes the folder, for its owner alone.
+    ///
+    /// # Errors
+    /// [`Error::PathTooLong`] if its socket could not be reached later; [`Error::Storage`].
     pub(crate) fn create(&self) -> Result<(), Error> {
+        let bytes = self.socket().as_os_str().len();
+        if bytes > SOCKET_PATH_BYTES_MAX {
+            let (too_long, home) = (bytes - SOCKET_PATH_BYTES_MAX, self.name());
+            return Err(Error::PathTooLong { home, too_long });
+        }
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(|e| self.io(&e))
     }
 
@@ -135,6 +147,17 @@ mod tests {
         assert!(first.is_some() && home.try_own().unwrap().is_none());
         drop(first);
         assert!(home.try_own().unwrap().is_some());
+    }
+
+    #[test]
+    fn a_path_is_as_long_as_its_socket_may_be_and_no_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let room = SOCKET_PATH_BYTES_MAX - folder.path().as_os_str().len() - "//owner.sock".len();
+        let home = |letters| Home::at(&folder.path().join("x".repeat(letters)));
+        assert_eq!(home(room).create(), Ok(()));
+        let too_long = home(room + 1).create();
+        assert!(matches!(too_long, Err(Error::PathTooLong { too_long: 1, .. })), "{too_long:?}");
+        assert!(!home(room + 1).0.exists());
     }
 
     #[test]

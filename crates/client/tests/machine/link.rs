@@ -29,6 +29,36 @@ fn a_second_link_resumes_and_a_refused_ticket_falls_back() {
     assert!(world.server.connections.contains_key(&0), "by the full handshake");
 }
 
+/// A refusal before the link is encrypted is nobody's word: it delays, and no more.
+#[test]
+fn a_forged_refusal_keeps_nobody_away_for_good() {
+    let final_numbers = [Refusal::HandshakeFailed, Refusal::UnknownServerKey, Refusal::BadTicket];
+    let numbers = final_numbers.map(Refusal::number).into_iter().chain([60_000]);
+    for number in numbers {
+        let mut world = World::with(&["alice"]);
+        world.server.mischief.forged_refusal = Some((number, 0));
+        world.cut(0);
+        world.settle();
+        let (retry_in_ms, reason) = offline(&mut world, "alice").unwrap();
+        assert!((60_000..=90_000).contains(&retry_in_ms.unwrap()), "{number}: {retry_in_ms:?}");
+        assert!(!reason.is_empty());
+        world.server.mischief.forged_refusal = None;
+        world.pass(90_001);
+        world.settle();
+        assert!(world.server.connections.contains_key(&0), "{number}");
+    }
+}
+
+#[test]
+fn a_forged_delay_is_believed_for_an_hour_at_most() {
+    let mut world = World::with(&["alice"]);
+    world.server.mischief.forged_refusal = Some((Refusal::Busy.number(), u32::MAX));
+    world.cut(0);
+    world.settle();
+    let (retry_in_ms, _) = offline(&mut world, "alice").unwrap();
+    assert!((3_600_000..=5_400_000).contains(&retry_in_ms.unwrap()), "{retry_in_ms:?}");
+}
+
 #[test]
 fn a_goodbye_is_obeyed_to_the_millisecond_and_with_jitter_above() {
     let mut world = World::with(&["alice"]);

@@ -56,6 +56,8 @@ pub(crate) struct Mischief {
     pub(crate) answers_for: Option<(Handle, AccountId)>,
     /// Tickets are not taken.
     pub(crate) no_tickets: bool,
+    /// Somebody on the way answers each handshake with this number and delay.
+    pub(crate) forged_refusal: Option<(u16, u32)>,
 }
 
 pub(crate) struct Server {
@@ -118,6 +120,11 @@ impl Server {
         let Some(parsed) = ClientPreface::parse(&incoming).unwrap() else { return false };
         connection.incoming.drain(..parsed.consumed);
         let preface = parsed.preface;
+        if let Some((code, retry_after_ms)) = self.mischief.forged_refusal {
+            let refused = ServerPreface::Refused { code, retry_after_ms };
+            refused.encode_into(&mut connection.outgoing).unwrap();
+            return false;
+        }
         let arrival = match preface.mode {
             Mode::Full => Responder::ik(&self.keys, preface.key_hint, preface.message).unwrap(),
             Mode::Resume if self.mischief.no_tickets => {

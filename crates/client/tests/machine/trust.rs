@@ -140,6 +140,7 @@ fn a_taken_handle_is_refused_and_another_can_be_tried_with_the_same_keys() {
     core.start(now);
     world.settle();
     assert_eq!(world.devices[second].core().me().unwrap().handle, handle("alicia"));
+    assert_eq!(world.server.resumed, 0, "who joins proves the key of its link each time");
 }
 
 #[test]

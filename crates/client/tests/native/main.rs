@@ -9,6 +9,7 @@
 
 mod bounds;
 mod cancel;
+mod files;
 mod killed;
 mod owner;
 mod stage;

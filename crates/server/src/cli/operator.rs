@@ -216,4 +216,6 @@ impl Sink for Nobody {
     fn settled(&self, _: &[Settled]) {}
 
     fn appended(&self, _: &[Appended]) {}
+
+    fn missed(&self) {}
 }

@@ -41,8 +41,8 @@ pub(super) const KEYS: &[Key] = &[
     key("session", "handshake_timeout_ms", "10000", "ms", "From accept to the end of the handshake.", "three round trips on a 2G network with one loss"),
     key("session", "unsent_behind_bytes", "262144", "bytes", "Unsent bytes above which a session gets no more records; they stay in the mailbox.", "26 s of a 2G link; four largest frames"),
     key("session", "unsent_close_bytes", "1048576", "bytes", "Unsent bytes above which a session is closed.", "1,000 such peers hold 1 GB"),
-    key("rate", "submissions_per_s", "20000", "1/s", "Messages a second that one session may submit, sustained.", "above what one client seals; stops a runaway loop"),
-    key("rate", "submissions_burst", "100000", "messages", "Messages that a session may submit at once before the rate holds.", "a file of 100,000 lines piped into `godwit send --lines`"),
+    key("rate", "submissions_per_s", "20000", "1/s", "Copies of messages, one for each recipient device, that one session may submit a second, sustained.", "above what one client seals; stops a runaway loop"),
+    key("rate", "submissions_burst", "100000", "copies", "Copies that a session may submit at once before the rate holds.", "a file of 100,000 lines piped into `godwit send --lines`"),
     key("rate", "registrations_per_hour", "60", "1/h", "Accounts an hour from one address; loopback is exempt.", "a class of pupils behind one address"),
     key("rate", "key_fetches_per_hour", "1000", "1/h", "Times an hour that one device may take one-time keys; beyond it the answer has the fallback key only.", "three groups of the largest size"),
     key("rate", "key_fetches_per_account_per_hour", "30", "1/h", "The same, of one account by one device.", "drains less than a third of 100 keys an hour"),
@@ -194,7 +194,27 @@ mod tests {
     }
 
     #[test]
+    fn every_number_has_a_range() {
+        let real = toml::Table::try_from(Config::default()).unwrap();
+        let numbers = KEYS.iter().filter(|key| {
+            let section = real.get(key.section).and_then(toml::Value::as_table).unwrap_or(&real);
+            section.get(key.name).is_some_and(toml::Value::is_integer)
+        });
+        for key in numbers {
+            let too_much = match key.section {
+                "" => format!("{} = {}", key.name, i64::MAX),
+                section => format!("[{section}]\n{} = {}", key.name, i64::MAX),
+            };
+            assert!(Config::parse(&too_much).is_err(), "{}", key.path());
+        }
+    }
+
+    #[test]
     fn both_sides_of_a_range() {
+        for (hours, good) in [(0, false), (1, true), (8_760, true), (8_761, false)] {
+            let text = format!("[link]\nticket_hours = {hours}");
+            assert_eq!(Config::parse(&text).is_ok(), good, "{hours}");
+        }
         for (days, good) in [(0, false), (1, true), (3_650, true), (3_651, false)] {
             let text = format!("[mailbox]\nexpiry_days = {days}");
             assert_eq!(Config::parse(&text).is_ok(), good, "{days}");

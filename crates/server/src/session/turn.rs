@@ -19,6 +19,7 @@ use super::socket::Socket;
 use super::{Next, Over};
 use crate::meters::Meters;
 use crate::node::Node;
+use crate::registry::Bound;
 use crate::seat::{Seat, Word};
 
 /// Records of one page; with [`PAGE_BYTES_MAX`] 1,000 draining sessions hold 64 MB.
@@ -290,10 +291,7 @@ impl Turn<'_> {
                 let _ = self.node.store.acknowledge(device, up_to);
                 Ok(())
             }
-            Effect::Attach(device) => {
-                self.attach(device);
-                Ok(())
-            }
+            Effect::Attach(device) => self.attach(device),
             Effect::Ask(request) => {
                 self.jobs.push(requests::start(self.node, request));
                 Ok(())
@@ -314,12 +312,16 @@ impl Turn<'_> {
         }
     }
 
-    /// The device takes its mailbox: an older session of it is displaced (M7).
-    fn attach(&mut self, device: DeviceId) {
-        if let Some(older) = self.node.registry.bind(device, self.seat) {
-            older.tell(Word::Close(Refusal::Displaced, 0));
+    /// The device takes its mailbox: an older session of it is displaced (M7), and if this is the
+    /// older one, whose Attach was long on its way, it goes itself.
+    fn attach(&mut self, device: DeviceId) -> Result<(), Over> {
+        match self.node.registry.bind(device, self.seat) {
+            Bound::Alone => {}
+            Bound::Displaces(older) => older.tell(Word::Close(Refusal::Displaced, 0)),
+            Bound::TooLate => return self.goodbye(Refusal::Displaced, 0),
         }
         *self.feed = Feed::Behind;
+        Ok(())
     }
 
     fn say(&mut self, message: &ToClient) -> Result<(), Over> {

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use godwit_store::Disk;
@@ -18,6 +18,7 @@ struct Inner {
     available_bytes: AtomicU64,
     gate: Mutex<Gate>,
     changed: Condvar,
+    fails: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +34,7 @@ impl Default for Inner {
             available_bytes: AtomicU64::new(u64::MAX),
             gate: Mutex::default(),
             changed: Condvar::new(),
+            fails: AtomicBool::new(false),
         }
     }
 }
@@ -41,6 +43,11 @@ impl TestDisk {
     /// From now on so many bytes are free.
     pub(crate) fn has_free(&self, bytes: u64) {
         self.0.available_bytes.store(bytes, Ordering::SeqCst);
+    }
+
+    /// The next sync reaches the disk and reports a failure all the same.
+    pub(crate) fn fails_once(&self) {
+        self.0.fails.store(true, Ordering::SeqCst);
     }
 
     /// Syncs wait from now on.
@@ -105,7 +112,11 @@ impl StorageBackend for GatedFile {
         let mut gate = inner.changed.wait_while(gate, |gate| gate.shut).unwrap();
         gate.waiting -= 1;
         drop(gate);
-        self.file.sync_data()
+        self.file.sync_data()?;
+        match inner.fails.swap(false, Ordering::SeqCst) {
+            true => Err(io::Error::other("planted")),
+            false => Ok(()),
+        }
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

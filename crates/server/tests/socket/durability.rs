@@ -69,6 +69,27 @@ async fn a_full_disk_is_told_and_heals_without_a_restart() {
     }
 }
 
+/// The disk said no to what it had written. The message is in bob's mailbox, he was never told, and
+/// his acknowledgement of the next one would delete it.
+#[tokio::test]
+async fn what_a_failed_sync_left_on_the_disk_is_delivered_before_what_follows() {
+    let disk = TestDisk::default();
+    let world = world_on(&disk).await;
+    let (mut alice, mut bob) = (world.joins("alice").await, world.joins("bob").await);
+    disk.fails_once();
+    let first = alice.sends("one").to(&bob).await;
+    assert_eq!(alice.is_refused(first).await.0, Refusal::Unavailable);
+    let again = bob.sealed(first, "one");
+    alice.link().says(&[again]).await;
+    alice.sees_tick(first).await;
+    let second = alice.sends("two").to(&bob).await;
+    alice.sees_tick(second).await;
+    bob.receives("one", &alice).await;
+    let last = bob.receives("two", &alice).await;
+    bob.acknowledges(&last).await;
+    alice.sees_delivered(&bob, second).await;
+}
+
 #[tokio::test]
 async fn a_clock_wrong_by_a_year_keeps_order_and_loses_nothing() {
     let clock = ManualClock::at(1_800_000_000_000);

@@ -17,6 +17,21 @@ async fn the_newer_session_of_a_device_displaces_the_older() {
     bob.receives("to the newer", &alice).await;
 }
 
+/// What a client said on a link that it has given up may come after it has a new one.
+#[tokio::test]
+async fn an_older_link_that_attaches_late_displaces_nobody_and_is_closed() {
+    let world = World::new().await;
+    let (mut alice, mut bob) = (world.joins("alice").await, world.joins("bob").await);
+    bob.dials().await.unwrap();
+    let mut given_up = bob.link.take().unwrap();
+    bob.comes_back().await;
+    given_up.says(&[v1::Attach {}.into()]).await;
+    assert_eq!(given_up.hears_goodbye().await, (Refusal::Displaced, 0));
+    let counter = alice.sends("to the newer").to(&bob).await;
+    alice.sees_tick(counter).await;
+    bob.receives("to the newer", &alice).await;
+}
+
 #[tokio::test]
 async fn a_link_without_attach_displaces_nobody() {
     let world = World::new().await;

@@ -56,6 +56,12 @@ pub trait Sink: Send + Sync + 'static {
     /// These records are durable and new; in order per device. Told for every device: one without a
     /// session is the receiver's business.
     fn appended(&self, appended: &[Appended]);
+
+    /// Any mailbox may hold records that were never told: the file was opened anew after a failed
+    /// batch, which may be in it all the same, or a call of this sink failed. Whoever hands records
+    /// over in RAM reads the mailbox again before the next one: an acknowledgement covers everything
+    /// before it, and would delete what was passed over.
+    fn missed(&self);
 }
 
 /// One message to store.

@@ -61,6 +61,8 @@ pub enum Event {
     Settled(Settled),
     /// A record is new.
     Appended(Appended),
+    /// Mailboxes may hold more than was told.
+    Missed,
 }
 
 impl Sink for Told {
@@ -78,6 +80,10 @@ impl Sink for Told {
         let mut heard = self.heard.lock().unwrap();
         heard.events.extend(appended.iter().cloned().map(Event::Appended));
         self.more.notify_all();
+    }
+
+    fn missed(&self) {
+        self.heard.lock().unwrap().events.push(Event::Missed);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Everything at once: verification, online backup, restore.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,6 +10,7 @@ use redb::{Database, Durability, Key, ReadTransaction, TableDefinition, Value};
 use tokio::sync::oneshot;
 
 use super::fault::{Fault, guarded_read};
+use super::options::create_private;
 use super::shared::{FILE_NAME, Shared};
 use super::task::{Reply, send};
 use super::{check, open_error, reading, state, tables};
@@ -62,6 +64,7 @@ fn write_backup(shared: &Shared, to: &Path) -> Result<BackupReport, OpenError> {
     let refused = |source| OpenError::Io { path: to.to_owned(), source };
     let partial = beside(to, "partial");
     remove_if_there(&partial).map_err(refused)?;
+    create_private(&partial).map_err(refused)?;
     let rows = guarded_read(|| copy_all(&shared.snapshot()?, &partial));
     let rows = rows.map_err(|fault| open_error(to, fault));
     let rows = rows.inspect_err(|_| drop(std::fs::remove_file(&partial)))?;
@@ -129,7 +132,11 @@ pub fn restore(backup: &Path, dir: &Path) -> Result<VerifyReport, OpenError> {
     let unreadable = |source| OpenError::Io { path: backup.to_owned(), source };
     std::fs::create_dir_all(dir).map_err(refused)?;
     let partial = beside(&path, "partial");
-    std::fs::copy(backup, &partial).map_err(unreadable)?;
+    create_private(&partial).map_err(refused)?;
+    let copied = File::open(backup).and_then(|mut from| {
+        io::copy(&mut from, &mut OpenOptions::new().write(true).truncate(true).open(&partial)?)
+    });
+    copied.map_err(unreadable)?;
     let report = guarded_read(|| adopt(&partial)).map_err(|fault| open_error(backup, fault));
     let report = report.inspect_err(|_| drop(std::fs::remove_file(&partial)))?;
     publish(&partial, &path).map_err(refused)?;
@@ -162,15 +169,15 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn remove_if_there(path: &Path) -> std::io::Result<()> {
+fn remove_if_there(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
 /// Gives a whole, synced file its name, durably.
-fn publish(partial: &Path, path: &Path) -> std::io::Result<()> {
+fn publish(partial: &Path, path: &Path) -> io::Result<()> {
     File::open(partial)?.sync_all()?;
     std::fs::rename(partial, path)?;
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());

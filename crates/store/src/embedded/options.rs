@@ -77,12 +77,22 @@ pub trait Disk: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FileDisk;
 
+/// Makes a file, if there is none, that only its owner reads: it tells who talks to whom.
+pub(crate) fn create_private(path: &Path) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
 impl Disk for FileDisk {
     fn open(
         &self,
         builder: &redb::Builder,
         path: &Path,
     ) -> Result<redb::Database, redb::DatabaseError> {
+        create_private(path)?;
         builder.create(path)
     }
 

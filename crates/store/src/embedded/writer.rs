@@ -206,7 +206,8 @@ impl Writer {
         self.out.clear();
     }
 
-    /// A panic on the other side must not end the writer: what it lost is in the mailboxes.
+    /// A panic on the other side must not end the writer: what it lost is in the mailboxes, and it is
+    /// told so.
     fn tell_sink(&self) {
         let (settled, appended) = (&self.out.settled, &self.out.appended);
         let told = guarded(|| {
@@ -216,6 +217,17 @@ impl Writer {
             if !appended.is_empty() {
                 self.sink.appended(appended);
             }
+            Ok(())
+        });
+        if let Err(fault) = told {
+            tracing::error!(?fault, "the sink failed");
+            self.tell_missed();
+        }
+    }
+
+    fn tell_missed(&self) {
+        let told = guarded(|| {
+            self.sink.missed();
             Ok(())
         });
         if let Err(fault) = told {
@@ -259,6 +271,7 @@ impl Writer {
                     state.count(stats);
                 });
                 self.state = Some(state);
+                self.tell_missed();
             }
             Err(fault) => {
                 tracing::error!(?fault, "store cannot be reopened");

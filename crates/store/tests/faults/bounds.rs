@@ -110,13 +110,17 @@ fn rows(disk: &SimDisk) -> (u64, u64) {
 #[test]
 fn a_sink_that_panics_does_not_end_the_writer() {
     #[derive(Default)]
-    struct Clumsy(AtomicUsize);
+    struct Clumsy(AtomicUsize, AtomicUsize);
     impl Sink for Clumsy {
         fn settled(&self, settled: &[Settled]) {
             self.0.fetch_add(settled.len(), Ordering::SeqCst);
             panic!("clumsy");
         }
         fn appended(&self, _: &[Appended]) {}
+        fn missed(&self) {
+            self.1.fetch_add(1, Ordering::SeqCst);
+            panic!("clumsy again");
+        }
     }
     let bench = Bench::new();
     let clumsy = Arc::new(Clumsy::default());
@@ -129,4 +133,5 @@ fn a_sink_that_panics_does_not_end_the_writer() {
     }
     store.close();
     assert_eq!(clumsy.0.load(Ordering::SeqCst), 3);
+    assert!(clumsy.1.load(Ordering::SeqCst) >= 1, "it is told that it missed something");
 }

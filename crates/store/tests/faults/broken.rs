@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use godwit_base::Seq;
-use godwit_store::conformance::{World, block_on};
+use godwit_store::conformance::{Event, World, block_on};
 use godwit_store::{KeyUpload, KeysError, OpenError, Outcome, StoreError};
 
 use crate::disk::Faults;
@@ -38,7 +38,14 @@ fn one_failure(fault: fn(&mut Faults)) {
         Outcome::Repeated { .. } => 0,
         other => panic!("{other:?}"),
     };
-    assert_eq!(world.appended(bob.device(1)).len(), handed_over, "nothing for the failed batch");
+    let events = world.events();
+    let appended = events.iter().filter(|event| matches!(event, Event::Appended(_))).count();
+    assert_eq!(appended, handed_over, "nothing for the failed batch");
+    // What the failed batch left in the mailbox was never told: whoever reads live must look again
+    // before anything newer is told.
+    let missed = events.iter().position(|event| *event == Event::Missed);
+    let settled = events.iter().rposition(|event| matches!(event, Event::Settled(_)));
+    assert!(missed.is_some() && missed < settled, "{events:?}");
     assert_eq!(world.mailbox(bob.device(1)).len(), 2);
     let stats = world.store().stats();
     assert!(stats.reopened >= 1 && stats.available);
@@ -122,6 +129,7 @@ fn a_store_that_cannot_be_opened_says_so() {
     impl godwit_store::Sink for Deaf {
         fn settled(&self, _: &[godwit_store::Settled]) {}
         fn appended(&self, _: &[godwit_store::Appended]) {}
+        fn missed(&self) {}
     }
     let bench = Bench::new();
     bench.disk.set(|faults| faults.open = true);

@@ -33,6 +33,7 @@ struct Deaf;
 impl Sink for Deaf {
     fn settled(&self, _: &[godwit_store::Settled]) {}
     fn appended(&self, _: &[godwit_store::Appended]) {}
+    fn missed(&self) {}
 }
 
 /// A closed store with a mailbox for each person, and what is in them.

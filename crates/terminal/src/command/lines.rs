@@ -29,9 +29,11 @@ pub(super) async fn send(client: &Client, send: &Send, output: &mut Output) -> R
         read_lines(io::stdin().lock(), |batch| to_outbox.blocking_send(batch).is_ok());
     });
     let lines = Lines { client, send, output: RefCell::new(output), queued: Queued::default() };
-    let wait = with_notice(client, lines.wait());
-    let (filled, waited) = tokio::join!(lines.fill(batches), wait);
-    filled.and(waited)
+    let all = async {
+        let (filled, waited) = tokio::join!(lines.fill(batches), lines.wait());
+        filled.and(waited)
+    };
+    with_notice(client, all).await
 }
 
 /// The work of one command. Its two halves, [`fill`](Self::fill) and [`wait`](Self::wait), run on

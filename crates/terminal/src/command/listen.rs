@@ -127,9 +127,13 @@ impl Ear<'_> {
         Ok(())
     }
 
-    /// A broken connection is said once, not at each attempt.
+    /// A broken connection is said once, not at each attempt. One that will not be tried again is the
+    /// end: whoever supervises this process must see it.
     fn connection(&mut self, state: &ConnectionState) -> Result<(), Failure> {
         match state {
+            ConnectionState::Offline { retry_in_ms: None, reason } => {
+                Err(Failure::Other(one_line(reason).into_owned()))
+            }
             ConnectionState::Offline { reason, .. } if !self.is_offline => {
                 self.is_offline = true;
                 self.warning(Kind::Command("offline"), None, reason)

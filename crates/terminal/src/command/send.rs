@@ -23,7 +23,8 @@ pub(super) async fn one(client: &Client, send: &Send, output: &mut Output) -> Re
         output.line(&id.to_string())?;
     }
     let goal = send.wait.into();
-    let reached = within(send.timeout, with_notice(client, client.wait_for(id, goal))).await;
+    let wait = async { Ok(client.wait_for(id, goal).await?) };
+    let reached = within(send.timeout, with_notice(client, wait)).await;
     let state = match reached {
         Some(reached) => reached?,
         None => client.state(id).await?.unwrap_or(MessageState::Pending),
@@ -52,30 +53,42 @@ pub(super) const fn advice(state: MessageState) -> &'static str {
 }
 
 /// Waits, and says once on standard error why it takes long if the server cannot be reached.
-pub(super) async fn with_notice<T>(client: &Client, work: impl Future<Output = T>) -> T {
+///
+/// # Errors
+/// Those of `work`; [`Failure::Other`] when the client has given the server up for good.
+pub(super) async fn with_notice<T>(
+    client: &Client,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     let mut connection = client.connection();
     let notice = async move {
-        let offline = connection
-            .wait_for(|state| matches!(state, ConnectionState::Offline { .. }))
-            .await
-            .ok()
-            .and_then(|state| match &*state {
-                ConnectionState::Offline { reason, .. } => Some(reason.clone()),
-                _ => None,
-            });
-        if let Some(reason) = offline {
+        let mut is_told = false;
+        while let Ok(state) = connection.wait_for(|state| is_news(state, is_told)).await {
+            let ConnectionState::Offline { retry_in_ms, reason } = &*state else { continue };
+            let reason = one_line(reason);
+            if retry_in_ms.is_none() {
+                return Failure::Other(format!("{reason}; what was sent stays in the outbox"));
+            }
+            is_told = true;
             // Standard error may be closed: the notice is a courtesy.
             let _ = writeln!(
                 std::io::stderr(),
-                "godwit: waiting, {}; what was sent is safe in the outbox",
-                one_line(&reason)
+                "godwit: waiting, {reason}; what was sent is safe in the outbox"
             );
         }
-        std::future::pending::<T>().await
+        std::future::pending().await
     };
     tokio::select! {
         biased; // the result before the courtesy
         done = work => done,
-        never = notice => never,
+        given_up = notice => Err(given_up),
+    }
+}
+
+/// Trouble is told once; that the server was given up is told always.
+fn is_news(state: &ConnectionState, is_told: bool) -> bool {
+    match state {
+        ConnectionState::Offline { retry_in_ms, .. } => retry_in_ms.is_none() || !is_told,
+        _ => false,
     }
 }

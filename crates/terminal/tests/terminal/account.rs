@@ -38,13 +38,40 @@ fn a_server_that_is_not_there_is_named() {
     Home::new().run(&["join", &join, "--as", "alice"]).fails(1, &address);
 }
 
+fn with_another_key(join: &str) -> String {
+    let (head, key) = join.split_once('#').unwrap();
+    let other = if key.starts_with('A') { "B" } else { "A" };
+    format!("{head}#{other}{}", &key[1..])
+}
+
 #[test]
 fn a_wrong_server_key_is_found_out() {
     let server = Server::start();
-    let (head, key) = server.join.split_once('#').unwrap();
-    let other = if key.starts_with('A') { "B" } else { "A" };
-    let wrong = format!("{head}#{other}{}", &key[1..]);
+    let wrong = with_another_key(&server.join);
     Home::new().run(&["join", &wrong, "--as", "alice"]).fails(1, &server.address);
+}
+
+/// The first attempt was refused and left a ticket of that server in the home.
+#[test]
+fn a_wrong_server_key_is_found_out_by_a_home_that_was_there_before() {
+    let server = Server::start();
+    server.joined("alice");
+    let home = Home::new();
+    home.run(&["join", &server.join, "--as", "alice"]).fails(4, ":");
+    let wrong = with_another_key(&server.join);
+    home.run(&["join", &wrong, "--as", "bob"]).fails(1, &server.address);
+}
+
+#[test]
+fn what_a_home_holds_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let server = Server::start();
+    let home = server.joined("alice");
+    for file in ["godwit.db", "key", "lock"] {
+        let path = std::path::Path::new(home.path()).join(file);
+        let mode = path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{file}: {mode:o}");
+    }
 }
 
 #[test]

@@ -50,6 +50,10 @@ impl Sink for Line {
         let all = appended.iter().map(|new| (new.device, new.record.seq)).collect();
         let _ = self.0.send(Event::Appended(all));
     }
+
+    fn missed(&self) {
+        // The batch that failed was settled as refused, and the driver stops at that.
+    }
 }
 
 /// What is handed over in one moment and deleted in another.
