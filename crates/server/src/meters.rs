@@ -24,6 +24,7 @@ pub(crate) struct Meters {
     pub(crate) handshakes: Family<Kind, Counter>,
     pub(crate) sessions_closed: Family<Kind, Counter>,
     pub(crate) session_panics: Counter,
+    pub(crate) slow_turns: Counter,
     pub(crate) submissions: Counter,
     pub(crate) accepted: Counter,
     pub(crate) refused: Family<Kind, Counter>,
@@ -49,6 +50,7 @@ impl Meters {
             table.register(name, help, counter.clone());
         };
         add("session_panics", "Sessions that ended by a panic", &self.session_panics);
+        add("session_turns_slow", "Turns of sessions that took longer than 10 ms", &self.slow_turns);
         add("submissions", "Messages that sessions submitted", &self.submissions);
         add("submissions_accepted", "Messages durable and ticked", &self.accepted);
         add("records_delivered", "Messages written to their devices", &self.delivered);

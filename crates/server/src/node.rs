@@ -5,7 +5,6 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::Instant;
 
 use godwit_actor::TreeHandle;
 use godwit_base::{AccountId, Clock, DeviceId, JoinLink, limits};
@@ -34,7 +33,8 @@ pub(crate) struct Node {
     key_fetches: RateTable<DeviceId>,
     key_fetches_of: RateTable<(DeviceId, AccountId)>,
     draining: AtomicBool,
-    started: Instant,
+    /// The clock when the server started.
+    started_ns: u64,
 }
 
 /// What a node is built from.
@@ -103,14 +103,14 @@ impl Node {
             tree: OnceLock::new(),
             up: Notify::new(),
             draining: AtomicBool::new(false),
-            started: Instant::now(),
+            started_ns: parts.clock.monotonic_ns(),
             parts,
         }
     }
 
     /// Nanoseconds since the server started; never goes back.
     pub(crate) fn now_ns(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        self.clock.monotonic_ns().saturating_sub(self.started_ns)
     }
 
     /// Milliseconds since the server started.
@@ -120,7 +120,12 @@ impl Node {
 
     /// Seconds since the server started.
     pub(crate) fn now_s(&self) -> u32 {
-        u32::try_from(self.now_ms() / 1_000).unwrap_or(u32::MAX)
+        Self::seconds(self.now_ns())
+    }
+
+    /// A time of [`Node::now_ns`] in seconds.
+    pub(crate) fn seconds(now_ns: u64) -> u32 {
+        u32::try_from(now_ns / 1_000_000_000).unwrap_or(u32::MAX)
     }
 
     /// Whether the server goes down and takes nobody new.

@@ -92,6 +92,10 @@ struct Worker {
 /// server takes to go down.
 const LEAVE_TIME: Duration = Duration::from_secs(5);
 
+/// A turn that takes longer is reported: a hundred such a second are all that a worker can do, and
+/// every other session of it waits meanwhile. A whole turn's budget of frames is 0.1 ms.
+const TURN_MAX_NS: u64 = 10_000_000;
+
 /// A worker's buffers are given back when a turn left them larger than this.
 const WORKER_BYTES_KEPT: usize = 4 * TURN_BYTES_MAX;
 
@@ -134,7 +138,12 @@ impl Session {
 
     /// One turn: first what the device says, within the budget; then what the store and the server
     /// say. Everything goes out in one write at the end.
-    fn turn(&mut self, cx: &mut Context<'_>, worker: &mut Worker) -> Result<Next, Over> {
+    fn turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &mut Worker,
+        now_ns: u64,
+    ) -> Result<Next, Over> {
         if self.outbound.unsent_bytes() > 0 {
             self.outbound.write(&mut self.socket, cx, &[]).map_err(|_| Over::Gone)?;
         }
@@ -151,7 +160,7 @@ impl Session {
                 transport: &mut self.transport,
             },
             tally: Tally::default(),
-            now_ns: None,
+            now_ns,
             held_back: false,
             goodbye: false,
         };
@@ -205,13 +214,13 @@ impl Session {
         Poll::Pending
     }
 
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
+    fn poll_turn(&mut self, cx: &mut Context<'_>, now_ns: u64) -> Poll<Over> {
         WORKER.with_borrow_mut(|worker| {
             worker.clear();
             if self.leaving.is_some() {
                 return self.leave(cx, worker);
             }
-            match self.turn(cx, worker) {
+            match self.turn(cx, worker, now_ns) {
                 Err(over) => Poll::Ready(over),
                 Ok(_) if self.leaving.is_some() => self.leave(cx, worker),
                 Ok(Next::Wait) => Poll::Pending,
@@ -221,6 +230,15 @@ impl Session {
                 }
             }
         })
+    }
+
+    /// The watchdog: a turn that took too long is counted and told. Two readings of the clock a turn.
+    fn watch(&self, began_ns: u64) {
+        let took_ns = self.node.now_ns().saturating_sub(began_ns);
+        if took_ns > TURN_MAX_NS {
+            self.node.meters.slow_turns.inc();
+            tracing::warn!(device = ?self.machine.device(), took_ms = took_ns / 1_000_000, "slow turn");
+        }
     }
 
     /// M10: a panic ends this session and nothing else. Its client comes back and finds everything
@@ -240,7 +258,10 @@ impl Future for Session {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let session = self.get_mut();
-        let over = match catch_unwind(AssertUnwindSafe(|| session.poll_turn(cx))) {
+        let began_ns = session.node.now_ns();
+        let turn = catch_unwind(AssertUnwindSafe(|| session.poll_turn(cx, began_ns)));
+        session.watch(began_ns);
+        let over = match turn {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(over)) => over.name(),
             Err(_panic) => {

@@ -1,14 +1,15 @@
 //! The session's bounds, on a pipe instead of a socket.
 
+use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use godwit_base::DeviceId;
+use godwit_base::{DeviceId, ManualClock};
 use godwit_link::{Initiator, Responder, ServerKeys, StaticKey, Transport};
 use godwit_wire::frame::{TAG_BYTES, encode_header};
 use godwit_wire::{ToServer, v1};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 
 use super::inbound::{TURN_BYTES_MAX, TURN_FRAMES_MAX};
 use super::*;
@@ -18,12 +19,13 @@ use crate::{Server, Setup};
 const ALICE: DeviceId = DeviceId::new(1, 1);
 
 /// A server for its node; its sessions are made by hand.
-async fn lab(change: impl FnOnce(&mut Config)) -> (Server, TempDir) {
+async fn lab(change: impl FnOnce(&mut Setup)) -> (Server, TempDir) {
     let data = TempDir::new().unwrap();
     let mut config = Config { data: Some(data.path().to_owned()), ..Config::default() };
     config.listen.set_port(0);
-    change(&mut config);
-    (Server::start(Setup::new(config)).await.unwrap(), data)
+    let mut setup = Setup::new(config);
+    change(&mut setup);
+    (Server::start(setup).await.unwrap(), data)
 }
 
 /// A session and the device's end of its link.
@@ -75,9 +77,9 @@ async fn a_turn_takes_so_many_frames_and_bytes_and_then_lets_others() {
 #[tokio::test]
 async fn who_never_reads_is_closed_at_the_limit_and_not_before() {
     let limit = 150_000;
-    let (server, _data) = lab(|config| {
-        config.session.unsent_behind_bytes = 100_000;
-        config.session.unsent_close_bytes = limit;
+    let (server, _data) = lab(|setup| {
+        setup.config.session.unsent_behind_bytes = 100_000;
+        setup.config.session.unsent_close_bytes = limit;
     })
     .await;
     let (session, mut far, mut client) = session(&server.node, 64);
@@ -101,6 +103,56 @@ async fn who_never_reads_is_closed_at_the_limit_and_not_before() {
     let unsent = usize::try_from(asked).unwrap();
     assert!(unsent * answer_bytes.end > limit, "closed after {asked} answers: too early");
     assert!(unsent * answer_bytes.start < 2 * limit, "closed after {asked} answers: too late");
+}
+
+/// A socket on which time passes with every read.
+struct Slow {
+    pipe: DuplexStream,
+    clock: ManualClock,
+    read_ms: u64,
+}
+
+impl AsyncRead for Slow {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.clock.advance(self.read_ms);
+        Pin::new(&mut self.pipe).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Slow {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.pipe).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn a_turn_of_ten_milliseconds_is_left_alone_and_a_longer_one_is_reported() {
+    for (read_ms, reported) in [(10, 0), (11, 1)] {
+        let clock = ManualClock::at(1_700_000_000_000);
+        let (server, _data) = lab(|setup| setup.clock = Arc::new(clock.clone())).await;
+        let (mut session, _far, _client) = session(&server.node, 64);
+        let (pipe, _far) = duplex(64);
+        session.socket = Socket::Boxed(Box::new(Slow { pipe, clock, read_ms }));
+        let turn = Pin::new(&mut session).poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(turn, Poll::Pending);
+        assert_eq!(server.node.meters.slow_turns.get(), reported, "one read of {read_ms} ms");
+    }
 }
 
 #[test]

@@ -61,8 +61,8 @@ pub(super) struct Turn<'a> {
     pub(super) unsent_bytes: usize,
     pub(super) speech: Speech<'a>,
     pub(super) tally: Tally,
-    /// Time of this turn, once somebody asked.
-    pub(super) now_ns: Option<u64>,
+    /// When this turn began, on the node's clock.
+    pub(super) now_ns: u64,
     /// Records wait because too many bytes are unsent.
     pub(super) held_back: bool,
     /// A goodbye was said: nothing follows it.
@@ -223,7 +223,7 @@ impl Turn<'_> {
 
     fn heard(&self, alive: bool) {
         if alive {
-            self.seat.heard(self.node.now_s());
+            self.seat.heard(Node::seconds(self.now_ns));
         }
     }
 
@@ -277,9 +277,8 @@ impl Turn<'_> {
     }
 
     fn message(&mut self, message: ToServer) -> Result<(), Over> {
-        let now_ns = *self.now_ns.get_or_insert_with(|| self.node.now_ns());
         let rate = self.node.submission_rate;
-        match self.machine.hears(message, self.seat.token, rate, now_ns) {
+        match self.machine.hears(message, self.seat.token, rate, self.now_ns) {
             Effect::Nothing => Ok(()),
             Effect::Say(message) => self.say(&message),
             Effect::Submit(submission) => self.submit(submission),
