@@ -53,6 +53,8 @@ pub enum Question {
         /// Days that it is good for.
         days: u32,
     },
+    /// A new server key, in use from the answer on.
+    RotateKey,
     /// A snapshot of everything into a new file.
     Backup {
         /// The file, absolute.
@@ -114,7 +116,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn serve(node: &Node, mut stream: UnixStream) -> io::Result<()> {
+async fn serve(node: &Arc<Node>, mut stream: UnixStream) -> io::Result<()> {
     let (read, mut write) = stream.split();
     let mut line = String::new();
     let mut read = BufReader::new(read.take(QUESTION_BYTES_MAX));

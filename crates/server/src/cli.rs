@@ -42,7 +42,7 @@ pub enum Command {
     Restore(Restore),
     /// Check every row of the store of a stopped server.
     Verify(Look),
-    /// Make a new server key for join links; the present one stays valid until the next rotation.
+    /// Make a new server key for join links, in use at once; the present one stays valid until the next rotation.
     RotateKey(Look),
 }
 

@@ -52,8 +52,8 @@ pub fn server_keys(data: &Path) -> Result<ServerKeys, KeyError> {
     Ok(ServerKeys::new(StaticKey::from_bytes(pair.current), previous))
 }
 
-/// Makes a new server key; the present one becomes the previous one and stays valid, the one before
-/// that does not. A running server uses the new one after its next start.
+/// Makes a new server key on disk; the present one becomes the previous one and stays valid, the one
+/// before that does not. A running server is asked instead, and uses the new one at once.
 ///
 /// # Errors
 /// See [`KeyError`].

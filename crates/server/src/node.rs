@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use godwit_actor::TreeHandle;
 use godwit_base::{AccountId, Clock, DeviceId, JoinLink, limits};
@@ -15,6 +15,7 @@ use godwit_wire::{Refusal, v1};
 use tokio::sync::Notify;
 
 use crate::config::{Config, Policy};
+use crate::keys::{self, KeyError};
 use crate::meters::Meters;
 use crate::quarantine::Quarantine;
 use crate::rate::{Rate, RateTable};
@@ -32,6 +33,7 @@ pub(crate) struct Node {
     registrations: RateTable<IpAddr>,
     key_fetches: RateTable<DeviceId>,
     key_fetches_of: RateTable<(DeviceId, AccountId)>,
+    rotating: Mutex<()>,
     draining: AtomicBool,
     /// The clock when the server started.
     started_ns: u64,
@@ -42,9 +44,9 @@ pub(crate) struct Parts {
     pub(crate) config: Config,
     /// The data folder.
     pub(crate) data: PathBuf,
-    pub(crate) identity: Identity,
+    /// Replaced when the server's key is.
+    pub(crate) identity: RwLock<Arc<Identity>>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) keys: ServerKeys,
     pub(crate) tickets: RwLock<TicketKeys>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) registry: Arc<Registry>,
@@ -52,8 +54,9 @@ pub(crate) struct Parts {
 }
 
 /// Who this server is to others.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Identity {
+    pub(crate) keys: ServerKeys,
     pub(crate) join: JoinLink,
     /// The web address.
     pub(crate) http: String,
@@ -63,7 +66,7 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// The identity of a server that listens on `address`.
-    pub(crate) fn new(config: &Config, keys: &ServerKeys, address: SocketAddr) -> Self {
+    pub(crate) fn new(config: &Config, keys: ServerKeys, address: SocketAddr) -> Self {
         let reachable = match (address.ip(), address.port()) {
             // "Everywhere" is no address to dial: show the one that works on this machine.
             (IpAddr::V4(ip), port) if ip.is_unspecified() => format!("127.0.0.1:{port}"),
@@ -78,9 +81,21 @@ impl Identity {
             port: port.parse().unwrap_or(address.port()),
             server_key: key.0,
         };
-        let name = format!("{:08x}", u32::from_be_bytes(key.hint()));
-        Self { join, http: format!("http://{shown}"), name }
+        let name = name_of(&keys);
+        Self { keys, join, http: format!("http://{shown}"), name }
     }
+
+    /// The same server with other keys.
+    fn with(&self, keys: ServerKeys) -> Self {
+        let server_key = keys.current().public().0;
+        let join = JoinLink { server_key, ..self.join.clone() };
+        Self { name: name_of(&keys), keys, join, http: self.http.clone() }
+    }
+}
+
+/// What a server with these keys is called: the first eight hex digits of the present one.
+pub(crate) fn name_of(keys: &ServerKeys) -> String {
+    format!("{:08x}", u32::from_be_bytes(keys.current().public().hint()))
 }
 
 impl Deref for Node {
@@ -102,10 +117,30 @@ impl Node {
             quarantine: Quarantine::default(),
             tree: OnceLock::new(),
             up: Notify::new(),
+            rotating: Mutex::default(),
             draining: AtomicBool::new(false),
             started_ns: parts.clock.monotonic_ns(),
             parts,
         }
+    }
+
+    /// Who this server is now.
+    pub(crate) fn identity(&self) -> Arc<Identity> {
+        Arc::clone(&self.identity.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes a new server key, on disk and then for every handshake from now on; the present one
+    /// stays valid, the one before it does not. Live links are not touched. Waits for the disk.
+    ///
+    /// # Errors
+    /// The key file cannot be read or written; nothing has changed then.
+    pub(crate) fn rotate_server_key(&self) -> Result<Arc<Identity>, KeyError> {
+        // Held throughout: two at once would end with one key on disk and another in use.
+        let _one_at_a_time = self.rotating.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = keys::rotate_server_key(&self.data)?;
+        let next = Arc::new(self.identity().with(keys));
+        *self.identity.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&next);
+        Ok(next)
     }
 
     /// Nanoseconds since the server started; never goes back.

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use godwit_actor::{ChildContext, ChildSpec, Exit, Restart, Strategy, Supervisor, Tree};
@@ -107,7 +107,7 @@ impl Server {
         let meters = Arc::new(Meters::default());
         let router = Router { registry: Arc::clone(&registry), meters: Arc::clone(&meters) };
         let store = open_store(&config, &data, Arc::clone(&clock), disk, Arc::new(router)).await?;
-        let identity = Identity::new(&config, &server_keys, address);
+        let identity = Identity::new(&config, server_keys, address);
         let ready = Ready::new(
             identity.join.to_string(),
             identity.http.clone(),
@@ -118,9 +118,8 @@ impl Server {
         let node = Arc::new(Node::new(Parts {
             config,
             data,
-            identity,
+            identity: RwLock::new(Arc::new(identity)),
             clock,
-            keys: server_keys,
             tickets: tickets.into(),
             store,
             registry,

@@ -1,5 +1,7 @@
 //! What the server answers to its operator.
 
+use std::sync::Arc;
+
 use godwit_base::Clock;
 use godwit_store::Invite;
 use serde_json::{Value, json};
@@ -17,7 +19,7 @@ const GROUP: usize = 5;
 
 const DAY_MS: u64 = 24 * 3_600_000;
 
-pub(super) async fn answer(node: &Node, question: Question) -> Result<Value, String> {
+pub(super) async fn answer(node: &Arc<Node>, question: Question) -> Result<Value, String> {
     match question {
         Question::Status => Ok(status(node)),
         Question::Tree => {
@@ -33,9 +35,10 @@ pub(super) async fn answer(node: &Node, question: Question) -> Result<Value, Str
                 "code": invite.code,
                 "uses": uses,
                 "expires_ms": invite.expires_ms,
-                "join": node.identity.join.to_string(),
+                "join": node.identity().join.to_string(),
             }))
         }
+        Question::RotateKey => rotate_key(node).await,
         Question::Backup { to } => {
             let report = node.store.backup(to.clone()).await.map_err(|error| error.to_string())?;
             Ok(json!({ "to": to, "rows": report.rows, "file_bytes": report.file_bytes }))
@@ -43,12 +46,22 @@ pub(super) async fn answer(node: &Node, question: Question) -> Result<Value, Str
     }
 }
 
+async fn rotate_key(node: &Arc<Node>) -> Result<Value, String> {
+    let rotating = Arc::clone(node);
+    let identity = tokio::task::spawn_blocking(move || rotating.rotate_server_key())
+        .await
+        .map_err(|error| error.to_string())?
+        .map_err(|error| error.to_string())?;
+    tracing::info!(node = identity.name, "server key rotated");
+    Ok(json!({ "node": identity.name, "join": identity.join.to_string() }))
+}
+
 fn status(node: &Node) -> Value {
-    let stats = node.store.stats();
+    let (stats, identity) = (node.store.stats(), node.identity());
     json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "node": node.identity.name,
-        "join": node.identity.join.to_string(),
+        "node": identity.name,
+        "join": identity.join.to_string(),
         "uptime_ms": node.now_ms(),
         "draining": node.is_draining(),
         "sessions": node.registry.live(),

@@ -17,6 +17,7 @@ use super::{Backup, Invite, Look, Restore};
 use crate::admin::{AskError, Question, ask, invite as new_invite};
 use crate::config::{Config, ConfigError};
 use crate::keys::{KeyError, rotate_server_key};
+use crate::node::name_of;
 use crate::serve::{STORE_FOLDER, StartError, store_options};
 
 /// Why a command failed. Each says what to do.
@@ -163,20 +164,28 @@ pub fn verify(look: &Look) -> Result<String, CommandError> {
     })
 }
 
-/// Makes a new server key.
+/// Makes a new server key; a running server uses it at once.
 ///
 /// # Errors
 /// The key file cannot be read or written.
 pub fn rotate_key(look: &Look) -> Result<String, CommandError> {
-    let keys = rotate_server_key(&look.place.data()?)?;
-    let name = format!("{:08x}", u32::from_be_bytes(keys.current().public().hint()));
-    Ok(match look.json {
-        true => format!("{}\n", json!({ "node": name })),
-        false => format!(
-            "The new key is {name}; it is used from the next start of the server on.\n\
-             Join links with the present key stay valid until the key is rotated again.\n"
-        ),
-    })
+    let data = look.place.data()?;
+    let made = match ask(&data, &Question::RotateKey) {
+        Err(AskError::NotRunning(_)) => json!({ "node": name_of(&rotate_server_key(&data)?) }),
+        answer => answer?,
+    };
+    if look.json {
+        return Ok(format!("{made}\n"));
+    }
+    let name = made.get("node").and_then(Value::as_str).unwrap_or_default();
+    let news = match made.get("join").and_then(Value::as_str) {
+        Some(join) => format!("in use now. The new join link:\n\n    {join}\n\n"),
+        None => "used from the next start of the server on.\n".to_owned(),
+    };
+    Ok(format!(
+        "The new key is {name}; it is {news}\
+         Join links with the key before it stay valid until the key is rotated again.\n"
+    ))
 }
 
 /// Opens the store of a stopped server for one operation.

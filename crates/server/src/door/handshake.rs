@@ -143,7 +143,7 @@ fn answer(node: &Node, visitor: &Visitor) -> Result<Option<Answered>, No> {
 
 fn knock(node: &Node, preface: &ClientPreface<'_>) -> Result<Arrival, No> {
     let arrival = match preface.mode {
-        Mode::Full => Responder::ik(&node.keys, preface.key_hint, preface.message),
+        Mode::Full => Responder::ik(&node.identity().keys, preface.key_hint, preface.message),
         Mode::Resume => {
             let tickets = node.tickets.read().unwrap_or_else(PoisonError::into_inner);
             Responder::resume(&tickets, node.clock.unix_ms(), preface.message)

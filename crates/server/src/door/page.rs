@@ -4,7 +4,7 @@ use crate::node::Node;
 
 /// The page as HTML.
 pub(super) fn page(node: &Node) -> String {
-    let join = escape(&node.identity.join.to_string());
+    let join = escape(&node.identity().join.to_string());
     let invite = if node.invite_only() { " --invite CODE" } else { "" };
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\

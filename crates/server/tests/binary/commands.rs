@@ -51,6 +51,11 @@ fn the_operator_is_answered_by_the_running_server_and_by_the_files_alone() {
     let tree = text(&run(&["tree", "--data", at]).stdout);
     assert!(tree.starts_with("root (rest-for-one)") && tree.contains("─ door"), "{tree}");
     assert_eq!(json(&["invite", "--data", at, "--json"])["join"], program.ready["join"]);
+    let rotated = json(&["rotate-key", "--data", at, "--json"]);
+    assert_ne!(rotated["join"], program.ready["join"]);
+    assert_eq!(json(&["status", "--data", at, "--json"])["join"], rotated["join"], "at once");
+    let said = text(&run(&["rotate-key", "--data", at]).stdout);
+    assert!(said.contains("in use now") && said.contains("godwit://127.0.0.1:"), "{said}");
     let backup = data.path().join("b1.redb");
     let done = json(&["backup", backup.to_str().unwrap(), "--data", at, "--json"]);
     assert!(done["file_bytes"].as_u64().unwrap() > 0);
@@ -65,6 +70,8 @@ fn the_operator_is_answered_by_the_running_server_and_by_the_files_alone() {
     let again = run(&["restore", backup.to_str().unwrap(), "--data", to]);
     assert!(text(&again.stderr).contains("exists already"), "{}", text(&again.stderr));
     assert!(!json(&["rotate-key", "--data", at, "--json"])["node"].is_null());
+    let said = text(&run(&["rotate-key", "--data", at]).stdout);
+    assert!(said.contains("from the next start"), "{said}");
     let program = Program::serve(elsewhere.path());
     assert_ne!(program.ready["node"], status["node"], "the key is not in the backup");
 }

@@ -1,10 +1,13 @@
 //! Two server keys are valid at once.
 
+use godwit_base::JoinLink;
 use godwit_link::StaticKey;
+use godwit_server::admin::Question;
 use godwit_server::keys::rotate_server_key;
 use godwit_wire::Refusal;
 
 use super::link::{Link, NoLink};
+use super::operator::asks;
 use super::world::World;
 
 #[tokio::test]
@@ -25,4 +28,36 @@ async fn an_old_join_link_works_until_the_second_rotation() {
     first.port = world.join.port;
     let refused = Link::dial(&first, &key).await.err().unwrap();
     assert_eq!(refused, NoLink::Refused(Refusal::UnknownServerKey, 0));
+}
+
+/// The operator rotates the key of the running server; the join link with the new one.
+async fn rotates(world: &World) -> JoinLink {
+    let made = asks(world, Question::RotateKey).await.unwrap();
+    let join: JoinLink = made["join"].as_str().unwrap().parse().unwrap();
+    let status = asks(world, Question::Status).await.unwrap();
+    assert_eq!((&status["join"], &status["node"]), (&made["join"], &made["node"]));
+    join
+}
+
+#[tokio::test]
+async fn a_running_server_changes_its_key_and_nobody_is_dropped() {
+    let world = World::new().await;
+    let (mut alice, mut bob) = (world.joins("alice").await, world.joins("bob").await);
+    let first = world.join.clone();
+    let second = rotates(&world).await;
+    assert_ne!(second.server_key, first.server_key);
+    assert!(Link::dial(&first, &alice.link_key).await.is_ok(), "the old link works on");
+    assert!(Link::dial(&second, &alice.link_key).await.is_ok(), "and so does the new one");
+    let third = rotates(&world).await;
+    let refused = Link::dial(&first, &alice.link_key).await.err().unwrap();
+    assert_eq!(refused, NoLink::Refused(Refusal::UnknownServerKey, 0), "retired");
+    assert!(Link::dial(&second, &alice.link_key).await.is_ok());
+    assert!(Link::dial(&third, &alice.link_key).await.is_ok());
+    // The links that stood before any of this carry on.
+    let counter = alice.sends("still here").to(&bob).await;
+    alice.sees_tick(counter).await;
+    bob.receives("still here", &alice).await;
+    // And what is on disk is what was in use.
+    let world = World::on(world.stops().await, |_| {}).await;
+    assert_eq!(world.join.server_key, third.server_key);
 }
