@@ -55,6 +55,7 @@ macro_rules! conformance {
                 a_repeat_stores_nothing_and_is_told_so
                 counters_out_of_order_are_accepted_once_each
                 a_counter_below_the_window_cannot_be_told
+                the_highest_counter_is_known_until_the_device_goes
                 own_devices_get_copies_but_not_the_sender
                 a_message_to_nobody_else_is_accepted
                 places_grow_though_the_clock_goes_back

@@ -106,6 +106,10 @@ impl Mailboxes for Embedded {
         self.shared.intake.submission(submission)
     }
 
+    fn highest_counter(&self, device: DeviceId) -> u64 {
+        self.shared.roll.highest_counter(device)
+    }
+
     fn acknowledge(&self, device: DeviceId, up_to: Seq) -> Result<(), Full> {
         self.shared.intake.urgent(Urgent::Acknowledge { device, up_to })
     }

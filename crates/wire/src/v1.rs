@@ -23,6 +23,7 @@ impl fmt::Debug for Welcome {
             .field("time_ms", &self.time_ms)
             .field("keepalive_s", &self.keepalive_s)
             .field("ticket_expires_ms", &self.ticket_expires_ms)
+            .field("highest_counter", &self.highest_counter)
             .finish_non_exhaustive() // the ticket carries its key
     }
 }

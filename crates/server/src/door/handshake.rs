@@ -201,6 +201,7 @@ fn welcome(
         keepalive_s: node.config.link.keepalive_s,
         ticket: ticket.into(),
         ticket_expires_ms,
+        highest_counter: device.map_or(0, |device| node.store.highest_counter(device)),
     };
     let (reply, established) = responder.reply(&godwit_wire::encode(&welcome)).map_err(no_of)?;
     Ok((reply, established.transport, peer))

@@ -17,6 +17,10 @@ pub trait Mailboxes: Send + Sync + 'static {
     /// [`Full`] if the queue is full: nothing was taken and nothing will be settled.
     fn submit(&self, submission: Submission) -> Result<(), Full>;
 
+    /// The highest counter that was accepted from this device; 0 if none was, or it is unknown. From
+    /// memory, never waits.
+    fn highest_counter(&self, device: DeviceId) -> u64;
+
     /// Deletes every record of `device` up to and including `up_to`, and files receipts in the same
     /// commit into all mailboxes of the accounts the records came from.
     ///

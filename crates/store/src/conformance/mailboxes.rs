@@ -4,7 +4,7 @@ use godwit_base::limits::DEDUP_WINDOW;
 use godwit_base::{DeviceId, Seq};
 
 use super::Ground;
-use super::world::{Event, NOW_MS, World, block_on, texts};
+use super::world::{Event, NOW_MS, World, block_on, list, texts};
 use crate::{Outcome, Page};
 
 /// M1 as the caller sees it: the outcome, then the record to who is there, and it can be read.
@@ -123,6 +123,28 @@ pub fn a_counter_below_the_window_cannot_be_told(ground: &mut dyn Ground) {
     assert_eq!(below, Outcome::CounterTooOld);
     world.text(from, lowest, &bob);
     assert_eq!(world.mailbox(bob.device(1)).len(), 2);
+}
+
+/// What tells a device that it is a copy of an older self.
+pub fn the_highest_counter_is_known_until_the_device_goes(ground: &mut dyn Ground) {
+    let mut world = World::new(ground);
+    let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+    let from = alice.device(1);
+    assert_eq!(world.store().highest_counter(from), 0);
+    for (counter, highest) in [(5, 5), (3, 5), (6, 6)] {
+        world.text(from, counter, &bob);
+        assert_eq!(world.store().highest_counter(from), highest);
+    }
+    let refused = world.send(from, 7, vec![]);
+    assert_eq!(refused, Outcome::Malformed);
+    assert_eq!(world.store().highest_counter(from), 6, "of what was accepted");
+    world.reopen();
+    assert_eq!(world.store().highest_counter(from), 6);
+    assert_eq!(world.store().highest_counter(bob.device(1)), 0);
+    block_on(world.store().replace_list(alice.account, list(1, 2, [2]))).unwrap();
+    assert_eq!(world.store().highest_counter(from), 0);
+    world.reopen();
+    assert_eq!(world.store().highest_counter(from), 0);
 }
 
 /// A message to one's own account goes to the other devices.

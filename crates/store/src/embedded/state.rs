@@ -82,7 +82,8 @@ pub(crate) fn load(database: &Database) -> Result<(State, Rolled), Fault> {
     let seen = txn.open_table(tables::ENGINE)?.get(tables::SEEN_NAME)?.map(|guard| guard.value());
     state.seen_written_ms = seen.unwrap_or(0);
     state.calendar = Calendar::seen(state.seen_written_ms);
-    Ok((state, load_roll(&txn)?))
+    let rolled = load_roll(&txn, &state.windows)?;
+    Ok((state, rolled))
 }
 
 impl State {
@@ -138,7 +139,7 @@ impl State {
     }
 }
 
-fn load_roll(txn: &ReadTransaction) -> Result<Rolled, Fault> {
+fn load_roll(txn: &ReadTransaction, windows: &Windows) -> Result<Rolled, Fault> {
     let mut rolled = Rolled::default();
     for link in txn.open_table(tables::LINK)?.iter()? {
         let (key, link) = link?;
@@ -148,6 +149,9 @@ fn load_roll(txn: &ReadTransaction) -> Result<Rolled, Fault> {
     }
     for key in txn.open_table(tables::ONE_TIME)?.iter()? {
         rolled.count_one_time(tables::device_of(key?.0.value())?);
+    }
+    for (device, counter) in windows.highest() {
+        rolled.apply(RollChange::Accepted(device, counter));
     }
     Ok(rolled)
 }

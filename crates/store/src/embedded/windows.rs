@@ -71,6 +71,11 @@ impl Windows {
         self.map.insert(device, Slot { window, dirty: false });
     }
 
+    /// The highest counter of each device.
+    pub(crate) fn highest(&self) -> impl Iterator<Item = (DeviceId, u64)> + use<'_> {
+        self.map.iter().map(|(device, slot)| (*device, slot.window.highest()))
+    }
+
     /// A removed device sends no more.
     pub(crate) fn forget(&mut self, device: DeviceId) {
         self.map.remove(&device);

@@ -32,11 +32,13 @@ fn nothing_is_told_before_the_sync_returns() {
     let mut page = world.store().read(bob.device(1), Seq::ZERO, 10, 100);
     assert!(is_pending(&mut page));
     assert!(!world.is_settled(first) && !world.is_settled(repeat));
+    assert_eq!(world.store().highest_counter(from), 1, "of what is durable");
     assert_eq!(world.events(), []);
 
     disk.heal();
     assert!(matches!(world.outcome(first), Outcome::Accepted { .. }));
     assert!(matches!(world.outcome(repeat), Outcome::Repeated { .. }));
+    assert_eq!(world.store().highest_counter(from), 2);
     assert_eq!(block_on(page).unwrap().records.len(), 2);
     assert_eq!(world.appended(bob.device(1)).len(), 1);
 }

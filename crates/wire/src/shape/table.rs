@@ -88,6 +88,7 @@ pub(crate) static WELCOME: Shape = shape(
         n32(7, "keepalive_s"),
         bytes(8, "ticket", 0, WELCOME_TICKET_BYTES_MAX),
         n64(9, "ticket_expires_ms"),
+        n64(10, "highest_counter"),
     ],
 );
 

@@ -221,10 +221,11 @@ prop_compose! {
         keepalive_s: u32,
         ticket in blob(0..=WELCOME_TICKET_BYTES_MAX),
         ticket_expires_ms: u64,
+        highest_counter: u64,
     ) -> v1::Welcome {
         v1::Welcome {
             version, features, standing, account, device, time_ms, keepalive_s, ticket,
-            ticket_expires_ms,
+            ticket_expires_ms, highest_counter,
         }
     }
 }

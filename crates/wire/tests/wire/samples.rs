@@ -87,6 +87,11 @@ fn before_the_link() -> Vec<Sample> {
             "device 1 of account 66687aadf862bd77, keepalive 30 s, a ticket of 8 bytes (e0..e7)",
             encode(&welcome()),
         ),
+        sample(
+            "Welcome",
+            "the same; messages up to counter 300 were accepted from this device",
+            encode(&welcome_to_a_sender()),
+        ),
     ]
 }
 
@@ -105,7 +110,12 @@ pub(crate) fn welcome() -> v1::Welcome {
         keepalive_s: 30,
         ticket: counting(0xe0, 8),
         ticket_expires_ms: TIME_MS + 86_400_000,
+        highest_counter: 0,
     }
+}
+
+pub(crate) fn welcome_to_a_sender() -> v1::Welcome {
+    v1::Welcome { highest_counter: 300, ..welcome() }
 }
 
 /// One of each message that a device sends.

@@ -124,6 +124,7 @@ impl Batch<'_> {
     /// Its keys and window go now, its records with the sweep: they may be many.
     fn remove_device(&mut self, device: DeviceId) -> Result<(), Fault> {
         self.state.forget(device);
+        self.out.roll.push(RollChange::Removed(device));
         self.drop_keys(device)?;
         self.txn.open_table(tables::WINDOW)?.remove(&tables::device_key(device))?;
         Ok(())

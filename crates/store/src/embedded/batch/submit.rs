@@ -6,6 +6,7 @@ use redb::ReadableTable;
 
 use super::Batch;
 use crate::embedded::fault::Fault;
+use crate::embedded::roll::RollChange;
 use crate::embedded::row::{self, Head, Kind};
 use crate::embedded::tables;
 use crate::embedded::window::Verdict;
@@ -133,6 +134,7 @@ impl Batch<'_> {
             self.next_seq();
         }
         self.state.windows.accept(origin, counter);
+        self.out.roll.push(RollChange::Accepted(origin, counter));
         row::push_journal(&mut self.out.journal, origin, counter);
         self.accepted += 1;
         self.changed = true;
