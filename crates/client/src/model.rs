@@ -204,6 +204,8 @@ pub enum WarningKind {
     Revoked,
     /// Another process with the same keys took over the link: this home was copied.
     Displaced,
+    /// This home was put back from a copy that is older than what was sent from it.
+    Restored,
 }
 
 /// What happens, in order. Everything it tells of is already committed.

@@ -9,6 +9,7 @@ use super::Core;
 use super::backoff::Backoff;
 use super::channel::{Arrived, Channel, Ends};
 use super::now::Now;
+use super::outbox::Outgoing;
 use super::output::LinkOrder;
 use super::vault::Blob;
 use crate::{ConnectionState, Event, WarningKind};
@@ -268,6 +269,7 @@ impl Core {
         let is_ours = welcome.account == self.me.device().account.0
             && welcome.device == self.me.device().number.0;
         match welcome.standing() {
+            v1::Standing::Device if is_ours && self.is_older_than(welcome) => self.on_older(),
             v1::Standing::Device if is_ours && self.me.home.joined => self.attach(),
             v1::Standing::Device if is_ours => self.ask_own_handle(),
             v1::Standing::Stranger if !self.me.home.joined => self.register(),
@@ -276,6 +278,26 @@ impl Core {
                 "the server does not know this device: it lost its data, or this home was copied",
             ),
         }
+    }
+
+    /// Whether the server has accepted a message of this device that this home never submitted: the
+    /// home was put back from a copy, and another of its lives has used its counters and ratchets.
+    fn is_older_than(&self, welcome: &v1::Welcome) -> bool {
+        let highest = welcome.highest_counter;
+        let unsealed = |message: &Outgoing| message.sealed.is_none();
+        highest >= self.me.counters.message || self.outbox.get(highest).is_some_and(unsealed)
+    }
+
+    /// Nothing is sent, so that no key is used twice; nothing is taken, so that the mailbox stays
+    /// whole for the newer copy.
+    fn on_older(&mut self) {
+        let text = "this home was put back from a copy: messages that it does not know were sent \
+                    from it since. It sends nothing, because it would use their keys again. \
+                    Use the newest copy, or join anew with another home; the history stays here";
+        self.warn(WarningKind::Restored, None, text.to_owned());
+        self.stop_link(
+            "this home is an older copy of itself: use the newest, or join anew with another home",
+        );
     }
 
     /// Takes the mailbox.

@@ -13,6 +13,12 @@ pub(crate) struct History {
     pub(crate) items: BTreeMap<u64, HistoryItem>,
 }
 
+/// The files of a home as they once were.
+pub(crate) struct Copied {
+    rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    history: History,
+}
+
 pub(crate) struct Device {
     pub(crate) handle: Handle,
     key: [u8; 32],
@@ -116,6 +122,17 @@ impl Device {
         let mut core = Core::restore(vault, rows, 1).unwrap().unwrap();
         core.start(now);
         self.core = Some(core);
+    }
+
+    /// A copy of the home's files.
+    pub(crate) fn copy(&self) -> Copied {
+        Copied { rows: self.rows.clone(), history: self.history.clone() }
+    }
+
+    /// Ends the device and puts a copy of its files back.
+    pub(crate) fn put_back(&mut self, copied: Copied) {
+        self.crash();
+        (self.rows, self.history) = (copied.rows, copied.history);
     }
 
     /// Whether there is something durable to restart from.

@@ -89,6 +89,66 @@ fn a_displaced_device_stays_away_and_says_why() {
     assert_eq!(offline(&mut world, "alice").unwrap().0, None);
 }
 
+/// A home is put back from a copy taken before `since` messages were sent, and `queued` are sent in
+/// it before it is online.
+fn put_back(since: usize, queued: usize) -> World {
+    let mut world = World::with(&["alice", "bob"]);
+    world.send("alice", "bob", "before the copy");
+    world.settle();
+    let copied = world.device("alice").copy();
+    for n in 1..=since {
+        world.send("alice", "bob", &format!("after it {n}"));
+    }
+    world.settle();
+    world.device("alice").put_back(copied);
+    world.obey(0);
+    let now = world.now();
+    world.device("alice").restart(now);
+    for n in 1..=queued {
+        world.send("alice", "bob", &format!("in the copy {n}"));
+    }
+    world.settle();
+    world
+}
+
+#[test]
+fn a_home_put_back_from_a_copy_sends_nothing_and_says_so() {
+    // Fewer queued than sent since, as many, and more: the counters of the copy pass the server's.
+    for (since, queued) in [(1, 0), (3, 1), (3, 3), (3, 4), (1, 50)] {
+        let mut world = put_back(since, queued);
+        let story = format!("{since} since the copy, {queued} queued in it");
+        assert_eq!(world.texts("bob", "alice").len(), 1 + since, "{story}");
+        assert_eq!(world.server.submitted.len(), 1 + since, "{story}");
+        assert_eq!(world.warnings("alice", WarningKind::Restored), 1, "{story}");
+        let (retry_in_ms, reason) = offline(&mut world, "alice").unwrap();
+        assert_eq!(retry_in_ms, None, "{story}");
+        assert!(reason.contains("older copy"), "{reason}");
+        // It stays so whatever is sent in it, in this life and the next.
+        world.send("alice", "bob", "one more");
+        world.device("alice").crash();
+        world.settle();
+        assert_eq!(world.server.submitted.len(), 1 + since, "{story}");
+        assert_eq!(world.warnings("alice", WarningKind::Restored), 2, "{story}");
+    }
+}
+
+#[test]
+fn what_waits_for_the_copy_stays_on_the_server_for_the_newest() {
+    let mut world = put_back(1, 0);
+    world.send("bob", "alice", "to the newest of you");
+    world.settle();
+    assert!(world.texts("alice", "bob").is_empty());
+    let alice = world.devices[0].core().device();
+    assert!(!world.server.mailboxes[&alice].is_empty());
+}
+
+#[test]
+fn a_copy_as_new_as_what_was_sent_carries_on() {
+    let mut world = put_back(0, 2);
+    assert_eq!(world.texts("bob", "alice").len(), 3);
+    assert_eq!(world.warnings("alice", WarningKind::Restored), 0);
+}
+
 #[test]
 fn a_server_that_forgot_the_device_is_not_asked_again() {
     let mut world = World::with(&["alice"]);

@@ -153,6 +153,7 @@ impl Server {
             keepalive_s: 30,
             ticket: self.tickets.issue(&arrival.peer, expires_ms).unwrap().into(),
             ticket_expires_ms: expires_ms,
+            highest_counter: device.map_or(0, |device| self.highest_counter(device)),
         };
         let (reply, established) = arrival.responder.reply(&godwit_wire::encode(&welcome)).unwrap();
         ServerPreface::Reply(&reply).encode_into(&mut connection.outgoing).unwrap();
@@ -289,9 +290,7 @@ impl Server {
             let time_ms = *at_ms;
             return self.say(at, v1::Accepted { counter, time_ms });
         }
-        let highest = self.stored.range((from, 0)..=(from, u64::MAX)).last();
-        let highest = highest.map_or(0, |((_, counter), _)| *counter);
-        assert!(counter + 128 > highest, "a counter below the server's window");
+        assert!(counter + 128 > self.highest_counter(from), "a counter below the server's window");
         let recipient = &submit.recipients[0];
         let account = AccountId(recipient.account);
         let Some(known) = self.accounts.get(&account) else {
@@ -320,6 +319,11 @@ impl Server {
         }
         let time_ms = self.now_ms;
         self.say(at, v1::Accepted { counter, time_ms });
+    }
+
+    fn highest_counter(&self, of: DeviceId) -> u64 {
+        let highest = self.stored.range((of, 0)..=(of, u64::MAX)).last();
+        highest.map_or(0, |((_, counter), _)| *counter)
     }
 
     fn acknowledge(&mut self, at: usize, up_to: Seq) {

@@ -11,7 +11,7 @@ use godwit_client::{Client, Error, Event, MessageState, Since};
 use tokio::sync::{Notify, mpsc};
 
 use super::runs::Runs;
-use super::send::{advice, with_notice};
+use super::send::{advice, while_linked};
 use super::stdin::{Batch, read_lines};
 use crate::arguments::Send;
 use crate::failure::Failure;
@@ -29,11 +29,11 @@ pub(super) async fn send(client: &Client, send: &Send, output: &mut Output) -> R
         read_lines(io::stdin().lock(), |batch| to_outbox.blocking_send(batch).is_ok());
     });
     let lines = Lines { client, send, output: RefCell::new(output), queued: Queued::default() };
-    let all = async {
+    let work = async {
         let (filled, waited) = tokio::join!(lines.fill(batches), lines.wait());
         filled.and(waited)
     };
-    with_notice(client, all).await
+    while_linked(client, work).await
 }
 
 /// The work of one command. Its two halves, [`fill`](Self::fill) and [`wait`](Self::wait), run on

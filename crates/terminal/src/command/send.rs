@@ -24,7 +24,7 @@ pub(super) async fn one(client: &Client, send: &Send, output: &mut Output) -> Re
     }
     let goal = send.wait.into();
     let wait = async { Ok(client.wait_for(id, goal).await?) };
-    let reached = within(send.timeout, with_notice(client, wait)).await;
+    let reached = within(send.timeout, while_linked(client, wait)).await;
     let state = match reached {
         Some(reached) => reached?,
         None => client.state(id).await?.unwrap_or(MessageState::Pending),
@@ -52,43 +52,38 @@ pub(super) const fn advice(state: MessageState) -> &'static str {
     }
 }
 
-/// Waits, and says once on standard error why it takes long if the server cannot be reached.
-///
-/// # Errors
-/// Those of `work`; [`Failure::Other`] when the client has given the server up for good.
-pub(super) async fn with_notice<T>(
+/// Waits, and says once on standard error why it takes long if the server cannot be reached. Ends
+/// when the link is stopped for good: nothing will come then.
+pub(super) async fn while_linked<T>(
     client: &Client,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let mut connection = client.connection();
-    let notice = async move {
-        let mut is_told = false;
-        while let Ok(state) = connection.wait_for(|state| is_news(state, is_told)).await {
-            let ConnectionState::Offline { retry_in_ms, reason } = &*state else { continue };
-            let reason = one_line(reason);
-            if retry_in_ms.is_none() {
-                return Failure::Other(format!("{reason}; what was sent stays in the outbox"));
-            }
-            is_told = true;
-            // Standard error may be closed: the notice is a courtesy.
-            let _ = writeln!(
-                std::io::stderr(),
-                "godwit: waiting, {reason}; what was sent is safe in the outbox"
-            );
-        }
-        std::future::pending().await
-    };
     tokio::select! {
         biased; // the result before the courtesy
         done = work => done,
-        given_up = notice => Err(given_up),
+        stopped = stopped_for_good(client) => Err(stopped),
     }
 }
 
-/// Trouble is told once; that the server was given up is told always.
-fn is_news(state: &ConnectionState, is_told: bool) -> bool {
-    match state {
-        ConnectionState::Offline { retry_in_ms, .. } => retry_in_ms.is_none() || !is_told,
-        _ => false,
+async fn stopped_for_good(client: &Client) -> Failure {
+    let mut connection = client.connection();
+    let mut is_told = false;
+    loop {
+        if let ConnectionState::Offline { retry_in_ms, reason } = &*connection.borrow_and_update() {
+            let reason = one_line(reason);
+            if retry_in_ms.is_none() {
+                return Failure::Refused(format!("{reason}; what was sent stays in the outbox"));
+            }
+            if !std::mem::replace(&mut is_told, true) {
+                // Standard error may be closed: the notice is a courtesy.
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "godwit: waiting, {reason}; what was sent is safe in the outbox"
+                );
+            }
+        }
+        if connection.changed().await.is_err() {
+            return std::future::pending().await; // the client ends, and says so itself
+        }
     }
 }

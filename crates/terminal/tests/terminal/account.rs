@@ -84,3 +84,21 @@ fn an_invite_opens_a_closed_door() {
     let code = printed.split_whitespace().find(|word| word.len() >= 8).unwrap().to_owned();
     home.run(&["join", &server.join, "--as", "alice", "--invite", &code]).succeeds();
 }
+
+#[test]
+fn a_home_put_back_from_a_copy_is_refused_and_the_newest_goes_on() {
+    let server = Server::start();
+    let (alice, bob) = (server.joined("alice"), server.joined("bob"));
+    alice.run(&["send", "bob", "before the copy"]).succeeds();
+    let copy = alice.copy();
+    alice.run(&["send", "bob", "after it"]).succeeds();
+    copy.run(&["send", "bob", "from the copy"]).fails(4, "older copy of itself");
+    copy.run_with(&["send", "bob", "--lines"], "a line\n").fails(4, "older copy of itself");
+    let heard = copy.run(&["listen", "--json", "--timeout", "1"]).json();
+    let warned = |it: &serde_json::Value| it["event"] == "warning" && it["kind"] == "restored";
+    assert!(heard.iter().any(warned), "{heard:?}");
+    alice.run(&["send", "bob", "and the newest goes on"]).succeeds();
+    let heard = bob.run(&["listen", "--json", "--count", "3"]).succeeds().json();
+    let texts: Vec<_> = heard.iter().filter_map(|it| it["text"].as_str()).collect();
+    assert_eq!(texts, ["before the copy", "after it", "and the newest goes on"]);
+}

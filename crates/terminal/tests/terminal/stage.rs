@@ -117,6 +117,18 @@ impl Home {
         self.0.path().to_str().unwrap()
     }
 
+    /// A copy of the folder, as a backup makes it.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self::new();
+        for file in std::fs::read_dir(self.0.path()).unwrap() {
+            let file = file.unwrap();
+            if file.file_type().unwrap().is_file() {
+                std::fs::copy(file.path(), copy.0.path().join(file.file_name())).unwrap();
+            }
+        }
+        copy
+    }
+
     /// A command on this home, not yet started.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = godwit();
