@@ -19,10 +19,12 @@ const LINGER: Duration = Duration::from_millis(500);
 /// How often the last sessions are counted.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Waits for the order to stop, then sends everybody home.
+/// Waits for the order to stop, then sends everybody home. Started again, after a part that sessions
+/// lean on was, it lets them in again.
 pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
+    node.set_draining(false);
     child.stopping().await;
-    node.set_draining();
+    node.set_draining(true);
     let deadline = Instant::now() + Duration::from_millis(node.config.drain.timeout_ms);
     let seats = (0..SHARDS).flat_map(|shard| node.registry.seats_of(shard));
     let told = seats

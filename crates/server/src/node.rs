@@ -168,8 +168,8 @@ impl Node {
         self.draining.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_draining(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+    pub(crate) fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, Ordering::Relaxed);
     }
 
     /// When one client may come back after this server went down: each gets another time.

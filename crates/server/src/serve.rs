@@ -168,7 +168,7 @@ impl Server {
     }
 }
 
-/// The tree that DESIGN names, in start order; it stops in reverse. A part that fails takes those
+/// The tree of ARCHITECTURE.md, in start order; it stops in reverse. A part that fails takes those
 /// after it along, because they lean on it.
 fn tree(node: &Arc<Node>, listener: Arc<TcpListener>) -> Supervisor {
     let drain_time = Duration::from_millis(node.config.drain.timeout_ms);
@@ -201,9 +201,16 @@ where
     ChildSpec::new(name, Restart::Permanent, move |context| run(context, Arc::clone(&node)))
 }
 
-/// The store's writer is a thread of its own and reopens itself; here it is closed, last of all.
+/// The store's writer is a thread of its own and outlives failures of the disk by itself. Here it is
+/// started anew if it ends all the same, and closed last of all.
 async fn keep_store(child: ChildContext, node: Arc<Node>) -> Exit {
-    child.stopping().await;
+    tokio::select! {
+        biased;
+        () = child.stopping() => {}
+        _ = node.store.watch_writer() => {
+            return Exit::failed("the store's writer ended; the log says where it panicked");
+        }
+    }
     let store = Arc::clone(&node.store);
     match tokio::task::spawn_blocking(move || store.close()).await {
         Ok(()) => Exit::Stopped,

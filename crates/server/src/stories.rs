@@ -11,8 +11,12 @@ mod person;
 #[allow(dead_code, reason = "shared with the stories that need no hand inside")]
 mod world;
 
+use std::sync::Arc;
+use std::task::{Context, Wake};
+
+use godwit_actor::Exit;
 use godwit_base::{DeviceId, DeviceNumber};
-use godwit_store::DeviceList;
+use godwit_store::{DeviceList, Invite, Store};
 use godwit_wire::{Refusal, v1};
 
 use crate::registry::SHARDS;
@@ -20,6 +24,7 @@ use crate::seat::Word;
 use crate::session::sweep;
 use link::NoLink;
 use person::Person;
+use tokio::sync::Notify;
 use world::World;
 
 fn device(person: &Person) -> DeviceId {
@@ -128,4 +133,67 @@ async fn who_is_silent_for_too_long_is_closed_and_who_speaks_is_not() {
     assert!(reconnect_after_ms > 0, "it may come back");
     bob.link().pipe.send(&[0]).await;
     assert_eq!(bob.link().next().await, link::Heard::Keepalive);
+}
+
+/// Whoever waits for an answer of the store panics in the writer's own thread, which ends by it.
+#[derive(Default)]
+struct Poison(Notify);
+
+impl Wake for Poison {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+        panic!("a test asked the store's writer to panic");
+    }
+}
+
+/// Ends the writer's thread, once there is one.
+async fn kills_writer(store: &dyn Store) {
+    let poison = Arc::new(Poison::default());
+    let waker = Arc::clone(&poison).into();
+    let invite = Invite { code: "poisoned".to_owned(), uses_left: 1, expires_ms: u64::MAX };
+    let mut answer = store.put_invite(invite.clone());
+    while answer.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+        // The disk was faster than this line: once more.
+        answer = store.put_invite(invite.clone());
+        tokio::task::yield_now().await;
+    }
+    poison.0.notified().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_ends_is_started_again_and_nothing_is_lost() {
+    let world = World::new().await;
+    let (mut alice, mut bob) = (world.joins("alice").await, world.joins("bob").await);
+    let counter = alice.sends("before").to(&bob).await;
+    alice.sees_tick(counter).await;
+    bob.receives("before", &alice).await;
+    kills_writer(world.server.node.store.as_ref()).await;
+    for person in [&mut alice, &mut bob] {
+        assert_eq!(person.link().hears_goodbye().await.0, Refusal::Draining);
+        person.hangs_up();
+    }
+    alice.comes_back().await;
+    let waiting = bob.comes_back().await;
+    assert_eq!(waiting.len(), 1, "not acknowledged, so it comes again");
+    let counter = alice.sends("after").to(&bob).await;
+    alice.sees_tick(counter).await;
+    bob.receives("after", &alice).await;
+    let tree = world.server.tree();
+    assert_eq!((tree.children[0].name.as_str(), tree.children[0].restarts), ("store", 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_never_stays_up_ends_the_server_which_says_why() {
+    let mut world = World::new().await;
+    let store = Arc::clone(&world.server.node.store);
+    let killer = tokio::spawn(async move {
+        loop {
+            kills_writer(store.as_ref()).await;
+        }
+    });
+    let exit = world.server.ended().await;
+    killer.abort();
+    let Exit::Failed(why) = exit else { panic!("{exit}") };
+    assert!(why.starts_with("store failed: the store's writer ended"), "{why}");
+    assert!(why.ends_with("5 restarts in 60 s were not enough"), "{why}");
 }

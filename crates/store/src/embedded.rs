@@ -34,7 +34,7 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use godwit_base::{AccountId, DeviceId, Seq};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::{
     Answer, BackupReport, DeviceList, Directory, Full, Invite, KeyUpload, KeysError, ListError,
@@ -54,7 +54,33 @@ pub use options::{Disk, FileDisk, Options};
 /// A store in one file of a folder. Dropping it closes it.
 pub struct Embedded {
     shared: Arc<Shared>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    options: Options,
+    sink: Arc<dyn Sink>,
+    /// None once closed.
+    writer: Mutex<Option<Running>>,
+}
+
+/// The writer's thread.
+struct Running {
+    thread: JoinHandle<()>,
+    /// Closed when the thread ends, however it does.
+    ended: watch::Receiver<()>,
+}
+
+impl Running {
+    fn start(writer: Writer) -> io::Result<Self> {
+        let (alive, ended) = watch::channel(());
+        let thread = std::thread::Builder::new().name("store-writer".into());
+        let thread = thread.spawn(move || {
+            let _alive = alive;
+            writer.run();
+        })?;
+        Ok(Self { thread, ended })
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.has_changed().is_err()
+    }
 }
 
 impl Embedded {
@@ -71,10 +97,10 @@ impl Embedded {
         let opened = guarded_read(|| Shared::open(dir.to_owned(), readers, &options));
         let (shared, state) = opened.map_err(|fault| open_error(&path, fault))?;
         let shared = Arc::new(shared);
-        let writer = Writer::new(Arc::clone(&shared), options, sink, state);
-        let thread = std::thread::Builder::new().name("store-writer".into());
-        let writer = thread.spawn(move || writer.run()).map_err(refused)?;
-        Ok(Self { shared, writer: Mutex::new(Some(writer)) })
+        let writer =
+            Writer::new(Arc::clone(&shared), options.clone(), Arc::clone(&sink), Some(state));
+        let writer = Mutex::new(Some(Running::start(writer).map_err(refused)?));
+        Ok(Self { shared, options, sink, writer })
     }
 
     fn task<T, E>(&self, task: impl FnOnce(Reply<T, E>) -> Task) -> Answer<T, E>
@@ -195,10 +221,29 @@ impl Operations for Embedded {
         archive::verify(&self.shared)
     }
 
+    fn watch_writer(&self) -> Answer<()> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = writer.as_mut().filter(|running| running.has_ended()) {
+            let (shared, sink) = (Arc::clone(&self.shared), Arc::clone(&self.sink));
+            let anew = Writer::new(shared, self.options.clone(), sink, None);
+            if let Ok(anew) = Running::start(anew) {
+                *running = anew;
+            }
+        }
+        let ended = writer.as_ref().map(|running| running.ended.clone());
+        Box::pin(async move {
+            if let Some(mut ended) = ended {
+                // Nothing is ever sent: it resolves when the thread lets go of its end.
+                let _ = ended.changed().await;
+            }
+            Err(StoreError::Unavailable)
+        })
+    }
+
     fn close(&self) {
         self.shared.intake.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Err(_)) = writer.map(JoinHandle::join) {
+        if let Some(Err(_)) = writer.map(|running| running.thread.join()) {
             tracing::error!("the store's writer ended in a panic");
         }
         self.shared.readers.close();

@@ -94,6 +94,19 @@ fn two_servers_never_share_a_folder_or_a_port() {
 }
 
 #[test]
+fn a_part_that_never_comes_up_ends_the_server_and_is_named() {
+    let data = TempDir::new().unwrap();
+    // Where the admin socket is made before it gets its name: a folder, which nothing replaces.
+    std::fs::create_dir(data.path().join("admin.new")).unwrap();
+    let ended = run(&["serve", "--data", data.path().to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+    assert_eq!(ended.status.code(), Some(1));
+    let error = text(&ended.stderr);
+    let last = error.lines().last().unwrap();
+    assert!(last.starts_with("godwitd: ") && last.contains("admin failed"), "{error}");
+    assert!(last.contains("5 restarts in 60 s were not enough"), "{error}");
+}
+
+#[test]
 fn a_person_reads_what_to_type_next() {
     let data = TempDir::new().unwrap();
     let mut command = godwitd(&["serve", "--listen", "127.0.0.1:0", "--data"]);

@@ -46,6 +46,14 @@ pub trait Operations: Send + Sync + 'static {
     /// # Cancel safety: the check goes on to its end.
     fn verify(&self) -> Answer<VerifyReport>;
 
+    /// Completes when the writer ends by itself, which only a bug of the engine makes it do: failures
+    /// of the disk it outlives. Called again, it first starts a writer anew, which reads everything
+    /// from disk; what the ended one held was not settled.
+    ///
+    /// # Errors
+    /// That it ended: always [`StoreError::Unavailable`](crate::StoreError::Unavailable). # Cancel safety: it only waits.
+    fn watch_writer(&self) -> Answer<()>;
+
     /// Settles what was taken, closes the files and ends the threads; blocks until then. Afterwards
     /// everything answers [`Full`](crate::Full) or [`StoreError::Busy`](crate::StoreError::Busy).
     fn close(&self);

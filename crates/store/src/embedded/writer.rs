@@ -32,7 +32,7 @@ pub(crate) struct Writer {
     shared: Arc<Shared>,
     options: Options,
     sink: Arc<dyn Sink>,
-    /// None while the file could not be reopened.
+    /// None while the file is not open: it could not be reopened, or a writer before this one ended.
     state: Option<State>,
     work: Work,
     acks: VecDeque<(DeviceId, Seq)>,
@@ -54,13 +54,13 @@ impl Writer {
         shared: Arc<Shared>,
         options: Options,
         sink: Arc<dyn Sink>,
-        state: State,
+        state: Option<State>,
     ) -> Self {
         Self {
             shared,
             options,
             sink,
-            state: Some(state),
+            state,
             work: Work::default(),
             acks: VecDeque::new(),
             out: Out::default(),

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::task::{Context, Wake};
 
 use bytes::Bytes;
 use godwit_base::Seq;
@@ -75,6 +76,35 @@ fn a_task_in_a_failed_batch_is_refused() {
     disk.set(|faults| faults.sync = Some(ErrorKind::Other));
     let failed = block_on(world.store().take_keys(bob, true));
     assert_eq!(failed, Err(KeysError::Store(StoreError::Unavailable)));
+}
+
+/// A panic that no batch catches: the writer's thread is gone, which is told, and a new one goes on.
+#[test]
+fn a_writer_that_ended_is_noticed_and_started_anew() {
+    struct Poison;
+    impl Wake for Poison {
+        fn wake(self: Arc<Self>) {
+            panic!("whoever waited for this answer panics in the writer's thread");
+        }
+    }
+    let mut bench = Bench::new();
+    let disk = bench.disk.clone();
+    let mut world = World::new(&mut bench);
+    let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+    let from = alice.device(1);
+    world.text(from, 1, &bob);
+    let ended = world.store().watch_writer();
+    disk.set(|faults| faults.hold_syncs = true);
+    let mut answer = world.store().put_meta("poisoned", Bytes::from("value"));
+    let waker = Arc::new(Poison).into();
+    assert!(answer.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    disk.heal();
+    assert_eq!(block_on(ended), Err(StoreError::Unavailable));
+    let _ended_again = world.store().watch_writer();
+    world.text(from, 2, &bob);
+    assert_eq!(world.mailbox(bob.device(1)).len(), 2);
+    let meta = block_on(world.store().meta("poisoned"));
+    assert_eq!(meta, Ok(Some(Bytes::from("value"))), "its batch was durable before the panic");
 }
 
 /// The disk stays broken for some batches: all are refused, no acknowledgement takes effect; then it heals.
