@@ -50,7 +50,11 @@ impl Meters {
             table.register(name, help, counter.clone());
         };
         add("session_panics", "Sessions that ended by a panic", &self.session_panics);
-        add("session_turns_slow", "Turns of sessions that took longer than 10 ms", &self.slow_turns);
+        add(
+            "session_turns_slow",
+            "Turns of sessions that took longer than 10 ms",
+            &self.slow_turns,
+        );
         add("submissions", "Messages that sessions submitted", &self.submissions);
         add("submissions_accepted", "Messages durable and ticked", &self.accepted);
         add("records_delivered", "Messages written to their devices", &self.delivered);
@@ -134,5 +138,36 @@ mod tests {
         let mut once = helps.clone();
         once.dedup();
         assert_eq!(helps, once);
+    }
+
+    /// The rows of the table in `docs/metrics.md` are those of the page.
+    #[test]
+    fn the_document_lists_what_is_there() {
+        let meters = Meters::default();
+        for family in [
+            &meters.connections,
+            &meters.handshakes,
+            &meters.sessions_closed,
+            &meters.refused,
+            &meters.registrations,
+        ] {
+            Meters::count(family, "any");
+        }
+        let page = meters.page(0, &Stats::default());
+        let mut lines = page.lines().peekable();
+        let mut rows = Vec::new();
+        while let Some(line) = lines.next() {
+            let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|l| l.split_once(' '))
+            else {
+                continue;
+            };
+            let kind = lines.peek().unwrap().rsplit_once(' ').unwrap().1;
+            let total = if kind == "counter" { "_total" } else { "" };
+            rows.push(format!("| `{name}{total}` | {kind} | {} |", help.trim_end_matches('.')));
+        }
+        rows.sort();
+        let document = include_str!("../../../docs/metrics.md");
+        let listed: Vec<&str> = document.lines().filter(|line| line.starts_with("| `")).collect();
+        assert!(listed == rows, "the rows should be:\n{}", rows.join("\n"));
     }
 }
