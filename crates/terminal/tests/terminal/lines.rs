@@ -1,72 +1,12 @@
-//! Many messages from standard input.
+//! Many messages from standard input: what is special about lines. [`licence`](crate::licence) sends
+//! a whole file.
 
-use crate::stage::{Home, Server};
-
-/// As many lines as the licence that everybody has on their disk, blank ones and long ones too.
-fn file() -> String {
-    (1..=674)
-        .map(|line| match line % 9 {
-            0 => "\n".to_owned(),
-            4 => format!("{line}: {}\n", "wide 你好 ".repeat(30)),
-            _ => format!("{line}: some words of a line that is neither short nor long\n"),
-        })
-        .collect()
-}
-
-fn texts(listened: &[serde_json::Value]) -> String {
-    let messages = listened.iter().filter(|line| line["event"] == "message");
-    messages.map(|line| format!("{}\n", line["text"].as_str().unwrap())).collect()
-}
+use crate::stage::{Home, Server, texts};
 
 fn stage() -> (Server, Home, Home) {
     let server = Server::start();
     let (alice, bob) = (server.joined("alice"), server.joined("bob"));
     (server, alice, bob)
-}
-
-#[test]
-fn a_file_arrives_whole_and_in_order_when_they_come_later() {
-    let (_server, alice, bob) = stage();
-    let file = file();
-    let sent = alice.run_with(&["send", "bob", "--lines"], &file).succeeds();
-    let mut ids: Vec<&str> = sent.output.lines().collect();
-    assert_eq!(ids.len(), 674);
-    ids.sort_unstable();
-    ids.dedup();
-    assert_eq!(ids.len(), 674);
-    let heard = bob.run(&["listen", "--json", "--count", "674"]).succeeds();
-    assert!(texts(&heard.json()) == file, "the file changed on its way");
-}
-
-#[test]
-fn a_file_arrives_whole_while_they_listen_and_the_server_is_killed_in_between() {
-    let (server, alice, bob) = stage();
-    let file = file();
-    let mut listen = bob.start(&["listen", "--json", "--count", "674"]);
-    listen.next_event("caught_up");
-    let mut send = alice.start(&["send", "bob", "--lines", "--wait", "delivered", "--json"]);
-    let (head, tail) = file.split_at(file.len() / 2);
-    let cut = head.rfind('\n').unwrap() + 1;
-    let mut heard = Vec::new();
-    send.write(&file[..cut]);
-    while heard.len() < 20 {
-        heard.push(listen.next_event("message"));
-    }
-    let _server = server.restart(|| {
-        send.write(&file[cut..head.len()]);
-        send.write(tail);
-        send.end_input();
-    });
-    while heard.len() < 674 {
-        heard.push(listen.next_event("message"));
-    }
-    assert!(texts(&heard) == file, "the file changed on its way");
-    assert_eq!(listen.code(), Some(0));
-    for _ in 0..674 {
-        let line = send.next_json();
-        assert!(["delivered", "read"].contains(&line["state"].as_str().unwrap()), "{line}");
-    }
-    assert_eq!(send.code(), Some(0));
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! | [`account`] | joining, and why not |
 //! | [`talk`] | sending, listening, history |
 //! | [`lines`] | many messages from standard input |
+//! | [`licence`] | a real file by lines, through kills of the server and of the sender |
 //! | [`known`] | chats, search, safety numbers |
 //! | [`screen`] | tmux: a terminal that can be read |
 //! | [`messenger`] | `godwit chat` as two people use it |
@@ -21,6 +22,7 @@
 
 mod account;
 mod known;
+mod licence;
 mod lines;
 mod messenger;
 mod screen;

@@ -251,10 +251,11 @@ impl Running {
         self.input = None;
     }
 
-    /// Kills it, as `kill -9` does.
-    pub(crate) fn kill(mut self) {
+    /// Kills it, as `kill -9` does, and returns what it had printed and nobody had read yet.
+    pub(crate) fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        std::iter::from_fn(|| self.lines.next()).collect()
     }
 
     /// Waits for its end.
@@ -269,6 +270,12 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The texts that `listen --json` printed, as the lines of a file.
+pub(crate) fn texts(listened: &[Value]) -> String {
+    let messages = listened.iter().filter(|line| line["event"] == "message");
+    messages.map(|line| format!("{}\n", line["text"].as_str().unwrap())).collect()
 }
 
 /// Lines of an output, read by a thread so that waiting for one has an end.
