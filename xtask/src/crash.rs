@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::shell::{cargo, root, run as run_command};
-use person::{Receiver, Sender};
+use person::{Ended, Receiver, Sender};
 pub(crate) use server::Server;
 
 /// Places in the server at which it can be made to die, and the greatest hit number drawn for each.
@@ -103,7 +103,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let killed = kill_at_random(args.kills, &mut rng, &mut server, &senders, &mut receivers)?;
     server.restart(None)?;
     let ends = senders.into_iter().map(Sender::finish).collect::<Result<Vec<_>>>()?;
+    let open = ends.iter().map(Ended::open).collect::<Result<Vec<_>>>()?;
     receivers.iter_mut().try_for_each(|receiver| receiver.drain(&ends))?;
+    drop(open);
     let verdict = judge::judge(&ends, &receivers)?;
     println!("crash: {killed}");
     println!("crash: {verdict}");

@@ -1,17 +1,31 @@
 //! The judge: what senders were told against what receivers were shown, message by message.
+//!
+//! For the reader a placeholder ("this message could not be opened") is no message: what was only
+//! ever shown so is lost. One that is filled later is shown under its old id, and counts as shown
+//! once, and as out of order if later ones came before it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use super::person::{Ended, LAST, Receiver, history};
 
-/// A message as a receiver was shown it.
+/// A message as a receiver was shown it, or as it stands in the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shown {
     pub(super) id: String,
     pub(super) from: String,
-    pub(super) text: String,
+    pub(super) content: Content,
+}
+
+/// What stands under an id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Content {
+    Text(String),
+    /// No text, but why: `waiting`, `lost`, `update_needed`.
+    Note(String),
 }
 
 /// The outcome, in numbers.
@@ -19,17 +33,24 @@ pub(super) struct Shown {
 pub(super) struct Verdict {
     /// Messages that showed a tick at their sender.
     ticked: usize,
-    /// Of these, never shown at the recipient.
+    /// Of these, never shown at the recipient, or only as a placeholder.
     lost: usize,
+    /// The lost ones by what stands in their place: a kind of note, or [`NOTHING`].
+    instead: BTreeMap<String, usize>,
     /// Shown more than once.
     repeated: usize,
     /// Shown after a later one of the same sender.
     out_of_order: usize,
-    /// Shown, but not in the recipient's history exactly once.
+    /// Shown as a placeholder first and with its text later; for information.
+    filled: usize,
+    /// Shown, but not in the recipient's history exactly once and as it was shown last.
     history_differs: usize,
     /// Ids that a sender was told, but that its history does not show as ticked.
     forgotten: usize,
 }
+
+/// What stands in the place of a lost message that left no trace.
+const NOTHING: &str = "nothing";
 
 impl Verdict {
     /// Nothing lost, repeated, out of order or forgotten, and there was something to judge.
@@ -42,32 +63,75 @@ impl Verdict {
 
 impl std::fmt::Display for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { ticked, lost, repeated, out_of_order, history_differs, forgotten } = self;
+        let Self {
+            ticked,
+            lost,
+            instead,
+            repeated,
+            out_of_order,
+            filled,
+            history_differs,
+            forgotten,
+        } = self;
+        write!(f, "{ticked} messages ticked: {lost} lost")?;
+        if !instead.is_empty() {
+            let kinds: Vec<String> =
+                instead.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+            write!(f, " (in their place: {})", kinds.join(", "))?;
+        }
         write!(
             f,
-            "{ticked} messages ticked: {lost} lost, {repeated} repeated, {out_of_order} out of order, \
+            ", {repeated} repeated, {out_of_order} out of order, {filled} placeholders filled later, \
              {history_differs} differ in the recipient's history, {forgotten} forgotten by their sender"
         )
     }
 }
 
+impl Shown {
+    /// One object of `listen` or `history`.
+    fn of(object: &Value) -> Result<Self> {
+        let field = |name: &str| object[name].as_str().map(str::to_owned);
+        let wanted = |name: &str| field(name).with_context(|| format!("no {name}: {object}"));
+        let content = match field("text") {
+            Some(text) => Content::Text(text),
+            None => Content::Note(wanted("note").context("neither text nor note")?),
+        };
+        Ok(Self { id: wanted("id")?, from: wanted("from")?, content })
+    }
+
+    /// Whether this is the last message of its sender.
+    pub(super) fn is_last(&self) -> bool {
+        matches!(&self.content, Content::Text(text) if text == LAST)
+    }
+
+    /// Whether this stands for a message that may still come.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(&self.content, Content::Note(note) if note == "waiting")
+    }
+
+    /// The number that its sender gave it; the last message has none.
+    fn number(&self) -> Option<u64> {
+        match &self.content {
+            Content::Text(text) => text.split(' ').nth(1)?.parse().ok(),
+            Content::Note(_) => None,
+        }
+    }
+}
+
 /// What `godwit listen --json` wrote into `path`. A line that a kill cut short is no showing.
 pub(super) fn shown(path: &Path) -> Result<Vec<Shown>> {
-    let text = std::fs::read_to_string(path)?;
-    let objects =
-        text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    objects
-        .filter(|object| object["event"] == "message")
-        .map(|object| {
-            let field = |name: &str| {
-                object[name]
-                    .as_str()
-                    .map(str::to_owned)
-                    .with_context(|| format!("no {name}: {object}"))
-            };
-            Ok(Shown { id: field("id")?, from: field("from")?, text: field("text")? })
-        })
-        .collect()
+    listened(&std::fs::read_to_string(path)?)
+}
+
+fn listened(text: &str) -> Result<Vec<Shown>> {
+    let objects = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let messages = objects.filter(|object| object["event"] == "message");
+    messages.map(|object| Shown::of(&object)).collect()
+}
+
+/// What a receiver's history keeps of a sender.
+pub(super) fn kept(receiver: &Receiver, sender: &Ended) -> Result<Vec<Shown>> {
+    history(&receiver.home, &sender.handle)?.iter().map(Shown::of).collect()
 }
 
 /// Compares all senders with all receivers.
@@ -77,13 +141,9 @@ pub(super) fn judge(senders: &[Ended], receivers: &[Receiver]) -> Result<Verdict
         let shown = shown(&receiver.shown)?;
         for sender in senders {
             let ticked = ticked(&history(&sender.home, receiver.handle())?);
-            let kept: Vec<String> = history(&receiver.home, &sender.handle)?
-                .iter()
-                .filter_map(|message| message["id"].as_str().map(str::to_owned))
-                .collect();
             let from_sender: Vec<&Shown> =
                 shown.iter().filter(|m| m.from == sender.handle).collect();
-            compare(&mut verdict, &ticked, &from_sender, &kept);
+            compare(&mut verdict, &ticked, &from_sender, &kept(receiver, sender)?);
         }
     }
     for sender in senders {
@@ -91,44 +151,64 @@ pub(super) fn judge(senders: &[Ended], receivers: &[Receiver]) -> Result<Verdict
         for peer in &sender.peers {
             all.extend(ticked(&history(&sender.home, peer)?));
         }
-        let told = std::fs::read_to_string(&sender.told)?;
-        // The last line may have been cut by a kill.
-        let whole = told.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-        verdict.forgotten += whole.filter(|id| !all.contains(*id)).count();
+        verdict.forgotten += forgotten(&std::fs::read_to_string(&sender.told)?, &all);
     }
     Ok(verdict)
 }
 
+/// Ids that a sender was told, one a line, and that are not among the ticked. The last line may have
+/// been cut by a kill.
+fn forgotten(told: &str, ticked: &BTreeSet<String>) -> usize {
+    let whole = told.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+    whole.filter(|id| !ticked.contains(*id)).count()
+}
+
 /// Ids that a sender's history shows with at least one tick.
-fn ticked(history: &[serde_json::Value]) -> BTreeSet<String> {
+fn ticked(history: &[Value]) -> BTreeSet<String> {
     let has_tick = |state: &str| matches!(state, "accepted" | "delivered" | "read");
     let ticked = history.iter().filter(|message| message["state"].as_str().is_some_and(has_tick));
     ticked.filter_map(|message| message["id"].as_str().map(str::to_owned)).collect()
 }
 
 /// One sender, one receiver.
-fn compare(verdict: &mut Verdict, ticked: &BTreeSet<String>, shown: &[&Shown], kept: &[String]) {
-    let mut times = BTreeMap::<&str, usize>::new();
+fn compare(verdict: &mut Verdict, ticked: &BTreeSet<String>, shown: &[&Shown], kept: &[Shown]) {
+    let mut showings = BTreeMap::<&str, Vec<&Content>>::new();
     for message in shown {
-        *times.entry(&message.id).or_default() += 1;
+        showings.entry(&message.id).or_default().push(&message.content);
     }
-    let mut kept_times = BTreeMap::<&str, usize>::new();
-    for id in kept {
-        *kept_times.entry(id).or_default() += 1;
+    let mut rows = BTreeMap::<&str, Vec<&Content>>::new();
+    for message in kept {
+        rows.entry(&message.id).or_default().push(&message.content);
     }
     verdict.ticked += ticked.len();
-    verdict.lost += ticked.iter().filter(|id| !times.contains_key(id.as_str())).count();
-    verdict.repeated += times.values().map(|times| times - 1).sum::<usize>();
-    verdict.history_differs += times.keys().filter(|id| kept_times.get(*id) != Some(&1)).count();
+    for id in ticked {
+        let seen = showings.get(id.as_str()).map(Vec::as_slice).unwrap_or_default();
+        if seen.iter().any(|content| matches!(content, Content::Text(_))) {
+            continue;
+        }
+        verdict.lost += 1;
+        let left = rows.get(id.as_str()).and_then(|row| row.last()).or(seen.last());
+        let kind = match left {
+            Some(Content::Note(note)) => note.clone(),
+            Some(Content::Text(_)) => "in the history, not shown".to_owned(),
+            None => NOTHING.to_owned(),
+        };
+        *verdict.instead.entry(kind).or_default() += 1;
+    }
+    for (id, seen) in &showings {
+        let is_filled = matches!(seen.as_slice(), [Content::Note(_), Content::Text(_), ..]);
+        verdict.filled += usize::from(is_filled);
+        verdict.repeated += seen.len() - 1 - usize::from(is_filled);
+        let row = rows.get(id).map(Vec::as_slice).unwrap_or_default();
+        let agrees = row.len() == 1 && row.last() == seen.last();
+        verdict.history_differs += usize::from(!agrees);
+    }
     verdict.out_of_order += out_of_order(shown);
 }
 
 /// Numbered lines that do not come after the one before; repeats are counted elsewhere.
 fn out_of_order(shown: &[&Shown]) -> usize {
-    let number =
-        |message: &&&Shown| message.text.split(' ').nth(1).and_then(|n| n.parse::<u64>().ok());
-    let numbers: Vec<u64> =
-        shown.iter().filter(|m| m.text != LAST).filter_map(|m| number(&m)).collect();
+    let numbers: Vec<u64> = shown.iter().filter_map(|message| message.number()).collect();
     numbers.windows(2).filter(|pair| matches!(pair, [before, after] if after < before)).count()
 }
 
@@ -136,21 +216,55 @@ fn out_of_order(shown: &[&Shown]) -> usize {
 mod tests {
     use super::*;
 
-    fn message(id: &str, number: u32) -> Shown {
-        Shown { id: id.into(), from: "s".into(), text: format!("s {number}") }
+    /// A line that `listen --json` prints of a message that came.
+    fn text(id: &str, number: u32) -> String {
+        format!(
+            r#"{{"event":"message","id":"{id}","from":"s","to":"r","text":"s {number}","sent_at_ms":1,"received_at_ms":1}}"#
+        )
     }
 
-    fn verdict_of(ticked: &[&str], shown: &[Shown], kept: &[&str]) -> Verdict {
+    /// A line of one that could not be opened.
+    fn note(id: &str, note: &str) -> String {
+        format!(
+            r#"{{"event":"message","id":"{id}","from":"s","to":"r","note":"{note}","sent_at_ms":1,"received_at_ms":1}}"#
+        )
+    }
+
+    fn lines(lines: &[String]) -> Vec<Shown> {
+        listened(&lines.join("\n")).unwrap()
+    }
+
+    fn verdict_of(ticked: &[&str], shown: &[String], kept: &[String]) -> Verdict {
         let mut verdict = Verdict::default();
         let ticked = ticked.iter().map(|id| (*id).to_owned()).collect();
-        let kept: Vec<String> = kept.iter().map(|id| (*id).to_owned()).collect();
-        compare(&mut verdict, &ticked, &shown.iter().collect::<Vec<_>>(), &kept);
+        let shown = lines(shown);
+        compare(&mut verdict, &ticked, &shown.iter().collect::<Vec<_>>(), &lines(kept));
         verdict
+    }
+
+    fn instead(verdict: &Verdict) -> Vec<(&str, usize)> {
+        verdict.instead.iter().map(|(kind, count)| (kind.as_str(), *count)).collect()
+    }
+
+    /// Exactly these faults, and therefore not clean.
+    #[track_caller]
+    fn faults(verdict: &Verdict, lost: usize, repeated: usize, out_of_order: usize, differ: usize) {
+        let found = (verdict.lost, verdict.repeated, verdict.out_of_order, verdict.history_differs);
+        assert_eq!(found, (lost, repeated, out_of_order, differ), "{verdict}");
+        assert!(!verdict.is_clean(), "{verdict}");
     }
 
     #[test]
     fn a_clean_run_is_clean() {
-        let verdict = verdict_of(&["a", "b"], &[message("a", 1), message("b", 2)], &["a", "b"]);
+        let all = [text("a", 1), text("b", 2)];
+        let verdict = verdict_of(&["a", "b"], &all, &all);
+        assert!(verdict.is_clean(), "{verdict}");
+    }
+
+    #[test]
+    fn what_was_shown_before_its_sender_saw_the_tick_is_no_fault() {
+        let all = [text("a", 1), text("b", 2)];
+        let verdict = verdict_of(&["a"], &all, &all);
         assert!(verdict.is_clean(), "{verdict}");
     }
 
@@ -160,14 +274,101 @@ mod tests {
     }
 
     #[test]
-    fn each_planted_fault_is_caught() {
-        let lost = verdict_of(&["a", "b"], &[message("a", 1)], &["a"]);
-        assert_eq!((lost.lost, lost.is_clean()), (1, false));
-        let repeated = verdict_of(&["a"], &[message("a", 1), message("a", 1)], &["a"]);
-        assert_eq!((repeated.repeated, repeated.is_clean()), (1, false));
-        let swapped = verdict_of(&["a", "b"], &[message("b", 2), message("a", 1)], &["a", "b"]);
-        assert_eq!((swapped.out_of_order, swapped.is_clean()), (1, false));
-        let twice_kept = verdict_of(&["a"], &[message("a", 1)], &["a", "a"]);
-        assert_eq!((twice_kept.history_differs, twice_kept.is_clean()), (1, false));
+    fn a_lost_message_is_caught() {
+        let verdict = verdict_of(&["a", "b"], &[text("a", 1)], &[text("a", 1)]);
+        faults(&verdict, 1, 0, 0, 0);
+        assert_eq!(instead(&verdict), [(NOTHING, 1)]);
+        let all = [text("a", 1), text("b", 2)];
+        let unshown = verdict_of(&["a", "b"], &all[..1], &all);
+        faults(&unshown, 1, 0, 0, 0);
+    }
+
+    #[test]
+    fn a_repeated_message_is_caught() {
+        let verdict = verdict_of(&["a"], &[text("a", 1), text("a", 1)], &[text("a", 1)]);
+        faults(&verdict, 0, 1, 0, 0);
+    }
+
+    #[test]
+    fn swapped_messages_are_caught() {
+        let swapped = [text("b", 2), text("a", 1)];
+        faults(&verdict_of(&["a", "b"], &swapped, &swapped), 0, 0, 1, 0);
+    }
+
+    #[test]
+    fn a_history_that_keeps_twice_or_not_at_all_or_something_else_is_caught() {
+        let a = [text("a", 1)];
+        faults(&verdict_of(&["a"], &a, &[text("a", 1), text("a", 1)]), 0, 0, 0, 1);
+        faults(&verdict_of(&["a"], &a, &[]), 0, 0, 0, 1);
+        faults(&verdict_of(&["a"], &a, &[text("a", 2)]), 0, 0, 0, 1);
+        faults(&verdict_of(&["a"], &a, &[note("a", "lost")]), 0, 0, 0, 1);
+    }
+
+    #[test]
+    fn an_id_that_its_sender_forgot_is_caught() {
+        let ticked = ["a".to_owned()].into();
+        assert_eq!(forgotten("a\n", &ticked), 0);
+        assert_eq!(forgotten("a\nb\n", &ticked), 1);
+        assert_eq!(forgotten("a\nb", &ticked), 0, "cut by a kill");
+        let verdict = Verdict { ticked: 1, forgotten: 1, ..Verdict::default() };
+        assert!(!verdict.is_clean());
+    }
+
+    #[test]
+    fn a_placeholder_never_filled_is_lost_and_counted_by_its_kind() {
+        // `listen` does not print those that may still come: they stand in the history alone.
+        let shown = [text("a", 1), note("c", "lost"), note("d", "update_needed")];
+        let kept = [
+            text("a", 1),
+            note("b", "waiting"),
+            note("e", "waiting"),
+            note("c", "lost"),
+            note("d", "update_needed"),
+        ];
+        let verdict = verdict_of(&["a", "b", "c", "d", "e"], &shown, &kept);
+        faults(&verdict, 4, 0, 0, 0);
+        assert_eq!(instead(&verdict), [("lost", 1), ("update_needed", 1), ("waiting", 2)]);
+        let said = verdict.to_string();
+        let expected = "4 lost (in their place: lost 1, update_needed 1, waiting 2)";
+        assert!(said.contains(expected), "{said}");
+    }
+
+    #[test]
+    fn a_placeholder_filled_in_its_turn_is_shown_once() {
+        let shown = [note("a", "lost"), text("a", 1), text("b", 2)];
+        let verdict = verdict_of(&["a", "b"], &shown, &shown[1..]);
+        assert_eq!((verdict.filled, verdict.lost, verdict.repeated), (1, 0, 0));
+        assert!(verdict.is_clean(), "{verdict}");
+    }
+
+    #[test]
+    fn a_placeholder_filled_late_is_not_lost_and_not_repeated_but_out_of_order() {
+        let printed = [note("a", "lost"), text("b", 2), text("a", 1)];
+        faults(&verdict_of(&["a", "b"], &printed, &printed[1..]), 0, 0, 1, 0);
+        // The same with a placeholder that was not printed.
+        faults(&verdict_of(&["a", "b"], &printed[1..], &printed[1..]), 0, 0, 1, 0);
+    }
+
+    #[test]
+    fn showing_again_after_filling_is_repeating() {
+        let row = [text("a", 1)];
+        let twice = [note("a", "lost"), text("a", 1), text("a", 1)];
+        faults(&verdict_of(&["a"], &twice, &row), 0, 1, 0, 0);
+        let placeholders = [note("a", "lost"), note("a", "lost")];
+        faults(&verdict_of(&["a"], &placeholders, &placeholders[1..]), 1, 1, 0, 0);
+        let undone = [text("a", 1), note("a", "lost")];
+        faults(&verdict_of(&["a"], &undone, &undone[1..]), 0, 1, 0, 0);
+    }
+
+    #[test]
+    fn a_line_cut_by_a_kill_is_no_showing_and_other_events_are_none_either() {
+        let a = text("a", 1);
+        let printed = format!("{}\n{{\"event\":\"caught_up\"}}\n{a}\n", &a[..a.len() / 2]);
+        assert_eq!(listened(&printed).unwrap(), lines(&[a]));
+    }
+
+    #[test]
+    fn a_message_without_text_and_note_is_an_error_of_the_client() {
+        assert!(listened(r#"{"event":"message","id":"a","from":"s"}"#).is_err());
     }
 }
