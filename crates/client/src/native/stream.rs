@@ -170,7 +170,12 @@ impl InboxReader {
     /// # Cancel safety
     /// Safe: a message is taken only when it is returned.
     pub async fn try_next(&mut self) -> Result<Option<HistoryItem>, Error> {
-        self.stored.next().await
+        // A dropped `next` may have asked before something was stored that the caller knows of.
+        let is_late = self.stored.asked.is_some();
+        match self.stored.next().await? {
+            None if is_late => self.stored.next().await,
+            next => Ok(next),
+        }
     }
 
     /// Remembers that the application has shown this message and all before it. Survives the end

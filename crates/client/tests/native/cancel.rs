@@ -1,6 +1,6 @@
 //! Futures that are dropped half-way.
 
-use godwit_client::MessageState;
+use godwit_client::{Event, MessageState, Since};
 
 use crate::stage::{Stage, handle, soon};
 
@@ -36,4 +36,21 @@ async fn what_says_that_it_is_cancel_safe_loses_nothing() {
     assert_eq!(received, lines);
     let state = soon(alice.wait_for(ids[99], MessageState::Delivered)).await.unwrap();
     assert_eq!(state, MessageState::Delivered);
+}
+
+#[tokio::test]
+async fn what_a_dropped_call_asked_for_does_not_hide_what_was_stored_since() {
+    let stage = Stage::new();
+    let (alice, bob) = (stage.joined("alice").await, stage.joined("bob").await);
+    let mut events = bob.events(Since::Now);
+    let mut inbox = bob.inbox().unwrap();
+    tokio::select! {
+        biased;
+        _ = inbox.next() => panic!("nothing was sent yet"),
+        () = async {} => {}
+    }
+    alice.send(&handle("bob"), "hi".into()).await.unwrap();
+    while !matches!(soon(events.next()).await, Some(Event::Message(_))) {}
+    let next = soon(inbox.try_next()).await.unwrap();
+    assert_eq!(next.and_then(|item| item.text).as_deref(), Some("hi"));
 }
