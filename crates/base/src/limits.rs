@@ -16,6 +16,9 @@ pub const HANDSHAKE_BYTES_MAX: usize = 1_024;
 /// recipient (64 B is ample) and the tag; a text of 48,000 bytes still fits after padding.
 pub const BODY_BYTES_MAX: usize = 56 * 1024;
 
+/// Largest body of a record in a mailbox: a sealed copy and, before it, the byte that says its kind.
+pub const RECORD_BODY_BYTES_MAX: usize = 1 + BODY_BYTES_MAX;
+
 /// Most recipients of one submission: the largest group.
 pub const RECIPIENTS_MAX: usize = 1_024;
 

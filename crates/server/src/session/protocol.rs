@@ -7,7 +7,6 @@ mod tests;
 use std::net::IpAddr;
 
 use bytes::{Buf, BufMut, BytesMut};
-use godwit_base::limits::BODY_BYTES_MAX;
 use godwit_base::{AccountId, DeviceId, DeviceNumber, Seq, invariant};
 use godwit_store::{Entry, Mismatch, Outcome, Recipient, Record, SealedCopy, Submission, Token};
 use godwit_wire::frame::PLAINTEXT_BYTES_MAX;
@@ -183,10 +182,6 @@ impl Machine {
         if self.refused_from != 0 && counter > self.refused_from {
             return refuse(counter, Refusal::AfterRefusal, BUSY_MS);
         }
-        let copies = || submit.recipients.iter().flat_map(|to| &to.copies);
-        if copies().any(|copy| copy.body.len() >= BODY_BYTES_MAX) {
-            return refuse(counter, Refusal::BodyTooLarge, 0);
-        }
         if self.in_flight >= IN_FLIGHT_MAX {
             return Effect::Say(self.refuse_for_now(counter, Refusal::Busy, BUSY_MS));
         }
@@ -294,8 +289,7 @@ fn recipient(recipient: &v1::Recipient) -> Recipient {
     }
 }
 
-/// The mailbox keeps one byte of kind before the ciphertext: a body of the very largest size leaves no
-/// room for it.
+/// The mailbox keeps one byte of kind before the ciphertext; its records have room for it.
 fn sealed_copy(copy: &v1::SealedCopy) -> SealedCopy {
     let mut body = BytesMut::with_capacity(1 + copy.body.len());
     // The wire lets kinds of 0 to 255 through, unknown ones too: they are the recipient's to judge.

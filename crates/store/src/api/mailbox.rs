@@ -97,7 +97,7 @@ pub struct Recipient {
 pub struct SealedCopy {
     /// The device, within the recipient's account.
     pub device: DeviceNumber,
-    /// What its mailbox will hold.
+    /// What its mailbox will hold, at most `RECORD_BODY_BYTES_MAX`.
     pub body: Bytes,
 }
 

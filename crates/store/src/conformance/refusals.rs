@@ -1,7 +1,7 @@
 //! Submissions that are refused, and that nothing of them is stored.
 
 use bytes::Bytes;
-use godwit_base::limits::{BODY_BYTES_MAX, RECIPIENTS_MAX};
+use godwit_base::limits::{RECIPIENTS_MAX, RECORD_BODY_BYTES_MAX};
 use godwit_base::{AccountId, DeviceNumber, Seq};
 
 use super::Ground;
@@ -139,7 +139,7 @@ pub fn malformed_submissions_are_refused_at_each_bound(ground: &mut dyn Ground) 
     assert_eq!(world.send(from, 0, to("x")), Outcome::Malformed);
     assert_eq!(world.send(from, 1, vec![]), Outcome::Malformed);
     assert_eq!(world.send(from, 1, [to("x"), to("y")].concat()), Outcome::Malformed);
-    let too_long = "x".repeat(BODY_BYTES_MAX + 1);
+    let too_long = "x".repeat(RECORD_BODY_BYTES_MAX + 1);
     assert_eq!(world.send(from, 1, to(&too_long)), Outcome::Malformed);
     assert_eq!(world.send(from, 1, strangers(RECIPIENTS_MAX + 1)), Outcome::Malformed);
     let most = world.send(from, 1, strangers(RECIPIENTS_MAX));

@@ -1,7 +1,7 @@
 //! A submission: decided whole, then stored for every recipient device or for none.
 
 use godwit_base::DeviceId;
-use godwit_base::limits::{BODY_BYTES_MAX, DEVICES_MAX, RECIPIENTS_MAX};
+use godwit_base::limits::{DEVICES_MAX, RECIPIENTS_MAX, RECORD_BODY_BYTES_MAX};
 use redb::ReadableTable;
 
 use super::Batch;
@@ -148,7 +148,7 @@ fn is_well_formed(submission: &Submission) -> bool {
         && (1..=RECIPIENTS_MAX).contains(&recipients.len())
         && recipients.iter().all(|to| {
             to.copies.len() <= DEVICES_MAX
-                && to.copies.iter().all(|copy| copy.body.len() <= BODY_BYTES_MAX)
+                && to.copies.iter().all(|copy| copy.body.len() <= RECORD_BODY_BYTES_MAX)
         })
         && is_each_account_once(recipients)
 }
