@@ -113,6 +113,22 @@ mod tests {
     }
 
     #[test]
+    fn so_many_devices_are_remembered_and_room_comes_when_some_have_behaved() {
+        let quarantine = Quarantine::default();
+        let device = |n: usize| DeviceId::new(n as u64, 1);
+        let holds_back =
+            |n, now| (0..PANICS_MAX).map(|_| quarantine.panicked(device(n), now)).last();
+        for n in 1..DEVICES_MAX {
+            quarantine.panicked(device(n), 1_000);
+        }
+        assert_eq!(holds_back(DEVICES_MAX, 1_000), Some(true), "the last that has room");
+        assert_eq!(holds_back(DEVICES_MAX + 1, 1_000), Some(false), "counted only");
+        assert!(!quarantine.panicked(device(1), 1_000), "its second");
+        assert!(quarantine.panicked(device(1), 1_000), "known already, and its third");
+        assert_eq!(holds_back(DEVICES_MAX + 1, 1_001 + FORGET_MS), Some(true));
+    }
+
+    #[test]
     fn panics_far_apart_hold_nobody_back() {
         let quarantine = Quarantine::default();
         for minute in 0..10 {

@@ -110,6 +110,20 @@ mod tests {
     }
 
     #[test]
+    fn so_many_failed_attempts_are_named_and_no_more() {
+        let attempts: Vec<u64> = (1..=REPEATS_MAX as u64 + 1).collect();
+        let most = &attempts[..REPEATS_MAX];
+        for named in [most, &attempts] {
+            let body = Body::repeating(&Body::text("hi"), named);
+            assert_eq!(Body::decode(&body).repeats, most);
+        }
+        // What another client says beyond the bound is not heard either.
+        let content = Some(Wire::Text("hi".to_owned()));
+        let body = format::Body { content, repeats: attempts.clone() }.encode_to_vec();
+        assert_eq!(Body::decode(&body).repeats, most);
+    }
+
+    #[test]
     fn what_a_later_version_says_is_unknown_not_lost() {
         // Field 4 with two bytes, then garbage.
         assert_eq!(Body::decode(&[0x22, 0x02, 1, 2]).content, Content::Unknown);

@@ -55,14 +55,29 @@ pub(crate) struct RemoteRecord {
 }
 
 /// All contacts, and which rows changed since they were written.
-#[derive(Default)]
 pub(crate) struct Contacts {
+    /// How many there may be: [`CONTACTS_MAX`].
+    room: usize,
     by_account: BTreeMap<AccountId, Contact>,
     by_handle: BTreeMap<Handle, AccountId>,
     changed: BTreeSet<AccountId>,
     changed_lists: BTreeSet<AccountId>,
     changed_devices: BTreeSet<DeviceId>,
     changed_pairings: BTreeSet<DeviceId>,
+}
+
+impl Default for Contacts {
+    fn default() -> Self {
+        Self {
+            room: CONTACTS_MAX,
+            by_account: BTreeMap::new(),
+            by_handle: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            changed_lists: BTreeSet::new(),
+            changed_devices: BTreeSet::new(),
+            changed_pairings: BTreeSet::new(),
+        }
+    }
 }
 
 impl Contacts {
@@ -114,7 +129,7 @@ impl Contacts {
 
     /// Whether another contact has room only if one is forgotten.
     pub(crate) fn is_full(&self) -> bool {
-        self.by_account.len() >= CONTACTS_MAX
+        self.by_account.len() >= self.room
     }
 
     /// Forgets the contact that sent the least of those which `may_go`.
@@ -314,4 +329,83 @@ pub(crate) fn device_of_key(key: &[u8]) -> Result<DeviceId, RowError> {
 fn account_of_key(key: &[u8]) -> Result<AccountId, RowError> {
     let key: [u8; 8] = key.try_into().map_err(|_| RowError::Damaged)?;
     Ok(AccountId(u64::from_be_bytes(key)))
+}
+
+#[cfg(test)]
+mod tests {
+    use godwit_seal::{AccountKey, DeviceKeys, Trust};
+
+    use super::*;
+
+    fn contacts_for(room: usize) -> Contacts {
+        Contacts { room, ..Contacts::default() }
+    }
+
+    /// Somebody with one device whose list was verified.
+    fn learn(contacts: &mut Contacts, name: &str) -> AccountId {
+        let account_key = AccountKey::generate();
+        let keys = DeviceKeys::create(&account_key.public(), DeviceNumber(1), 1);
+        let signed = DeviceList::sign(&account_key, None, &[keys.describe()], 1).unwrap();
+        let account = account_key.public().id();
+        let list = DeviceList::verify(&signed, Trust::FirstUse(account), None, 1).unwrap();
+        let handle: Handle = name.parse().unwrap();
+        contacts.learn(&handle, list);
+        contacts.lead(&handle, account);
+        account
+    }
+
+    fn has_sent(contacts: &mut Contacts, account: AccountId, shown: u64) {
+        let device = DeviceId { account, number: DeviceNumber(1) };
+        contacts.record_mut(device).unwrap().shown = shown;
+    }
+
+    #[test]
+    fn there_is_room_below_the_bound_and_none_at_it() {
+        assert_eq!(Contacts::default().room, CONTACTS_MAX);
+        let mut contacts = contacts_for(2);
+        learn(&mut contacts, "alice");
+        assert!(!contacts.is_full());
+        learn(&mut contacts, "bob");
+        assert!(contacts.is_full());
+        contacts.forget_one(|_, _| true);
+        assert!(!contacts.is_full());
+    }
+
+    #[test]
+    fn who_sent_the_least_goes_and_who_was_verified_or_is_written_to_stays() {
+        let mut contacts = contacts_for(4);
+        let [alice, bob, carol, dave] =
+            ["alice", "bob", "carol", "dave"].map(|name| learn(&mut contacts, name));
+        for (account, shown) in [(alice, 1), (bob, 2), (carol, 4), (dave, 3)] {
+            has_sent(&mut contacts, account, shown);
+        }
+        contacts.get_mut(alice).unwrap().record.verified = true;
+        contacts.forget_one(|account, _| account != bob);
+        assert!(contacts.get(dave).is_none(), "the least of those that may go");
+        assert_eq!(contacts.account_of(&"dave".parse().unwrap()), None);
+        contacts.get_mut(carol).unwrap().record.blocked = true;
+        contacts.forget_one(|account, _| account != bob);
+        assert!([alice, bob, carol].iter().all(|account| contacts.get(*account).is_some()));
+    }
+
+    #[test]
+    fn who_was_forgotten_leaves_no_row() {
+        let vault = Vault::new(godwit_seal::RowKey::from_bytes(&[3; 32]));
+        let mut contacts = contacts_for(1);
+        learn(&mut contacts, "alice");
+        let puts = contacts.changes(&vault).unwrap();
+        contacts.forget_one(|_, _| true);
+        let deletes = contacts.changes(&vault).unwrap();
+        let places = |writes: &[Write]| -> BTreeSet<(Table, Vec<u8>)> {
+            let place = |write: &Write| match write {
+                Write::Put { table, key, .. } | Write::Delete { table, key } => {
+                    (*table, key.clone())
+                }
+                other => panic!("{other:?}"),
+            };
+            writes.iter().map(place).collect()
+        };
+        assert!(deletes.iter().all(|write| matches!(write, Write::Delete { .. })), "{deletes:?}");
+        assert!(!puts.is_empty() && places(&puts).is_subset(&places(&deletes)));
+    }
 }

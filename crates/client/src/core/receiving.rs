@@ -138,10 +138,7 @@ impl Core {
         note: Option<Note>,
     ) {
         let stored_at_ms = Seq(seq).unix_ms();
-        let claim_ms = inner.sent_at_ms;
-        let is_plausible =
-            claim_ms <= stored_at_ms + AHEAD_MAX_MS && claim_ms + BEHIND_MAX_MS >= stored_at_ms;
-        let sent_at_ms = if is_plausible { claim_ms } else { stored_at_ms };
+        let sent_at_ms = believed_ms(inner.sent_at_ms, stored_at_ms);
         self.write_incoming(id, stored_at_ms, sent_at_ms, text, note, &inner.body);
     }
 
@@ -223,4 +220,27 @@ impl Core {
 
 fn sender_of(record: &v1::Deliver) -> DeviceId {
     DeviceId { account: AccountId(record.account), number: DeviceNumber(record.device) }
+}
+
+/// When a message was sent: as its sender says if that can be, else when the server stored it.
+const fn believed_ms(claim_ms: u64, stored_at_ms: u64) -> u64 {
+    let is_plausible = claim_ms <= stored_at_ms.saturating_add(AHEAD_MAX_MS)
+        && claim_ms.saturating_add(BEHIND_MAX_MS) >= stored_at_ms;
+    if is_plausible { claim_ms } else { stored_at_ms }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_of_the_time_is_believed_within_its_bounds() {
+        const NOW_MS: u64 = 1_800_000_000_000;
+        for claim_ms in [NOW_MS, NOW_MS + AHEAD_MAX_MS, NOW_MS - BEHIND_MAX_MS] {
+            assert_eq!(believed_ms(claim_ms, NOW_MS), claim_ms);
+        }
+        for claim_ms in [NOW_MS + AHEAD_MAX_MS + 1, NOW_MS - BEHIND_MAX_MS - 1, 0, u64::MAX] {
+            assert_eq!(believed_ms(claim_ms, NOW_MS), NOW_MS);
+        }
+    }
 }

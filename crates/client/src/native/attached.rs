@@ -137,3 +137,55 @@ fn is_absence(error: &io::Error) -> bool {
             | io::ErrorKind::UnexpectedEof
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use godwit_base::DeviceId;
+    use tokio::sync::{broadcast, oneshot};
+
+    use super::*;
+    use crate::ConnectionState;
+    use crate::native::request::{Request, Response};
+
+    async fn number_of_next(stream: &mut UnixStream) -> u64 {
+        match ipc::read(stream).await.unwrap() {
+            Some(ToOwner::Call { number, .. }) => number,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn so_many_calls_are_on_their_way_and_one_more_waits_for_an_answer() {
+        let device = DeviceId::new(1, 1);
+        let me = Me { handle: "alice".parse().unwrap(), account: device.account, device };
+        let (stream, mut owner) = UnixStream::pair().unwrap();
+        let (to_attached, mut calls) = mpsc::channel(2 * CALLS_MAX);
+        let (_stop, mut stopped) = watch::channel(false);
+        let voice = Voice {
+            events: broadcast::channel(1).0,
+            connection: watch::channel(ConnectionState::Connecting).0,
+        };
+        let mut answers = Vec::new();
+        for _ in 0..=CALLS_MAX {
+            let (answer, answered) = oneshot::channel();
+            answers.push(answered);
+            to_attached.send(Call { request: Request::Chats, answer }).await.unwrap();
+        }
+        let attached = Attached { stream, me };
+        let running = tokio::spawn(async move {
+            attached.run(Vec::new(), &mut calls, &mut stopped, &voice).await
+        });
+        for number in 0..CALLS_MAX as u64 {
+            assert_eq!(number_of_next(&mut owner).await, number);
+        }
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        let heard = owner.try_read(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(heard, Err(io::ErrorKind::WouldBlock), "too many calls are on their way");
+        let answer = ToAttached::Answer { number: 7, answer: Ok(Response::Done) };
+        ipc::write(&mut owner, &answer).await.unwrap();
+        assert_eq!(number_of_next(&mut owner).await, CALLS_MAX as u64);
+        running.abort();
+    }
+}

@@ -83,6 +83,26 @@ pub(crate) enum Stage {
     Ending,
 }
 
+/// What the engine has taken on and not finished.
+#[derive(Debug, Clone, Copy)]
+struct Load {
+    uncommitted_bytes: usize,
+    answers: usize,
+    questions: usize,
+}
+
+impl Load {
+    /// Whether there is room for what the server says.
+    const fn reads(self) -> bool {
+        self.uncommitted_bytes < UNCOMMITTED_BYTES_MAX
+    }
+
+    /// Whether there is room for another call.
+    const fn takes_calls(self) -> bool {
+        self.answers < ANSWERS_MAX && self.questions < QUESTIONS_MAX
+    }
+}
+
 /// Everything that wakes the engine.
 enum Wake {
     Committed(Result<Vec<Event>, Error>),
@@ -203,11 +223,13 @@ impl Engine {
         stop: &mut watch::Receiver<bool>,
         stage: Stage,
     ) -> Wake {
-        let reads = self.uncommitted_bytes < UNCOMMITTED_BYTES_MAX;
+        let load = Load {
+            uncommitted_bytes: self.uncommitted_bytes,
+            answers: self.answers.len(),
+            questions: self.questions.len(),
+        };
         let is_serving = stage == Stage::Serving;
         let has_link = stage != Stage::Ending;
-        let takes_calls =
-            is_serving && self.answers.len() < ANSWERS_MAX && self.questions.len() < QUESTIONS_MAX;
         let is_committing = self.running.is_some();
         let now_ms = self.now().mono_ms;
         let wait = self
@@ -219,8 +241,8 @@ impl Engine {
             // What is durable goes out before anything else is begun.
             events = committed(&mut self.running) => Wake::Committed(events),
             () = stopped(stop), if is_serving => Wake::Stop,
-            happened = self.socket.next(reads), if has_link => Wake::Link(happened),
-            call = calls.recv(), if takes_calls => Wake::Call(call),
+            happened = self.socket.next(load.reads()), if has_link => Wake::Link(happened),
+            call = calls.recv(), if is_serving && load.takes_calls() => Wake::Call(call),
             Some(_) = self.questions.join_next() => Wake::Due,
             () = tokio::time::sleep(wait), if has_link || !is_committing => Wake::Due,
         }
@@ -346,4 +368,20 @@ async fn committed(running: &mut Option<Running>) -> Result<Vec<Event>, Error> {
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that the host itself is gone.
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_sides_of_what_is_taken_on() {
+        let idle = Load { uncommitted_bytes: 0, answers: 0, questions: 0 };
+        let reads = |uncommitted_bytes| Load { uncommitted_bytes, ..idle }.reads();
+        assert!(reads(UNCOMMITTED_BYTES_MAX - 1) && !reads(UNCOMMITTED_BYTES_MAX));
+        let answers = |answers| Load { answers, ..idle }.takes_calls();
+        assert!(answers(ANSWERS_MAX - 1) && !answers(ANSWERS_MAX));
+        let questions = |questions| Load { questions, ..idle }.takes_calls();
+        assert!(questions(QUESTIONS_MAX - 1) && !questions(QUESTIONS_MAX));
+    }
 }

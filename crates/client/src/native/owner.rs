@@ -145,3 +145,97 @@ async fn speak(
         ipc::write(&mut to, &said).await?;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::native::request::{Request, Response};
+
+    /// Serves a home in a folder of its own until dropped.
+    struct Stage {
+        folder: tempfile::TempDir,
+        calls: mpsc::Receiver<Call>,
+        _serving: JoinSet<()>,
+        _sender: mpsc::Sender<Call>,
+        _connection: watch::Sender<ConnectionState>,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let folder = tempfile::TempDir::new().unwrap();
+            let listener = listen(&Home::at(folder.path())).unwrap();
+            // More room than one process may use.
+            let (sender, calls) = mpsc::channel(2 * CALLS_MAX);
+            let (connection, watched) = watch::channel(ConnectionState::Connecting);
+            let offer = Offer {
+                me: None,
+                calls: sender.downgrade(),
+                events: broadcast::channel(1).0,
+                connection: watched,
+            };
+            let mut serving = JoinSet::new();
+            serving.spawn(serve(listener, offer));
+            Self { folder, calls, _serving: serving, _sender: sender, _connection: connection }
+        }
+
+        /// Calls on the owner.
+        async fn visit(&self) -> UnixStream {
+            let home = Home::at(self.folder.path());
+            let mut stream = UnixStream::connect(home.socket()).await.unwrap();
+            ipc::write(&mut stream, &ToOwner::Hello { version: VERSION }).await.unwrap();
+            stream
+        }
+    }
+
+    async fn is_welcome(stream: &mut UnixStream) -> bool {
+        let said = ipc::read::<ToAttached>(stream).await.unwrap();
+        matches!(said, Some(ToAttached::Welcome { .. }))
+    }
+
+    async fn call(stream: &mut UnixStream, number: u64) {
+        let call = ToOwner::Call { number, request: Request::Chats };
+        ipc::write(stream, &call).await.unwrap();
+    }
+
+    /// Lets every other task of this thread do whatever it can.
+    async fn everybody_else() {
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn so_many_are_served_and_one_more_waits_for_a_place() {
+        let stage = Stage::new();
+        let mut served = Vec::new();
+        for _ in 0..ATTACHED_MAX {
+            let mut stream = stage.visit().await;
+            assert!(is_welcome(&mut stream).await);
+            served.push(stream);
+        }
+        let mut waiting = stage.visit().await;
+        everybody_else().await;
+        let heard = waiting.try_read(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(heard, Err(io::ErrorKind::WouldBlock), "there was no place");
+        served.pop();
+        assert!(is_welcome(&mut waiting).await);
+    }
+
+    #[tokio::test]
+    async fn so_many_calls_of_one_process_are_open_and_one_more_waits_for_an_answer() {
+        let mut stage = Stage::new();
+        let mut stream = stage.visit().await;
+        assert!(is_welcome(&mut stream).await);
+        let mut open = Vec::new();
+        for number in 0..=CALLS_MAX as u64 {
+            call(&mut stream, number).await;
+        }
+        for _ in 0..CALLS_MAX {
+            open.push(stage.calls.recv().await.unwrap());
+        }
+        everybody_else().await;
+        assert!(stage.calls.try_recv().is_err(), "too many calls are open");
+        open.pop().unwrap().answer.send(Ok(Response::Done)).unwrap();
+        assert!(stage.calls.recv().await.is_some());
+    }
+}

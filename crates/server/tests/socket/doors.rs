@@ -1,5 +1,6 @@
 //! One port for everything.
 
+use godwit_base::limits::FRAME_BYTES_MAX;
 use godwit_link::StaticKey;
 use godwit_server::config::MetricsFor;
 use godwit_wire::Refusal;
@@ -53,6 +54,22 @@ async fn a_web_socket_carries_the_same_bytes() {
     bob.sees_tick(counter).await;
 }
 
+/// A frame of the link fits a message with room to spare; more ends the connection.
+#[tokio::test]
+async fn a_web_socket_message_has_a_bound() {
+    const MESSAGE_BYTES_MAX: usize = FRAME_BYTES_MAX + 1_024;
+    let world = World::new().await;
+    for (bytes, fits) in [(MESSAGE_BYTES_MAX, true), (MESSAGE_BYTES_MAX + 1, false)] {
+        let mut alice = Person::new(&world.join, &format!("alice{bytes}"));
+        let pipe = Pipe::web_socket(&world.join).await;
+        alice.link = Some(Link::over(pipe, &world.join, &alice.link_key).await.unwrap());
+        // Nothing but keepalives, each of one byte and answered by one.
+        alice.link().pipe.send(&vec![0; bytes]).await;
+        let heard = alice.link().next().await;
+        assert_eq!(heard, if fits { Heard::Keepalive } else { Heard::Closed }, "{bytes}");
+    }
+}
+
 #[tokio::test]
 async fn health_metrics_and_a_page() {
     let world = World::new().await;
@@ -80,6 +97,29 @@ async fn health_metrics_and_a_page() {
     assert!(page.contains(&world.join.to_string()), "{page}");
     assert_eq!(get(&world, "/elsewhere").await.0, "HTTP/1.1 404 Not Found");
     assert_eq!(get(&world, "/ws").await.0, "HTTP/1.1 426 Upgrade Required");
+}
+
+/// Request line and headers that end with so many bytes of a header that means nothing.
+async fn status_of_head_with(world: &World, padding: usize) -> String {
+    let mut stream = TcpStream::connect(world.join.address()).await.unwrap();
+    let head =
+        format!("GET /health HTTP/1.1\r\nHost: here\r\nPadding: {}\r\n", "x".repeat(padding));
+    // The server may answer and close before all of it is written.
+    let _ = stream.write_all(head.as_bytes()).await;
+    let _ = stream.write_all(b"\r\n").await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8(answer).unwrap().lines().next().unwrap_or_default().to_owned()
+}
+
+/// The bound is 16 KiB, counted in whole reads.
+#[tokio::test]
+async fn a_head_may_have_16_kib_and_no_more() {
+    let world = World::new().await;
+    assert!(status_of_head_with(&world, 15 * 1_024).await.contains(" 200 "));
+    let refused = status_of_head_with(&world, 17 * 1_024).await;
+    assert!(!refused.contains(" 200 "), "{refused}");
+    assert!(status_of_head_with(&world, 0).await.contains(" 200 "));
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! What the operator asks over the admin socket.
 
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 
 use godwit_server::admin::{AskError, Question, ask};
 use serde_json::Value;
@@ -61,4 +63,43 @@ async fn a_backup_of_a_running_server_holds_what_was_ticked() {
     bob.join = world.join.clone();
     let waiting = bob.comes_back().await;
     assert_eq!(waiting.len(), 1);
+}
+
+/// The answer to a question that ends at this byte, its line end not counted.
+async fn answer_to(world: &World, bytes: usize) -> Value {
+    let socket = world.data.path().join("admin.sock");
+    let asked = serde_json::to_string(&Question::Status).unwrap();
+    let question = format!("{asked:>bytes$}\n");
+    let answered = tokio::task::spawn_blocking(move || {
+        let mut stream = UnixStream::connect(socket).unwrap();
+        stream.write_all(question.as_bytes()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        serde_json::from_str(&answer).unwrap()
+    });
+    answered.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_question_may_have_16_kib_and_no_more() {
+    let world = World::new().await;
+    assert!(answer_to(&world, 16 * 1_024).await["ok"].is_object());
+    let refused = answer_to(&world, 16 * 1_024 + 1).await;
+    assert!(refused["error"].as_str().unwrap().starts_with("not a question"), "{refused}");
+}
+
+/// A folder whose path the system does not take as a socket's has a server all the same.
+#[tokio::test]
+async fn a_path_that_is_too_long_for_a_socket_costs_the_admin_socket_alone() {
+    const PATH_BYTES_MAX: usize = 100;
+    let folder = tempfile::TempDir::new().unwrap();
+    let other = folder.path().join("admin.sock").as_os_str().len() + 1;
+    for (bytes, has_socket) in [(PATH_BYTES_MAX, true), (PATH_BYTES_MAX + 1, false)] {
+        let data = folder.path().join("d".repeat(bytes - other));
+        let data_there = data.clone();
+        let world = World::with(move |setup| setup.config.data = Some(data_there)).await;
+        assert_eq!(data.join("admin.sock").exists(), has_socket, "{bytes}");
+        drop(world.joins("alice").await);
+        world.stops().await;
+    }
 }

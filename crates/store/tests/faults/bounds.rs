@@ -60,6 +60,32 @@ fn reads_are_bounded_too() {
     while world.store().acknowledge(bob.device(1), Seq::ZERO).is_err() {}
 }
 
+/// An acknowledgement of very much is done in several batches; one that just fits in one.
+#[test]
+fn a_batch_deletes_so_many_records_and_the_next_the_rest() {
+    const BATCH_DELETES_MAX: u64 = 8_192;
+    let mut bench = Bench::new();
+    let mut world = World::with(&mut bench, Quotas { records: 20_000, ..Quotas::default() });
+    let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+    let (from, mut counter) = (alice.device(1), 0);
+    for (records, batches) in [(BATCH_DELETES_MAX, 1), (BATCH_DELETES_MAX + 1, 2)] {
+        let tokens: Vec<_> = (0..records)
+            .map(|_| {
+                counter += 1;
+                world.submit(from, counter, vec![bob.copies(from, "")])
+            })
+            .collect();
+        for token in tokens {
+            assert!(matches!(world.outcome(token), Outcome::Accepted { .. }));
+        }
+        let before = world.store().stats();
+        world.acknowledge(bob.device(1), Seq(u64::MAX));
+        let after = world.store().stats();
+        assert_eq!(after.acknowledged - before.acknowledged, records);
+        assert_eq!(after.batches - before.batches, batches);
+    }
+}
+
 /// Windows reach their own table and the journal is dropped behind them; a restart knows every counter.
 #[test]
 fn the_journal_stays_short_and_windows_are_remembered() {

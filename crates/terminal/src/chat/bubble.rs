@@ -182,6 +182,17 @@ mod tests {
     }
 
     #[test]
+    fn a_text_is_never_wider_than_one_can_read() {
+        let time = LocalTime::utc();
+        for (length, expected) in [(TEXT_COLUMNS_MAX, 1), (TEXT_COLUMNS_MAX + 1, 2)] {
+            let item = message(1, "bob", &"x".repeat(length)).item();
+            let lines = lines(&item, Some(&item), &setting(&time, 300));
+            let texts = parts(&lines).iter().filter(|part| !part.text.is_empty()).count();
+            assert_eq!(texts, expected, "{length}");
+        }
+    }
+
+    #[test]
     fn a_day_a_change_of_sides_and_new_messages_are_marked() {
         let time = LocalTime::utc();
         let first = message(1, "bob", "a").item();

@@ -98,3 +98,34 @@ impl Geometry {
         self.composer = take(composer);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::model::{Outcome, Place, Wakeup};
+    use crate::chat::sample::{NOW, alice, chat, handle};
+    use crate::time::LocalTime;
+
+    fn model(size: (u16, u16)) -> Model {
+        Model::new(alice(), LocalTime::utc(), NOW, size).0
+    }
+
+    #[test]
+    fn the_smallest_screen_is_enough_and_one_smaller_is_not() {
+        let is_too_small = |columns, rows| Geometry::of(&model((columns, rows))).is_too_small;
+        assert!(!is_too_small(COLUMNS_MIN, ROWS_MIN));
+        assert!(is_too_small(COLUMNS_MIN - 1, ROWS_MIN) && is_too_small(COLUMNS_MIN, ROWS_MIN - 1));
+    }
+
+    #[test]
+    fn the_composer_grows_with_its_text_to_its_bound() {
+        let mut model = model((100, 60));
+        model.update(Wakeup::Done(Outcome::Chats(Ok(vec![chat("bob", "hi", 0)]))), NOW);
+        model.open(&handle("bob"), Place::Newest);
+        for lines in 1..=COMPOSER_ROWS_MAX + 1 {
+            let rows = Geometry::of(&model).composer.height;
+            assert_eq!(rows, lines.min(COMPOSER_ROWS_MAX));
+            model.composer.insert("\n");
+        }
+    }
+}

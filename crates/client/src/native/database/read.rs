@@ -101,12 +101,16 @@ impl Reader {
 
     /// Messages that contain a text, newest first, without regard to case.
     pub(crate) fn search(&self, text: &str, limit: u32) -> Result<Vec<HistoryItem>, Error> {
+        self.search_newest(SEARCH_ROWS_MAX, text, limit)
+    }
+
+    fn search_newest(&self, rows: u32, text: &str, limit: u32) -> Result<Vec<HistoryItem>, Error> {
         let sql = format!(
             "SELECT {COLUMNS} FROM message m JOIN chat c ON c.id = m.chat
-             ORDER BY m.row DESC LIMIT {SEARCH_ROWS_MAX}"
+             ORDER BY m.row DESC LIMIT ?1"
         );
         let wanted = text.to_lowercase();
-        self.page(&sql, [], limit, |item| {
+        self.page(&sql, [rows], limit, |item| {
             item.text.as_ref().is_some_and(|text| text.to_lowercase().contains(&wanted))
         })
     }
@@ -205,5 +209,85 @@ impl Reader {
                 (_, note) => (None, note.or(Some(Note::UpdateNeeded))),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Write;
+    use crate::native::database::{Writer, open, open_reader};
+
+    /// A database in a folder of its own.
+    struct Stage {
+        _folder: tempfile::TempDir,
+        vault: Vault,
+        writer: Writer,
+        reader: Reader,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let folder = tempfile::TempDir::new().unwrap();
+            let path = folder.path().join("godwit.db");
+            let vault = Vault::new(godwit_seal::RowKey::from_bytes(&[3; 32]));
+            let owner = Owner { handle: "alice".parse().unwrap(), device: DeviceId::new(1, 1) };
+            let writer = Writer::new(open(&path).unwrap().0, owner.clone());
+            let reader = open_reader(&path, vault.clone(), owner).unwrap();
+            Self { _folder: folder, vault, writer, reader }
+        }
+
+        /// Stores messages from somebody, one for each row: `row` from `with(row)`.
+        fn store(
+            &mut self,
+            rows: std::ops::RangeInclusive<u64>,
+            with: impl Fn(u64) -> String,
+            text: &str,
+        ) {
+            let messages = rows.map(|row| {
+                let with: Handle = with(row).parse().unwrap();
+                let id = MessageId { device: DeviceId::new(2, 1), counter: row };
+                let item = HistoryItem {
+                    row,
+                    id,
+                    from: with.clone(),
+                    with,
+                    to: "alice".parse().unwrap(),
+                    text: Some(text.to_owned()),
+                    note: None,
+                    sent_at_ms: 1,
+                    received_at_ms: Some(1),
+                    state: MessageState::Delivered,
+                };
+                let sealed = self.vault.seal_body(id, &Body::text(text)).unwrap();
+                Write::Message { item, sealed }
+            });
+            self.writer.commit(messages.collect()).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_list_holds_so_many_chats_and_then_the_newest() {
+        let mut stage = Stage::new();
+        let most = u64::from(CHATS_MAX);
+        let name = |row| format!("h{row}");
+        stage.store(1..=most, name, "hi");
+        let chats = stage.reader.chats().unwrap();
+        assert_eq!((chats.len() as u64, chats.last().unwrap().with.as_str()), (most, "h1"));
+        stage.store(most + 1..=most + 1, name, "hi");
+        let chats = stage.reader.chats().unwrap();
+        assert_eq!((chats.len() as u64, chats.last().unwrap().with.as_str()), (most, "h2"));
+    }
+
+    #[test]
+    fn a_search_looks_so_far_back_and_no_further() {
+        let mut stage = Stage::new();
+        let bob = |_| "bob".to_owned();
+        stage.store(1..=1, bob, "needle");
+        stage.store(2..=5, bob, "hay");
+        let found = |stage: &Stage, rows| stage.reader.search_newest(rows, "NEEDLE", 9).unwrap();
+        assert_eq!(found(&stage, 5).len(), 1);
+        assert!(found(&stage, 4).is_empty());
+        assert_eq!(stage.reader.search("needle", 9).unwrap().len(), 1);
     }
 }
