@@ -132,7 +132,7 @@ impl Ear<'_> {
     fn connection(&mut self, state: &ConnectionState) -> Result<(), Failure> {
         match state {
             ConnectionState::Offline { retry_in_ms: None, reason } => {
-                Err(Failure::Other(one_line(reason).into_owned()))
+                Err(Failure::Refused(one_line(reason).into_owned()))
             }
             ConnectionState::Offline { reason, .. } if !self.is_offline => {
                 self.is_offline = true;
