@@ -185,7 +185,8 @@ impl Machine {
         if self.in_flight >= IN_FLIGHT_MAX {
             return Effect::Say(self.refuse_for_now(counter, Refusal::Busy, BUSY_MS));
         }
-        let cost = u32::try_from(copies().count()).unwrap_or(u32::MAX).max(1);
+        let copies: usize = submit.recipients.iter().map(|to| to.copies.len()).sum();
+        let cost = u32::try_from(copies).unwrap_or(u32::MAX).max(1);
         if let Err(wait_ms) = self.submitted.take_many(cost, rate, now_ns) {
             return Effect::Say(self.refuse_for_now(counter, Refusal::RateLimited, wait_ms));
         }
