@@ -39,6 +39,7 @@ fn one_failure(fault: fn(&mut Faults)) {
         Outcome::Repeated { .. } => 0,
         other => panic!("{other:?}"),
     };
+    world.settle_down();
     let events = world.events();
     let appended = events.iter().filter(|event| matches!(event, Event::Appended(_))).count();
     assert_eq!(appended, handed_over, "nothing for the failed batch");
