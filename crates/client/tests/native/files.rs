@@ -8,8 +8,11 @@ use crate::stage::{Stage, handle, soon};
 /// Somebody holds the database until the commit gives up, and the client is closed meanwhile.
 #[tokio::test]
 async fn a_commit_that_fails_while_the_client_closes_is_told() {
-    let stage = Stage::new();
-    let alice = stage.joined("alice").await;
+    let mut stage = Stage::new();
+    stage.join("alice").await;
+    // Without a server nothing but the message below is written.
+    stage.kill();
+    let alice = stage.open("alice").await;
     let database = Connection::open(stage.home("alice").join("godwit.db")).unwrap();
     database.execute_batch("BEGIN IMMEDIATE").unwrap();
     let bob = handle("bob");

@@ -1,7 +1,7 @@
 //! The one connection that writes.
 
 use godwit_base::{DeviceId, Handle, MessageId};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::convert::{failure_number, note_number, signed, state_number, unsigned};
 use super::{Owner, storage};
@@ -27,7 +27,8 @@ impl Writer {
 
     fn try_commit(&mut self, writes: Vec<Write>) -> rusqlite::Result<Vec<Event>> {
         let mut events = Vec::new();
-        let tx = self.db.transaction()?;
+        // At once, so that whoever holds the file for a moment (a backup) is waited for.
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for write in writes {
             Step { tx: &tx, owner: &self.owner, events: &mut events }.apply(write)?;
         }
