@@ -8,6 +8,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use godwit_base::{DeviceId, Handle};
 use rusqlite::{Connection, OpenFlags};
@@ -20,6 +21,11 @@ pub(crate) use write::Writer;
 
 /// Version of the schema, kept in the file.
 const SCHEMA_VERSION: i32 = 1;
+
+/// How long a commit waits for another program that holds the file, such as a backup, 1 second: half
+/// of what the end of a client waits for.
+const BUSY: Duration = Duration::from_secs(1);
+
 const SCHEMA: &str = include_str!("database/schema.sql");
 
 /// What the history needs to know of the account it belongs to.
@@ -43,6 +49,7 @@ pub(crate) fn open(path: &Path) -> Result<(Connection, Vec<Row>), Error> {
     create(path).map_err(|error| Error::Storage(error.to_string()))?;
     let open = || -> rusqlite::Result<_> {
         let mut db = Connection::open(path)?;
+        db.busy_timeout(BUSY)?;
         // FULL: a commit is on the disk before it returns; what was acknowledged is never lost.
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "FULL")?;
