@@ -29,6 +29,8 @@ pub(crate) enum Word {
     Settled { counter: u64, outcome: Outcome },
     /// Say goodbye and close; come back after so many milliseconds.
     Close(Refusal, u32),
+    /// Look for a keepalive, which by itself wakes nobody.
+    Look,
     /// Panic in the next turn: how tests see that nobody else is touched.
     #[cfg(test)]
     Panic,

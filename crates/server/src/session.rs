@@ -16,6 +16,7 @@ mod tests;
 mod turn;
 
 use std::cell::RefCell;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -55,6 +56,8 @@ pub(crate) struct Session {
     leaving: Option<Pin<Box<Sleep>>>,
     /// All of it has gone out.
     lingers: bool,
+    /// A lone byte wakes nobody: it is a keepalive, and the sweep sees to it.
+    dozes: bool,
 }
 
 // A million of them: the design allows 1 KB each with inboxes, registry and task.
@@ -91,6 +94,10 @@ struct Worker {
 /// How long a session may take to send its last bytes and see its peer close: the same as the whole
 /// server takes to go down.
 const LEAVE_TIME: Duration = Duration::from_secs(5);
+
+/// The least that wakes a session which waits for nothing: more than the one byte of a keepalive, no
+/// more than the 17 of the smallest frame. Two keepalives at once wake it too.
+const WAKING_BYTES: usize = 2;
 
 /// A turn that takes longer is reported: a hundred such a second are all that a worker can do, and
 /// every other session of it waits meanwhile. A whole turn's budget of frames is 0.1 ms.
@@ -133,6 +140,7 @@ impl Session {
             feed: Feed::Off,
             leaving: None,
             lingers: false,
+            dozes: false,
         }
     }
 
@@ -163,10 +171,14 @@ impl Session {
             now_ns,
             held_back: false,
             goodbye: false,
+            looks: false,
         };
         let mut next = turn.listen(cx, &mut self.socket, &mut self.inbound, &mut worker.read)?;
         // In order of importance: orders and ticks, answers, records.
         turn.words(cx)?;
+        if let Next::Again = turn.look(&self.socket, &mut self.inbound, &mut worker.read)? {
+            next = Next::Again;
+        }
         turn.answers(cx)?;
         turn.records(cx)?;
         turn.finish()?;
@@ -183,6 +195,7 @@ impl Session {
             unsent if held_back && unsent < limits.unsent_behind_bytes => next = Next::Again,
             _ => {}
         }
+        self.doze().map_err(|_| Over::Gone)?;
         Ok(next)
     }
 
@@ -230,6 +243,17 @@ impl Session {
                 }
             }
         })
+    }
+
+    /// A keepalive, one byte, does not wake the session by itself: most wake-ups of an idle server
+    /// would be those. Not while a frame is incomplete: its last byte may come alone.
+    fn doze(&mut self) -> io::Result<()> {
+        let dozes = self.inbound.is_empty();
+        if dozes != self.dozes {
+            self.socket.wake_at(if dozes { WAKING_BYTES } else { 1 })?;
+            self.dozes = dozes;
+        }
+        Ok(())
     }
 
     /// The watchdog: a turn that took too long is counted and told. Two readings of the clock a turn.

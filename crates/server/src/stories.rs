@@ -131,8 +131,62 @@ async fn who_is_silent_for_too_long_is_closed_and_who_speaks_is_not() {
     let (refusal, reconnect_after_ms) = alice.link().hears_goodbye().await;
     assert_eq!(refusal, Refusal::TooSlow);
     assert!(reconnect_after_ms > 0, "it may come back");
-    bob.link().pipe.send(&[0]).await;
+    bob.link().pipe.send(&[0, 0]).await;
     assert_eq!(bob.link().next().await, link::Heard::Keepalive);
+}
+
+/// A server whose own sweep has no session look for half an hour.
+async fn undisturbed() -> World {
+    World::with(|setup| setup.config.link.keepalive_s = 3_600).await
+}
+
+#[tokio::test]
+async fn a_keepalive_wakes_nobody_and_the_sweep_answers_it() {
+    let world = undisturbed().await;
+    let (mut alice, mut bob) = (world.joins("alice").await, world.joins("bob").await);
+    let node = &world.server.node;
+    let bytes_in = || node.meters.bytes_in.get();
+    // What one question of Alice's takes; the same again after Bob's keepalive, which has come by then.
+    let before = bytes_in();
+    alice.link().says(&[v1::TermsRequest { request: 1 }.into()]).await;
+    alice.link().hears().await;
+    let question_bytes = bytes_in() - before;
+    bob.link().pipe.send(&[0]).await;
+    alice.link().says(&[v1::TermsRequest { request: 2 }.into()]).await;
+    alice.link().hears().await;
+    assert_eq!(bytes_in() - before, 2 * question_bytes, "Bob's session sleeps on");
+    let quiet_s = node.config.link.keepalive_s / 2;
+    let sweep_in = |seconds| {
+        let now_s = node.now_s() + seconds;
+        (0..SHARDS).map(|round| sweep(node, round, now_s)).sum::<usize>()
+    };
+    assert_eq!(sweep_in(quiet_s + 1), 0, "nobody is silent yet");
+    assert_eq!(bob.link().next().await, link::Heard::Keepalive);
+    assert_eq!(bytes_in() - before, 2 * question_bytes + 1);
+    // Two at once are answered at once.
+    bob.link().pipe.send(&[0, 0]).await;
+    assert_eq!(bob.link().next().await, link::Heard::Keepalive);
+}
+
+#[tokio::test]
+async fn the_last_byte_of_a_frame_may_come_alone() {
+    let world = undisturbed().await;
+    let mut alice = world.joins("alice").await;
+    let bytes_in = || world.server.node.meters.bytes_in.get();
+    for (request, cut) in [(1, 1), (2, 2), (3, 1)] {
+        let frame = alice.link().frame(&[v1::TermsRequest { request }.into()]);
+        let (head, tail) = frame.split_at(frame.len() - cut);
+        let before = bytes_in();
+        alice.link().pipe.send(head).await;
+        while bytes_in() - before < head.len() as u64 {
+            tokio::task::yield_now().await; // until the session has taken the rest
+        }
+        for byte in tail {
+            alice.link().pipe.send(&[*byte]).await;
+        }
+        let godwit_wire::ToClient::Terms(terms) = alice.link().hears().await else { panic!() };
+        assert_eq!(terms.request, request);
+    }
 }
 
 /// Whoever waits for an answer of the store panics in the writer's own thread, which ends by it.

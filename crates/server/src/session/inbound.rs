@@ -48,6 +48,11 @@ impl Inbound {
         inbound
     }
 
+    /// Whether nothing is kept: no frame has begun.
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept.is_none()
+    }
+
     /// Whether something is kept that may be a whole frame.
     pub(super) fn has_more(&self) -> bool {
         self.kept.as_ref().is_some_and(|kept| {

@@ -1,9 +1,11 @@
 //! The socket under a session: TCP as it is, or anything else boxed (a WebSocket, a test's pipe).
 
-use std::io;
+use std::io::{self, Read as _};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use nix::sys::socket::setsockopt;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -18,7 +20,40 @@ pub(crate) enum Socket {
     Boxed(Box<dyn Duplex>),
 }
 
+/// How many bytes must wait before the system calls a socket readable. Its end is always told.
+#[derive(Clone)]
+struct ReceiveLowWater;
+
+nix::setsockopt_impl!(
+    ReceiveLowWater,
+    libc::SOL_SOCKET,
+    libc::SO_RCVLOWAT,
+    usize,
+    nix::sys::socket::sockopt::SetUsize
+);
+
 impl Socket {
+    /// From now on fewer than so many bytes wake nobody; [`Socket::take_quietly`] has them. Only TCP
+    /// does that: anything else wakes its session as before.
+    ///
+    /// # Errors
+    /// The socket is gone.
+    pub(super) fn wake_at(&self, bytes: usize) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => Ok(setsockopt(stream, ReceiveLowWater, &bytes)?),
+            Self::Boxed(_) => Ok(()),
+        }
+    }
+
+    /// Reads what is there though it woke nobody; `Ok(0)` is the end. None if nothing is there.
+    pub(super) fn take_quietly(&self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+        let Self::Tcp(stream) = self else { return None };
+        match (&*SockRef::from(stream)).read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            read => Some(read),
+        }
+    }
+
     /// Reads what is there; `Ok(0)` is the end. Pending registers the task.
     pub(super) fn poll_take(
         &mut self,

@@ -163,5 +163,5 @@ fn an_idle_session_is_small() {
     let places = 16 + 2 * (size_of::<DeviceId>() + 8);
     let task = 128; // header, trailer and alignment of a tokio task
     let all = size_of::<Session>() + seat + places + task;
-    assert!(all <= 640, "{all} bytes: session {}, seat {seat}", size_of::<Session>());
+    assert!(all <= 552, "{all} bytes: session {}, seat {seat}", size_of::<Session>());
 }

@@ -67,6 +67,8 @@ pub(super) struct Turn<'a> {
     pub(super) held_back: bool,
     /// A goodbye was said: nothing follows it.
     pub(super) goodbye: bool,
+    /// The sweep wants to know whether a keepalive waits.
+    pub(super) looks: bool,
 }
 
 impl Turn<'_> {
@@ -86,6 +88,7 @@ impl Turn<'_> {
                 actor::Next::Item(Word::Close(refusal, reconnect_after_ms)) => {
                     return self.goodbye(refusal, reconnect_after_ms);
                 }
+                actor::Next::Item(Word::Look) => self.looks = true,
                 #[cfg(test)]
                 #[allow(clippy::panic, reason = "the panic that a test asked for")]
                 actor::Next::Item(Word::Panic) => panic!("a test asked this session to panic"),
@@ -219,6 +222,24 @@ impl Turn<'_> {
         }
         self.heard(alive);
         Ok(Next::Again)
+    }
+
+    /// Takes a keepalive that woke nobody, and whatever came with it.
+    pub(super) fn look(
+        &mut self,
+        socket: &Socket,
+        inbound: &mut Inbound,
+        buffer: &mut [u8],
+    ) -> Result<Next, Over> {
+        if !self.looks || self.goodbye {
+            return Ok(Next::Wait);
+        }
+        let Some(read) = socket.take_quietly(buffer) else { return Ok(Next::Wait) };
+        let n = read.ok().filter(|n| *n > 0).ok_or(Over::Gone)?;
+        self.heard(true);
+        self.tally.bytes_in += n as u64;
+        self.cut(inbound, buffer.get_mut(..n).unwrap_or_default(), &mut { TURN_FRAMES_MAX })?;
+        Ok(if inbound.has_more() { Next::Again } else { Next::Wait })
     }
 
     fn heard(&self, alive: bool) {
