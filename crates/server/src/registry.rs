@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use godwit_base::{DeviceId, invariant};
@@ -28,7 +28,7 @@ pub(crate) struct Registry {
     /// Spreads new sessions over the shards.
     next_shard: AtomicUsize,
     /// Sessions so far.
-    entered: AtomicU64,
+    entered: AtomicU32,
     live: AtomicUsize,
     lingering: AtomicUsize,
 }
@@ -62,7 +62,7 @@ impl Default for Registry {
         Self {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             next_shard: AtomicUsize::new(0),
-            entered: AtomicU64::new(0),
+            entered: AtomicU32::new(0),
             live: AtomicUsize::new(0),
             lingering: AtomicUsize::new(0),
         }
@@ -125,7 +125,7 @@ impl Registry {
             present.is_none_or(|present| !Arc::ptr_eq(present, seat)),
             "a session took its own device a second time"
         );
-        if present.is_some_and(|present| present.ordinal > seat.ordinal) {
+        if present.is_some_and(|present| present.is_newer_than(seat)) {
             return Bound::TooLate;
         }
         match devices.insert(device, Arc::clone(seat)) {
@@ -273,6 +273,14 @@ mod tests {
         assert!(matches!(registry.bind(BOB, &older), Bound::TooLate));
         registry.leave(&older, Some(BOB));
         assert!(Arc::ptr_eq(&registry.by_device(BOB).unwrap(), &newer));
+    }
+
+    #[test]
+    fn the_newer_of_two_is_known_when_the_count_wraps() {
+        let registry = Registry::default();
+        registry.entered.store(u32::MAX, Ordering::Relaxed);
+        let (older, newer) = (registry.enter(0), registry.enter(0));
+        assert!(newer.is_newer_than(&older) && !older.is_newer_than(&newer));
     }
 
     #[test]

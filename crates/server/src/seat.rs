@@ -67,20 +67,26 @@ impl Weigh for Handed {
 pub(crate) struct Seat {
     /// The session's key in the registry and, as a token, in the store.
     pub(crate) token: Token,
-    /// Grows with each link that is made, so that of two sessions of a device the newer is known.
-    pub(crate) ordinal: u64,
     /// Outcomes and orders. It does not overflow: outcomes are bounded by [`IN_FLIGHT_MAX`].
     pub(crate) words: Inbox<Word, WORDS_MAX, WORDS_BYTES_MAX>,
     /// Records: 64 or 64 KiB of them, then the mark "behind", and the session reads its mailbox.
     pub(crate) records: Inbox<Handed>,
     /// Seconds since the server started at which the last byte came.
     heard_s: AtomicU32,
+    /// One more with each link that is made, so that of two sessions of a device the newer is known.
+    /// It wraps: the older of two would have to last four thousand million links to seem the newer.
+    ordinal: u32,
 }
 
 impl Seat {
-    pub(crate) fn new(token: Token, ordinal: u64, now_s: u32) -> Self {
+    pub(crate) fn new(token: Token, ordinal: u32, now_s: u32) -> Self {
         let heard_s = AtomicU32::new(now_s);
-        Self { token, ordinal, words: Inbox::new(), records: Inbox::new(), heard_s }
+        Self { token, words: Inbox::new(), records: Inbox::new(), heard_s, ordinal }
+    }
+
+    /// Whether this link was made after the other.
+    pub(crate) fn is_newer_than(&self, other: &Self) -> bool {
+        self.ordinal.wrapping_sub(other.ordinal).cast_signed() > 0
     }
 
     /// Tells the session something; it is woken.
