@@ -102,6 +102,8 @@ checked! {
     DeviceBundle: DEVICE_BUNDLE,
     PublishKeys: PUBLISH_KEYS,
     KeysPublished: KEYS_PUBLISHED,
+    PublishDeviceList: PUBLISH_DEVICE_LIST,
+    DeviceListPublished: DEVICE_LIST_PUBLISHED,
     TermsRequest: TERMS_REQUEST,
     Terms: TERMS,
     Accepted: ACCEPTED,

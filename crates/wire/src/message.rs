@@ -133,6 +133,8 @@ direction! {
         PublishKeys(PublishKeys) = 6,
         /// Asks how this server admits and what it keeps.
         Terms(TermsRequest) = 7,
+        /// Replaces the account's device list.
+        PublishDeviceList(PublishDeviceList) = 8,
     }
 }
 
@@ -159,5 +161,7 @@ direction! {
         Terms(Terms) = 9,
         /// The server closes the link.
         Goodbye(Goodbye) = 10,
+        /// The device list is stored.
+        DeviceListPublished(DeviceListPublished) = 11,
     }
 }

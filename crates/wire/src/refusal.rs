@@ -156,6 +156,16 @@ refusals! {
     /// More one-time keys, or larger ones, than a device may keep.
     KeyLimit = 44, final, "too many or too large keys",
         "publish only what is missing up to 100";
+    /// Another list with this version, or a later one, is stored.
+    ListStale = 45, final, "this device list is older than the stored one",
+        "fetch your own list, verify that it follows yours, sign the version after it";
+    /// The version before this one is not stored.
+    ListNotNext = 46, final, "a version is missing before this device list",
+        "fetch your own list, verify that it follows yours, sign the version after it";
+    /// The rows beside the signed list cannot stand: a number or a link key is used again, or the
+    /// rows are empty or out of order.
+    ListInvalid = 47, final, "the devices of this list cannot stand",
+        "a bug in the client: numbers ascend and are never used again, each link key stands once";
 
     /// The server goes down or hands over.
     Draining = 50, retry, "the server is going down",

@@ -195,6 +195,12 @@ pub(crate) static PUBLISH_KEYS: Shape =
 pub(crate) static KEYS_PUBLISHED: Shape =
     shape("KeysPublished", &[from_one(1, "request"), n32(2, "one_time_left")]);
 
+pub(crate) static PUBLISH_DEVICE_LIST: Shape =
+    shape("PublishDeviceList", &[from_one(1, "request"), one(2, "list", &DEVICE_LIST_UPLOAD)]);
+
+pub(crate) static DEVICE_LIST_PUBLISHED: Shape =
+    shape("DeviceListPublished", &[from_one(1, "request"), from_one_64(2, "version")]);
+
 pub(crate) static TERMS_REQUEST: Shape = shape("TermsRequest", &[from_one(1, "request")]);
 
 pub(crate) static TERMS: Shape = shape(

@@ -103,7 +103,12 @@ pub(crate) fn to_server() -> impl Strategy<Value = ToServer> {
             keys: Some(keys)
         }
         .into()),
-        request.prop_map(|request| v1::TermsRequest { request }.into()),
+        request.clone().prop_map(|request| v1::TermsRequest { request }.into()),
+        (request, list()).prop_map(|(request, list)| v1::PublishDeviceList {
+            request,
+            list: Some(list)
+        }
+        .into()),
     ]
 }
 
@@ -192,13 +197,18 @@ pub(crate) fn to_client() -> impl Strategy<Value = ToClient> {
         (request.clone(), any::<u64>(), 1..=u32::MAX).prop_map(|(request, account, device)| {
             v1::Registered { request, account, device }.into()
         }),
-        (request, any::<u32>()).prop_map(|(request, one_time_left)| {
+        (request.clone(), any::<u32>()).prop_map(|(request, one_time_left)| {
             v1::KeysPublished { request, one_time_left }.into()
         }),
         terms().prop_map(ToClient::from),
         (1..=u32::MAX, any::<u32>()).prop_map(|(code, reconnect_after_ms)| {
             v1::Goodbye { code, reconnect_after_ms }.into()
         }),
+        (request, 1..=u64::MAX).prop_map(|(request, version)| v1::DeviceListPublished {
+            request,
+            version
+        }
+        .into()),
     ]
 }
 

@@ -153,6 +153,10 @@ pub(crate) fn to_server() -> Vec<(&'static str, ToServer)> {
             v1::PublishKeys { request: 10, keys: Some(keys(Bytes::new())) }.into(),
         ),
         ("request 11", v1::TermsRequest { request: 11 }.into()),
+        (
+            "request 12: version 4 of the list, devices 1 and 3",
+            v1::PublishDeviceList { request: 12, list: Some(fourth_list()) }.into(),
+        ),
     ]
 }
 
@@ -166,6 +170,15 @@ fn submit() -> v1::Submit {
 fn keys(fallback: Bytes) -> v1::KeyUpload {
     let one_time = v1::OneTimeKey { id: 5, signed: counting(0xb0, 4) };
     v1::KeyUpload { one_time: vec![one_time], fallback }
+}
+
+fn fourth_list() -> v1::DeviceListUpload {
+    let row = |number, first| v1::DeviceRow { number, link_key: counting(first, 32) };
+    v1::DeviceListUpload {
+        version: 4,
+        devices: vec![row(1, 0x40), row(3, 0x60)],
+        signed: counting(0xc0, 6),
+    }
 }
 
 fn register() -> v1::Register {
@@ -212,6 +225,10 @@ pub(crate) fn to_client() -> Vec<(&'static str, ToClient)> {
             "50 Draining, come back after 1,500 ms",
             v1::Goodbye { code: Refusal::Draining.number().into(), reconnect_after_ms: 1_500 }
                 .into(),
+        ),
+        (
+            "request 12: version 4 is stored",
+            v1::DeviceListPublished { request: 12, version: 4 }.into(),
         ),
     ]
 }
