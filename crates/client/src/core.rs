@@ -9,12 +9,13 @@
 //! | `link` `channel` `backoff` | the link's life, its bytes, its delays |
 //! | `outbox` `sending` | what we said: queue, window, sealing, refusals |
 //! | `inbox` `receiving` `window` | what others said: order, exactly once, acknowledgement |
-//! | `contact` `lookup` `asking` | who they are, and how that is learned |
+//! | `contact` `lookup` `asking` `age` | who they are, and how that is learned |
 //! | `repair` | messages that did not open |
-//! | `identity` `joining` `keys` | who we are |
+//! | `identity` `joining` `keys` `listing` | who we are |
 //! | `reading` `verifying` | marks that the user sets |
 //! | `vault` | rows sealed at rest |
 
+mod age;
 mod asking;
 mod backoff;
 mod body;
@@ -26,6 +27,7 @@ mod inbox;
 mod joining;
 mod keys;
 mod link;
+mod listing;
 mod lookup;
 mod now;
 mod outbox;
@@ -50,6 +52,7 @@ use self::contact::Contacts;
 use self::identity::Identity;
 use self::inbox::Inbox;
 use self::link::Link;
+use self::listing::Listing;
 use self::lookup::Lookups;
 use self::outbox::Outbox;
 use self::repair::Waiting;
@@ -78,6 +81,7 @@ pub struct Core {
     waiting: Waiting,
     commands: Commands,
     link: Link,
+    listing: Listing,
     staged: Staged,
     /// Questions on their way, by number. Bounded: 16 lookups and one of each other kind.
     requests: BTreeMap<u32, Request>,
@@ -88,6 +92,7 @@ pub struct Core {
     one_time_left: u32,
     keys_changed: bool,
     home_changed: bool,
+    list_changed: bool,
     counters_changed: bool,
     invite: Option<String>,
     join_result: Option<Result<(), Error>>,
@@ -157,6 +162,7 @@ impl Core {
             waiting: Waiting::default(),
             commands: Commands::default(),
             link: Link::new(seed),
+            listing: Listing::default(),
             staged: Staged::default(),
             requests: BTreeMap::new(),
             last_request: 0,
@@ -165,6 +171,7 @@ impl Core {
             one_time_left: 0,
             keys_changed: false,
             home_changed: false,
+            list_changed: false,
             counters_changed: false,
             invite: None,
             join_result: None,
@@ -204,6 +211,7 @@ impl Core {
         if self.link.is_attached() {
             self.pump(now);
             self.ask(now);
+            self.tend_list(now);
             self.acknowledge();
         }
         if self.link.takes_caught_up(self.inbox.is_empty() && !self.inbox.skips()) {
@@ -225,6 +233,9 @@ impl Core {
         writes.extend(self.commands.changes(&self.vault)?);
         if std::mem::take(&mut self.keys_changed) {
             writes.push(self.me.write_keys(&self.vault)?);
+        }
+        if std::mem::take(&mut self.list_changed) {
+            writes.extend(self.me.write_lists(&self.vault)?);
         }
         if std::mem::take(&mut self.home_changed) {
             writes.push(self.me.write_home(&self.vault)?);
@@ -249,6 +260,7 @@ impl Core {
             ToClient::Bundles(bundles) => self.on_bundles(&bundles, now),
             ToClient::Registered(registered) => self.on_registered(&registered),
             ToClient::KeysPublished(published) => self.on_keys_published(&published),
+            ToClient::DeviceListPublished(published) => self.on_list_published(&published),
             ToClient::Terms(_) => {}
             ToClient::Goodbye(goodbye) => self.on_goodbye(goodbye, now),
         }

@@ -200,6 +200,9 @@ pub enum WarningKind {
     Undecryptable,
     /// The server said something that does not hold, such as a list with a wrong signature.
     Server,
+    /// A contact's device list is too old to show that no device was removed, or this account's own
+    /// list was changed elsewhere.
+    DeviceList,
     /// This device was removed from its account.
     Revoked,
     /// Another process with the same keys took over the link: this home was copied.

@@ -17,7 +17,7 @@ pub use verify::{ListError, Trust};
 /// primary device signs anew every week, so that four missed weeks do no harm.
 pub const LIST_AGE_MAX_MS: u64 = 35 * 24 * 3600 * 1000;
 
-/// After this time the owner signs anew, 7 days.
+/// After this time the owner signs anew, as the next version: 7 days.
 pub const LIST_RENEW_MS: u64 = 7 * 24 * 3600 * 1000;
 
 /// How far ahead of ours the signer's clock may be, 1 day.
@@ -92,30 +92,6 @@ impl DeviceList {
         Ok(signed)
     }
 
-    /// Signs the same list again with a later time, so that contacts go on believing it.
-    ///
-    /// # Errors
-    /// [`ListError::KeyChanged`] if `key` is another account's; [`ListError::Rollback`] if the clock
-    /// stands before the last signing: sign a new version then.
-    pub fn renew(
-        key: &AccountKey,
-        list: &Verified<Self>,
-        now_ms: u64,
-    ) -> Result<Vec<u8>, ListError> {
-        if key.public() != list.account {
-            return Err(ListError::KeyChanged { pinned: list.account, seen: key.public() });
-        }
-        let signed = envelope(key, list.content()?, now_ms);
-        Self::verify(&signed, Trust::Pinned(&list.account), Some(list), now_ms)?;
-        Ok(signed)
-    }
-
-    fn content(&self) -> Result<Vec<u8>, ListError> {
-        let blob = crate::suite::strip(&self.signed).map_err(|_| ListError::Malformed)?;
-        let list = format::SignedList::decode(blob).map_err(|_| ListError::Malformed)?;
-        Ok(list.content)
-    }
-
     /// The account's key.
     pub fn account_key(&self) -> &AccountPublic {
         &self.account
@@ -156,15 +132,17 @@ impl DeviceList {
         &self.devices
     }
 
-    /// Whether it is young enough to seal for its devices. A list that was verified once grows too
-    /// old like any other; fetch it anew then.
+    /// Whether it is young enough to seal for its devices, and not of tomorrow. A list that was
+    /// verified once grows too old like any other; fetch it anew then.
     pub fn is_fresh(&self, now_ms: u64) -> bool {
-        now_ms.saturating_sub(self.issued_at_ms) <= LIST_AGE_MAX_MS
+        verify::check_age(self, now_ms).is_ok()
     }
 
-    /// Whether the owner should sign it anew.
+    /// Whether the owner should sign it anew: a week has passed, or the clock was wrong when it was
+    /// signed, so that contacts do not believe it.
     pub fn is_renewal_due(&self, now_ms: u64) -> bool {
-        now_ms.saturating_sub(self.issued_at_ms) >= LIST_RENEW_MS
+        let age_ms = now_ms.saturating_sub(self.issued_at_ms);
+        age_ms >= LIST_RENEW_MS || !self.is_fresh(now_ms)
     }
 }
 

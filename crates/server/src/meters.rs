@@ -35,6 +35,7 @@ pub(crate) struct Meters {
     pub(crate) bytes_in: Counter,
     pub(crate) bytes_out: Counter,
     pub(crate) registrations: Family<Kind, Counter>,
+    pub(crate) lists: Family<Kind, Counter>,
 }
 
 impl Meters {
@@ -75,6 +76,7 @@ impl Meters {
         add("sessions_closed", "Sessions ended, by reason", &self.sessions_closed);
         add("submissions_refused", "Messages and requests refused, by reason", &self.refused);
         add("registrations", "Registrations, by outcome", &self.registrations);
+        add("device_lists", "Device lists published, by outcome", &self.lists);
         let mut page = gauges(sessions, stats);
         // Writing into a string does not fail.
         let _ = encode(&mut page, &table);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use godwit_actor::TreeHandle;
 use godwit_base::{AccountId, Clock, DeviceId, JoinLink, limits};
 use godwit_link::{ServerKeys, TicketKeys};
-use godwit_store::Store;
+use godwit_store::{ListError, Store};
 use godwit_wire::{Refusal, v1};
 
 use tokio::sync::Notify;
@@ -20,6 +20,11 @@ use crate::meters::Meters;
 use crate::quarantine::Quarantine;
 use crate::rate::{Rate, RateTable};
 use crate::registry::Registry;
+
+/// Device lists of one account an hour, and as many at once. The owner signs anew once a week, and
+/// linking eight devices and removing them takes sixteen; but each list is a sync, and makes every
+/// contact of the account seal what is under way a second time.
+pub(crate) const LISTS_PER_HOUR: u32 = 20;
 
 /// One server, as its sessions and doors see it.
 pub(crate) struct Node {
@@ -34,6 +39,7 @@ pub(crate) struct Node {
     key_fetches: RateTable<DeviceId>,
     key_fetches_of: RateTable<(DeviceId, AccountId)>,
     rotating: Mutex<()>,
+    lists: RateTable<AccountId>,
     draining: AtomicBool,
     /// The clock when the server started.
     started_ns: u64,
@@ -114,6 +120,7 @@ impl Node {
             registrations: RateTable::new(Rate::per_hour(rate.registrations_per_hour)),
             key_fetches: RateTable::new(Rate::per_hour(rate.key_fetches_per_hour)),
             key_fetches_of: RateTable::new(Rate::per_hour(rate.key_fetches_per_account_per_hour)),
+            lists: RateTable::new(Rate::per_hour(LISTS_PER_HOUR)),
             quarantine: Quarantine::default(),
             tree: OnceLock::new(),
             up: Notify::new(),
@@ -195,6 +202,25 @@ impl Node {
         let now_ns = self.now_ns();
         self.key_fetches_of.take((asker, of), now_ns).is_ok()
             && self.key_fetches.take(asker, now_ns).is_ok()
+    }
+
+    /// Whether the account may publish a device list now; else when.
+    pub(crate) fn allow_list(&self, account: AccountId) -> Result<(), u32> {
+        self.lists.take(account, self.now_ns())
+    }
+
+    /// A device list was decided: one log line and its counter.
+    pub(crate) fn list_replaced(&self, by: DeviceId, version: u64, error: Option<&ListError>) {
+        match error {
+            None => {
+                Meters::count(&self.meters.lists, "stored");
+                tracing::debug!(%by, version, "device list stored");
+            }
+            Some(error) => {
+                Meters::count(&self.meters.lists, "refused");
+                tracing::debug!(%by, version, %error, "device list refused");
+            }
+        }
     }
 
     /// A registration was decided: one log line and its counter.

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use godwit_actor::Push;
+use godwit_base::DeviceId;
 use godwit_store::{Appended, Settled, Sink};
+use godwit_wire::Refusal;
 
 use crate::meters::Meters;
 use crate::registry::Registry;
@@ -37,5 +39,14 @@ impl Sink for Router {
 
     fn missed(&self) {
         self.registry.each_attached(|seat| seat.records.mark_behind());
+    }
+
+    fn removed(&self, devices: &[DeviceId]) {
+        for device in devices {
+            tracing::info!(%device, "device removed from its account");
+            if let Some(seat) = self.registry.by_device(*device) {
+                seat.tell(Word::Close(Refusal::DeviceRevoked, 0));
+            }
+        }
     }
 }

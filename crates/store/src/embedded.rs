@@ -33,7 +33,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use godwit_base::{AccountId, DeviceId, Seq};
+use godwit_base::{DeviceId, Seq};
 use tokio::sync::{oneshot, watch};
 
 use crate::{
@@ -161,6 +161,10 @@ impl Directory for Embedded {
         self.shared.roll.standing(link_key)
     }
 
+    fn is_removed(&self, device: DeviceId) -> bool {
+        self.shared.roll.is_removed(device)
+    }
+
     fn register(&self, registration: Registration) -> Answer<(), RegisterError> {
         self.task(|reply| Task::Register(Box::new(registration), reply))
     }
@@ -169,8 +173,8 @@ impl Directory for Embedded {
         reading::ask(&self.shared, move |snapshot| reading::profile(snapshot, &who))
     }
 
-    fn replace_list(&self, account: AccountId, list: DeviceList) -> Answer<(), ListError> {
-        self.task(|reply| Task::ReplaceList(account, Box::new(list), reply))
+    fn replace_list(&self, by: DeviceId, list: DeviceList) -> Answer<(), ListError> {
+        self.task(|reply| Task::ReplaceList(by, Box::new(list), reply))
     }
 
     fn put_invite(&self, invite: Invite) -> Answer<()> {

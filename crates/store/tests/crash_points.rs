@@ -14,7 +14,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fail::FailScenario;
 use godwit_store::conformance::{Ground, Setting, World, block_on};
-use godwit_store::{Embedded, KeyUpload, KeysError, Options, Outcome, Sink, Store, StoreError};
+use godwit_store::{
+    Embedded, KeyUpload, KeysError, ListError, Options, Outcome, Sink, Store, StoreError, Who,
+};
 
 struct Folder(tempfile::TempDir);
 
@@ -72,4 +74,44 @@ fn after_the_sync_everything_happened() {
     let (again, key) = stopped_at("store::synced");
     assert!(matches!(again, Outcome::Repeated { .. }), "{again:?}");
     assert_eq!(key, Some(Bytes::from("key 2")), "one key is lost, none is given out twice");
+}
+
+/// A list without device 2 under way when the writer stops at `point`; answers the version that is
+/// stored then and whether the device is gone, which must agree in every part.
+fn list_stopped_at(point: &str) -> (u64, bool) {
+    let scenario = FailScenario::setup();
+    let mut ground = Folder(tempfile::tempdir().unwrap());
+    let mut world = World::new(&mut ground);
+    let (alice, bob) = (world.person(1, 1), world.person(2, 2));
+    let (by, goes) = (bob.device(1), bob.device(2));
+    world.text(alice.device(1), 1, &bob);
+    let keys = KeyUpload { one_time: vec![(1, Bytes::from("key"))], fallback: None };
+    block_on(world.store().publish_keys(goes, keys)).unwrap();
+
+    fail::cfg(point, "1*panic").unwrap();
+    let stopped = world.lists(2, by, 2, [1]);
+    assert_eq!(stopped, Err(ListError::Store(StoreError::Unavailable)));
+    assert_eq!(world.removed(), [], "nobody was told");
+    fail::remove(point);
+    world.settle_down(); // the writer has read everything anew
+
+    let profile = block_on(world.store().profile(Who::Account(bob.account))).unwrap().unwrap();
+    let is_gone = world.store().is_removed(goes);
+    assert_eq!(world.mailbox(goes).is_empty(), is_gone);
+    assert_eq!(world.store().one_time_left(goes) == 0, is_gone);
+    assert_eq!(world.lists(2, by, 2, [1]), Ok(()), "the same bytes again");
+    assert!(world.store().is_removed(goes));
+    assert!(world.mailbox(goes).is_empty());
+    scenario.teardown();
+    (profile.list.version, is_gone)
+}
+
+#[test]
+fn before_the_sync_nobody_left_the_list() {
+    assert_eq!(list_stopped_at("store::appended"), (1, false));
+}
+
+#[test]
+fn after_the_sync_list_and_revocation_are_one() {
+    assert_eq!(list_stopped_at("store::synced"), (2, true));
 }

@@ -3,8 +3,7 @@
 
 use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle};
 use godwit_seal::{
-    Bundle, BundleError, DeviceList, KeyUpload, LIST_AGE_MAX_MS, ListError, SealError, Trust,
-    Verified,
+    Bundle, BundleError, DeviceList, KeyUpload, ListError, SealError, Trust, Verified,
 };
 use godwit_wire::{Refusal, ToServer, v1};
 
@@ -25,6 +24,10 @@ pub(super) enum Request {
     Register,
     /// Which handle this account has: the answer to the registration was lost.
     OwnHandle,
+    /// A version of our own device list.
+    PublishList(u64),
+    /// Which list the server has of us.
+    OwnList,
 }
 
 impl Core {
@@ -56,6 +59,7 @@ impl Core {
                 }
             }
             Some(Request::OwnHandle) => self.on_own_handle(bundles),
+            Some(Request::OwnList) => self.on_own_list(bundles, now),
             _ => {}
         }
     }
@@ -79,8 +83,9 @@ impl Core {
                 self.lookup_failed(&who, failure, now);
             }
             Some(Request::Register | Request::OwnHandle) => self.on_join_refused(refused),
-            // Offered again at the next connect.
-            Some(Request::Publish(_)) | None => {}
+            Some(Request::PublishList(_)) => self.on_list_refused(refused, now),
+            // Offered, or asked for, again: at the next connect, or tomorrow.
+            Some(Request::Publish(_) | Request::OwnList) | None => {}
         }
     }
 
@@ -106,7 +111,9 @@ impl Core {
         };
         self.make_room(account);
         self.contacts.learn(&handle, list);
+        self.contacts.was_looked_up(account, now.mono_ms);
         self.take_handle(&handle, account);
+        self.mark_age(account, now);
         for device in &bundles.devices {
             self.start_session(account, device, now)?;
         }
@@ -128,9 +135,8 @@ impl Core {
         });
     }
 
-    /// Checks a device list. Its age is not held against it: this version of the protocol has no
-    /// way to publish a list that was signed again, so that every list grows old. Rollbacks and
-    /// forks are still refused.
+    /// Checks a device list. An old one is learned too, since it is never worse than the one before
+    /// it; its age is judged when something is to be sealed for it, see [`age`](super::age).
     pub(super) fn verify_list(
         &self,
         signed: &[u8],
@@ -138,7 +144,7 @@ impl Core {
         previous: Option<&Verified<DeviceList>>,
         now: Now,
     ) -> Result<Verified<DeviceList>, ListError> {
-        match DeviceList::verify(signed, trust, previous, self.wall_ms(now)) {
+        match DeviceList::verify(signed, trust, previous, self.list_ms(now)) {
             Err(ListError::TooOld { issued_at_ms } | ListError::FromTheFuture { issued_at_ms }) => {
                 DeviceList::verify(signed, trust, previous, issued_at_ms)
             }
@@ -156,10 +162,10 @@ impl Core {
         let number = DeviceNumber(keys.number);
         let now_ms = self.wall_ms(now);
         let Some(contact) = self.contacts.get(account) else { return Ok(()) };
-        let believed_ms = now_ms.min(contact.list.issued_at_ms().saturating_add(LIST_AGE_MAX_MS));
         let list = &contact.list;
-        let bundle = match Bundle::verify(&keys.one_time, &keys.fallback, list, number, believed_ms)
-        {
+        // Whether the list is too old was decided before keys were asked for.
+        let listed_ms = list.issued_at_ms();
+        let bundle = match Bundle::verify(&keys.one_time, &keys.fallback, list, number, listed_ms) {
             Ok(bundle) => bundle,
             // Nothing was asked for, or the server has none for now: pump asks again.
             Err(BundleError::NoKeys) => {

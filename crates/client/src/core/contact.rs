@@ -19,6 +19,8 @@ pub(crate) struct Contact {
     pub(crate) record: ContactRecord,
     pub(crate) list: Verified<DeviceList>,
     pub(crate) devices: BTreeMap<DeviceNumber, Remote>,
+    /// When the server last answered who this is, by the monotonic clock of this process.
+    pub(crate) looked_up_at_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +35,12 @@ pub(crate) struct ContactRecord {
     pub(crate) notice: Option<String>,
     /// Our counter up to which the contact has read.
     pub(crate) read_up_to: u64,
+    /// The user was told that the list signed at this time is too old.
+    #[serde(default)]
+    pub(crate) old_list_told_ms: Option<u64>,
+    /// The user was told, and accepted that list all the same.
+    #[serde(default)]
+    pub(crate) old_list_accepted_ms: Option<u64>,
 }
 
 /// One device of a contact.
@@ -166,9 +174,12 @@ impl Contacts {
                 blocked: false,
                 notice: None,
                 read_up_to: 0,
+                old_list_told_ms: None,
+                old_list_accepted_ms: None,
             },
             list: list.clone(),
             devices: BTreeMap::new(),
+            looked_up_at_ms: None,
         });
         contact.list = list;
         let numbers: BTreeSet<DeviceNumber> = contact.list.numbers().collect();
@@ -187,6 +198,13 @@ impl Contacts {
         }
         self.changed.insert(account);
         self.changed_lists.insert(account);
+    }
+
+    /// The server answered who this is.
+    pub(crate) fn was_looked_up(&mut self, account: AccountId, mono_ms: u64) {
+        if let Some(contact) = self.by_account.get_mut(&account) {
+            contact.looked_up_at_ms = Some(mono_ms);
+        }
     }
 
     /// Makes the handle lead to this account. Returns the account that it led to before.
@@ -271,7 +289,8 @@ impl Contacts {
             if record.current {
                 contacts.by_handle.insert(record.handle.clone(), account);
             }
-            let contact = Contact { record, list, devices: BTreeMap::new() };
+            let devices = BTreeMap::new();
+            let contact = Contact { record, list, devices, looked_up_at_ms: None };
             contacts.by_account.insert(account, contact);
         }
         for (_, key, value) in rows.iter().filter(|(table, ..)| *table == Table::Device) {

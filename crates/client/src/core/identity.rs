@@ -2,7 +2,8 @@
 
 use godwit_base::{DeviceId, DeviceNumber, Handle, JoinLink};
 use godwit_link::{PublicKey, StaticKey};
-use godwit_seal::{AccountKey, DeviceKeys, DeviceList, RowError, Side, Verified};
+use godwit_seal::{AccountKey, DeviceKeys, DeviceList, ListError, RowError, Side, Trust, Verified};
+use godwit_wire::v1;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -14,6 +15,7 @@ mod key {
     pub(super) const ACCOUNT: &[u8] = b"account";
     pub(super) const DEVICE: &[u8] = b"device";
     pub(super) const LIST: &[u8] = b"list";
+    pub(super) const NEXT: &[u8] = b"next_list";
     pub(super) const HOME: &[u8] = b"home";
     pub(super) const COUNTERS: &[u8] = b"counters";
 }
@@ -23,7 +25,11 @@ mod key {
 pub(crate) struct Identity {
     account_key: AccountKey,
     pub(crate) keys: DeviceKeys,
+    /// The account's list as the server has it, to our knowledge.
     pub(crate) list: Verified<DeviceList>,
+    /// The version after it, signed here and not yet taken by the server. It is durable before it
+    /// is offered, so that the same bytes are offered after a crash.
+    pub(crate) next: Option<Verified<DeviceList>>,
     pub(crate) link_key: StaticKey,
     pub(crate) home: HomeRecord,
     pub(crate) counters: Counters,
@@ -62,7 +68,7 @@ impl Identity {
         let keys = DeviceKeys::create(&account_key.public(), DeviceNumber(1), now_ms);
         let signed = DeviceList::sign(&account_key, None, &[keys.describe()], now_ms)
             .map_err(|_| CreateError)?;
-        let trust = godwit_seal::Trust::FirstUse(account_key.public().id());
+        let trust = Trust::FirstUse(account_key.public().id());
         let list = DeviceList::verify(&signed, trust, None, now_ms).map_err(|_| CreateError)?;
         let link_key = StaticKey::generate().map_err(|_| CreateError)?;
         let home = HomeRecord {
@@ -75,7 +81,7 @@ impl Identity {
             ticket: None,
         };
         let counters = Counters { message: 1, row: 1 };
-        Ok(Self { account_key, keys, list, link_key, home, counters })
+        Ok(Self { account_key, keys, list, next: None, link_key, home, counters })
     }
 
     /// Reads what [`write_all`](Self::write_all) wrote; `None` when there is nothing.
@@ -92,9 +98,12 @@ impl Identity {
             AccountKey::from_row(vault.key(), row(key::ACCOUNT).ok_or(RowError::Damaged)?)?;
         let list = row(key::LIST).ok_or(RowError::Damaged)?;
         let counters = row(key::COUNTERS).ok_or(RowError::Damaged)?;
+        let account = account_key.public().id();
+        let list_of = |row: &[u8]| Verified::<DeviceList>::from_row(vault.key(), account, row);
         Ok(Some(Self {
             keys: DeviceKeys::from_row(vault.key(), row(key::DEVICE).ok_or(RowError::Damaged)?)?,
-            list: Verified::<DeviceList>::from_row(vault.key(), account_key.public().id(), list)?,
+            list: list_of(list)?,
+            next: row(key::NEXT).map(list_of).transpose()?,
             link_key: StaticKey::from_bytes(*secret),
             counters: vault.open(Table::Me, key::COUNTERS, counters)?,
             account_key,
@@ -111,6 +120,65 @@ impl Identity {
             self.write_home(vault)?,
             self.write_counters(vault)?,
         ])
+    }
+
+    /// The account's lists.
+    pub(crate) fn write_lists(&self, vault: &Vault) -> Result<[Write; 2], RowError> {
+        let next = match &self.next {
+            Some(next) => put(key::NEXT, next.to_row(vault.key())?),
+            None => Write::Delete { table: Table::Me, key: key::NEXT.to_vec() },
+        };
+        Ok([put(key::LIST, self.list.to_row(vault.key())?), next])
+    }
+
+    /// Signs the first version anew, before anybody has seen it. Whether it could be.
+    pub(crate) fn sign_first(&mut self, now_ms: u64) -> bool {
+        let list = self.signed(None, now_ms);
+        let is_signed = self.list.version() == 1 && list.is_ok();
+        if let (true, Ok(list)) = (is_signed, list) {
+            self.list = list;
+        }
+        is_signed
+    }
+
+    /// Signs the next version, of the same devices.
+    ///
+    /// # Errors
+    /// A [`ListError`] if the list cannot be signed.
+    pub(crate) fn sign_next(&mut self, now_ms: u64) -> Result<(), ListError> {
+        self.next = Some(self.signed(Some(&self.list), now_ms)?);
+        Ok(())
+    }
+
+    fn signed(
+        &self,
+        previous: Option<&Verified<DeviceList>>,
+        now_ms: u64,
+    ) -> Result<Verified<DeviceList>, ListError> {
+        let signed = DeviceList::sign(&self.account_key, previous, self.list.entries(), now_ms)?;
+        let trust = Trust::Pinned(self.list.account_key());
+        DeviceList::verify(&signed, trust, previous, now_ms)
+    }
+
+    /// The server has this list.
+    pub(crate) fn adopt(&mut self, list: Verified<DeviceList>) {
+        self.list = list;
+        self.next = None;
+    }
+
+    /// A list with the rows that the server needs beside it; none if it names a device whose link
+    /// key is not known here.
+    pub(crate) fn upload_of(&self, list: &DeviceList) -> Option<v1::DeviceListUpload> {
+        let row = |number: DeviceNumber| {
+            let link_key = self.link_key.public().0.to_vec().into();
+            let is_ours = number == self.device().number;
+            is_ours.then_some(v1::DeviceRow { number: number.0, link_key })
+        };
+        Some(v1::DeviceListUpload {
+            version: list.version(),
+            devices: list.numbers().map(row).collect::<Option<_>>()?,
+            signed: list.signed().to_vec().into(),
+        })
     }
 
     pub(crate) fn write_keys(&self, vault: &Vault) -> Result<Write, RowError> {

@@ -5,6 +5,8 @@ use godwit_wire::{Refusal, ToServer, v1};
 
 use super::asking::Request;
 use super::keys::to_wire;
+use super::link::SKEW_MS;
+use super::now::Now;
 use super::{Core, refusal_of};
 use crate::Error;
 
@@ -30,23 +32,20 @@ impl Core {
     }
 
     /// Asks for the account. The same request again, after a lost answer, makes no second one.
-    pub(super) fn register(&mut self) {
+    pub(super) fn register(&mut self, now: Now) {
+        let now_ms = self.list_ms(now);
+        if now_ms.abs_diff(self.me.list.issued_at_ms()) >= SKEW_MS && self.me.sign_first(now_ms) {
+            // The keys are older than the wish to join, or were made by a clock that was wrong.
+            self.list_changed = true;
+        }
         let keys = to_wire(&self.me.keys.upload());
-        let device = v1::DeviceRow {
-            number: self.me.device().number.0,
-            link_key: self.me.link_key.public().0.to_vec().into(),
-        };
-        let list = v1::DeviceListUpload {
-            version: self.me.list.version(),
-            devices: vec![device],
-            signed: self.me.list.signed().to_vec().into(),
-        };
+        let list = self.me.upload_of(&self.me.list);
         let register = v1::Register {
             request: self.next_request(Request::Register),
             handle: self.me.home.handle.as_str().to_owned(),
             invite: self.invite.clone().unwrap_or_default(),
             account_key: self.me.list.account_key().0.to_vec().into(),
-            list: Some(list),
+            list,
             keys: Some(keys),
         };
         self.staged.messages.push(ToServer::Register(register));

@@ -27,7 +27,7 @@ const KEEPALIVE_MS: std::ops::RangeInclusive<u64> = 5_000..=3_600_000;
 
 /// A clock that differs more from the server's is worth a warning, and is corrected: 1 hour, which
 /// is also the commonest mistake (daylight saving).
-const SKEW_MS: u64 = 3_600_000;
+pub(super) const SKEW_MS: u64 = 3_600_000;
 
 /// How long to stay away after a refusal in the clear that names no delay, 1 minute: as long as the
 /// longest delay of our own accord. A server that means it is asked once a minute.
@@ -48,8 +48,10 @@ pub(super) struct Link {
     keepalive_ms: u64,
     /// Since when an answer is awaited and nothing at all has come.
     awaiting_since_ms: Option<u64>,
-    /// Server's clock less ours.
+    /// Server's clock less ours, when it was last told.
     skew_ms: i64,
+    /// What the server's clock said then, and our monotonic one.
+    server_said: Option<(u64, u64)>,
     has_warned_of_skew: bool,
     is_caught_up: bool,
     /// The user is still to be told so, as soon as nothing of the backlog is held.
@@ -84,6 +86,7 @@ impl Link {
             keepalive_ms: u64::from(KEEPALIVE_S) * 1_000,
             awaiting_since_ms: None,
             skew_ms: 0,
+            server_said: None,
             has_warned_of_skew: false,
             is_caught_up: false,
             owes_caught_up: false,
@@ -130,6 +133,14 @@ impl Link {
         } else {
             now.wall_ms.saturating_add_signed(self.skew_ms)
         }
+    }
+
+    /// The time by which device lists are signed and judged: as [`wall_ms`](Self::wall_ms), but a
+    /// clock that somebody sets while the link is up does not move it either.
+    pub(super) fn list_ms(&self, now: Now) -> u64 {
+        let Some((server_ms, at_ms)) = self.server_said else { return now.wall_ms };
+        let server_ms = server_ms.saturating_add(now.mono_ms.saturating_sub(at_ms));
+        if server_ms.abs_diff(now.wall_ms) < SKEW_MS { now.wall_ms } else { server_ms }
     }
 }
 
@@ -272,7 +283,7 @@ impl Core {
             v1::Standing::Device if is_ours && self.is_older_than(welcome) => self.on_older(),
             v1::Standing::Device if is_ours && self.me.home.joined => self.attach(),
             v1::Standing::Device if is_ours => self.ask_own_handle(),
-            v1::Standing::Stranger if !self.me.home.joined => self.register(),
+            v1::Standing::Stranger if !self.me.home.joined => self.register(now),
             v1::Standing::Revoked => self.on_revoked(),
             _ => self.stop_link(
                 "the server does not know this device: it lost its data, or this home was copied",
@@ -312,6 +323,7 @@ impl Core {
     fn read_clock(&mut self, server_ms: u64, now: Now) {
         let skew = i128::from(server_ms) - i128::from(now.wall_ms);
         self.link.skew_ms = i64::try_from(skew).unwrap_or(0);
+        self.link.server_said = Some((server_ms, now.mono_ms));
         if self.link.skew_ms.unsigned_abs() >= SKEW_MS && !self.link.has_warned_of_skew {
             self.link.has_warned_of_skew = true;
             let (hours, side) = (
@@ -319,8 +331,9 @@ impl Core {
                 if self.link.skew_ms > 0 { "behind" } else { "ahead of" },
             );
             let text = format!(
-                "this machine's clock is {hours} h {side} the server's: set it; \
-                 until then the server's time is used"
+                "this machine's clock is {hours} h {side} the server's: set it; until then the \
+                 server's time is used. If the clock is right, the server lies, and may hide that a \
+                 contact removed a device"
             );
             self.warn(WarningKind::Clock, None, text);
         }
@@ -437,6 +450,11 @@ impl Core {
             self.link.awaiting_since_ms = Some(now.mono_ms);
         }
         out
+    }
+
+    /// The time by which device lists are signed and judged.
+    pub(super) fn list_ms(&self, now: Now) -> u64 {
+        self.link.list_ms(now)
     }
 
     /// The time that messages and keys carry.

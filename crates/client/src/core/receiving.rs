@@ -88,6 +88,7 @@ impl Core {
             return;
         }
         known.window.take(record.counter);
+        self.question_age(from.account, now);
         match v1::CopyKind::try_from(record.kind) {
             Ok(v1::CopyKind::RetryRequest) => self.on_retry_request(from, &record.body, now),
             Ok(kind) => self.open(from, record, kind == v1::CopyKind::Opening, now),

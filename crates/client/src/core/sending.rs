@@ -7,6 +7,7 @@ use godwit_seal::{Inner, SealError, Trust};
 use godwit_wire::{Refusal, ToServer, v1};
 use zeroize::Zeroizing;
 
+use super::age::Age;
 use super::command::{Made, SendKey};
 use super::lookup::{Keys, Who};
 use super::now::Now;
@@ -146,7 +147,7 @@ impl Core {
             if held_back.contains(&contact) {
                 continue;
             }
-            match self.ready(counter) {
+            match self.ready(counter, now) {
                 Readiness::Sealed => self.submit(counter),
                 Readiness::NotYet => {
                     held_back.insert(contact);
@@ -187,7 +188,7 @@ impl Core {
     }
 
     /// Seals a message, unless it is sealed already: then the same bytes go out again.
-    fn ready(&mut self, counter: u64) -> Readiness {
+    fn ready(&mut self, counter: u64, now: Now) -> Readiness {
         let Some(message) = self.outbox.get(counter) else { return Readiness::NotYet };
         if message.sealed.is_some() {
             return Readiness::Sealed;
@@ -211,6 +212,14 @@ impl Core {
         if message.kind == Kind::Retry {
             self.address(counter, account);
             return Readiness::Sealed;
+        }
+        match self.age_of(contact, now) {
+            Age::Fresh | Age::Marked => {}
+            Age::Held => return Readiness::NotYet,
+            Age::Unasked => {
+                self.lookups.want(Who::Account(account), Keys::None);
+                return Readiness::NotYet;
+            }
         }
         let unready: BTreeSet<u32> = contact
             .devices
@@ -368,7 +377,10 @@ impl Core {
         let handle = contact.record.handle.clone();
         let trust = Trust::Pinned(contact.list.account_key());
         match self.verify_list(signed, trust, Some(&contact.list), now) {
-            Ok(list) => self.contacts.learn(&handle, list),
+            Ok(list) => {
+                self.contacts.learn(&handle, list);
+                self.mark_age(account, now);
+            }
             Err(error) => {
                 let text = format!("the server's device list of {handle} is not used: {error}");
                 self.warn(WarningKind::Server, Some(handle), text);

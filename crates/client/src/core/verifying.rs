@@ -21,7 +21,7 @@ impl Core {
     }
 
     /// Remembers that the user compared the number, or takes that back. Either way the contact's
-    /// present key is accepted.
+    /// present key is accepted, and so is its device list if the user was told that it is old.
     ///
     /// # Errors
     /// [`Error::NoChat`] when their key is not known yet.
@@ -29,6 +29,11 @@ impl Core {
         let no_chat = || Error::NoChat(with.clone());
         let account = self.contacts.account_of(with).ok_or_else(no_chat)?;
         let contact = self.contacts.get_mut(account).ok_or_else(no_chat)?;
+        let issued_at_ms = contact.list.issued_at_ms();
+        // Only a list whose age the user was told of: none is accepted before it is old.
+        if contact.record.old_list_told_ms == Some(issued_at_ms) {
+            contact.record.old_list_accepted_ms = Some(issued_at_ms);
+        }
         contact.record.verified = verified;
         contact.record.blocked = false;
         contact.record.notice = None;

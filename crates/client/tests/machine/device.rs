@@ -35,6 +35,8 @@ pub(crate) struct Device {
     /// Everything the application was told, over all lives.
     pub(crate) told: Vec<Event>,
     pub(crate) commits: u32,
+    /// What the list of chats says that the user must know.
+    pub(crate) notices: BTreeMap<Handle, Option<String>>,
     sends: u128,
 }
 
@@ -57,6 +59,7 @@ impl Device {
             order: None,
             told: Vec::new(),
             commits: 0,
+            notices: BTreeMap::new(),
             sends: 0,
         }
     }
@@ -140,6 +143,11 @@ impl Device {
         self.rows.contains_key(&(Table::Me, b"home".to_vec()))
     }
 
+    /// Whether a next version of the own device list is committed and not yet taken.
+    pub(crate) fn has_next_list(&self) -> bool {
+        self.rows.contains_key(&(Table::Me, b"next_list".to_vec()))
+    }
+
     fn write(&mut self, write: Write, events: &mut Vec<Event>) {
         match write {
             Write::Put { table, key, value } => drop(self.rows.insert((table, key), value)),
@@ -184,7 +192,7 @@ impl Device {
                     }
                 }
             }
-            Write::Chat { .. } => {}
+            Write::Chat { with, notice, .. } => drop(self.notices.insert(with, notice)),
         }
     }
 

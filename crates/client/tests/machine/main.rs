@@ -12,6 +12,7 @@ mod chaos;
 mod device;
 mod keys;
 mod link;
+mod lists;
 mod repair;
 mod server;
 mod talk;

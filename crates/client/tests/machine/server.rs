@@ -15,6 +15,8 @@ pub(crate) struct Account {
     link_key: Vec<u8>,
     pub(crate) list_version: u64,
     pub(crate) signed_list: Vec<u8>,
+    /// The list that was published last, if another one is shown.
+    withheld: Option<(u64, Vec<u8>)>,
     one_time: BTreeMap<u64, Vec<u8>>,
     fallback: Vec<u8>,
 }
@@ -58,6 +60,10 @@ pub(crate) struct Mischief {
     pub(crate) no_tickets: bool,
     /// Somebody on the way answers each handshake with this number and delay.
     pub(crate) forged_refusal: Option<(u16, u32)>,
+    /// Lists that these accounts publish are taken, and shown to nobody.
+    pub(crate) freezes: BTreeSet<AccountId>,
+    /// So many of the next lists are refused with this.
+    pub(crate) list_refused: Option<(u32, Refusal, u32)>,
 }
 
 pub(crate) struct Server {
@@ -74,6 +80,8 @@ pub(crate) struct Server {
     pub(crate) resumed: u32,
     pub(crate) fetches: u32,
     pub(crate) submitted: Vec<Vec<u8>>,
+    /// Every device list that was offered, with its version.
+    pub(crate) lists: Vec<(u64, Vec<u8>)>,
 }
 
 impl Server {
@@ -93,6 +101,7 @@ impl Server {
             resumed: 0,
             fetches: 0,
             submitted: Vec::new(),
+            lists: Vec::new(),
         }
     }
 
@@ -185,6 +194,7 @@ impl Server {
                 let request = publish.request;
                 self.say(at, v1::KeysPublished { request, one_time_left });
             }
+            ToServer::PublishDeviceList(publish) => self.publish_list(at, publish),
             ToServer::Terms(_) => {}
         }
     }
@@ -203,6 +213,7 @@ impl Server {
             link_key: list.devices[0].link_key.to_vec(),
             list_version: list.version,
             signed_list: list.signed.to_vec(),
+            withheld: None,
             one_time: BTreeMap::new(),
             fallback: Vec::new(),
         };
@@ -212,6 +223,39 @@ impl Server {
         self.mailboxes.entry(device).or_default();
         self.connections.get_mut(&at).unwrap().device = Some(device);
         self.say(at, v1::Registered { request: register.request, account: id.0, device: 1 });
+    }
+
+    fn publish_list(&mut self, at: usize, publish: v1::PublishDeviceList) {
+        let request = publish.request;
+        let list = publish.list.unwrap();
+        let id = self.connections[&at].device.unwrap().account;
+        let offered = (list.version, list.signed.to_vec());
+        self.lists.push(offered.clone());
+        if let Some((left, refusal, retry_after_ms)) = &mut self.mischief.list_refused
+            && *left > 0
+        {
+            *left -= 1;
+            let (refusal, retry_after_ms) = (*refusal, *retry_after_ms);
+            return self.refuse(at, 0, request, refusal, retry_after_ms);
+        }
+        let is_frozen = self.mischief.freezes.contains(&id);
+        let account = self.accounts.get_mut(&id).unwrap();
+        assert_eq!(account.link_key, list.devices[0].link_key, "the row is the device's");
+        let shown = (account.list_version, account.signed_list.clone());
+        let stored = account.withheld.clone().unwrap_or(shown);
+        if offered != stored {
+            if offered.0 <= stored.0 {
+                return self.refuse(at, 0, request, Refusal::ListStale, 0);
+            }
+            if offered.0 > stored.0 + 1 {
+                return self.refuse(at, 0, request, Refusal::ListNotNext, 0);
+            }
+            account.withheld = Some(offered);
+            if !is_frozen {
+                account.thaw();
+            }
+        }
+        self.say(at, v1::DeviceListPublished { request, version: list.version });
     }
 
     fn attach(&mut self, at: usize) {
@@ -422,6 +466,13 @@ impl Account {
         }
         if !keys.fallback.is_empty() {
             self.fallback = keys.fallback.to_vec();
+        }
+    }
+
+    /// Shows the list that was published last.
+    pub(crate) fn thaw(&mut self) {
+        if let Some((version, signed)) = self.withheld.take() {
+            (self.list_version, self.signed_list) = (version, signed);
         }
     }
 

@@ -193,7 +193,7 @@ fn entry(account: &AccountPublic, device: &format::Device) -> Result<DeviceEntry
     })
 }
 
-fn check_age(list: &DeviceList, now_ms: u64) -> Result<(), ListError> {
+pub(super) fn check_age(list: &DeviceList, now_ms: u64) -> Result<(), ListError> {
     let issued_at_ms = list.issued_at_ms;
     if now_ms.saturating_sub(issued_at_ms) > LIST_AGE_MAX_MS {
         return Err(ListError::TooOld { issued_at_ms });

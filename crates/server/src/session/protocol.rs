@@ -74,6 +74,7 @@ pub(super) enum Request {
     Register(Stranger, v1::Register),
     Fetch(DeviceId, v1::Fetch),
     PublishKeys(DeviceId, v1::PublishKeys),
+    PublishList(DeviceId, v1::PublishDeviceList),
     Terms(v1::TermsRequest),
 }
 
@@ -149,6 +150,10 @@ impl Machine {
             ToServer::PublishKeys(keys) => match self.device() {
                 Some(device) => self.ask(keys.request, Request::PublishKeys(device, keys)),
                 None => refuse_request(keys.request, Refusal::NotRegistered, 0),
+            },
+            ToServer::PublishDeviceList(list) => match self.device() {
+                Some(device) => self.ask(list.request, Request::PublishList(device, list)),
+                None => refuse_request(list.request, Refusal::NotRegistered, 0),
             },
         }
     }

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle};
 use godwit_store::{
-    Answer, DeviceList, KeyUpload, KeysError, Page, Profile, RegisterError, Registration,
-    StoreError, TakenKeys, Who,
+    Answer, DeviceList, KeyUpload, KeysError, ListError, Page, Profile, RegisterError,
+    Registration, StoreError, TakenKeys, Who,
 };
 use godwit_wire::{Refusal, ToClient, v1};
 
@@ -71,6 +71,7 @@ pub(super) fn start(node: &Arc<Node>, request: Request) -> Job {
         Request::Register(who, register) => Box::pin(run_register(node, who, register)),
         Request::Fetch(device, fetch) => Box::pin(run_fetch(node, device, fetch)),
         Request::PublishKeys(device, keys) => Box::pin(run_publish(node, device, keys)),
+        Request::PublishList(device, list) => Box::pin(run_publish_list(node, device, list)),
         Request::Terms(terms) => {
             Box::pin(std::future::ready(Reply::say(node.terms(terms.request))))
         }
@@ -134,6 +135,21 @@ impl From<RegisterError> for No {
             RegisterError::KeyLimit => Refusal::KeyLimit,
             RegisterError::Store(error) => return Self::from(error),
             _ => Refusal::Malformed,
+        })
+    }
+}
+
+impl From<ListError> for No {
+    fn from(error: ListError) -> Self {
+        Self::from(match error {
+            ListError::NotListed => Refusal::DeviceRevoked,
+            ListError::Stale => Refusal::ListStale,
+            ListError::NotNext => Refusal::ListNotNext,
+            ListError::NumberReused | ListError::LinkKeyTaken | ListError::ListMalformed => {
+                Refusal::ListInvalid
+            }
+            ListError::Store(error) => return Self::from(error),
+            _ => Refusal::UnknownAccount,
         })
     }
 }
@@ -205,6 +221,39 @@ async fn run_publish(node: Arc<Node>, device: DeviceId, publish: v1::PublishKeys
         Ok(one_time_left) => Reply::say(v1::KeysPublished { request, one_time_left }),
         Err(error) => Reply::refuse(request, error.into()),
     }
+}
+
+async fn run_publish_list(
+    node: Arc<Node>,
+    device: DeviceId,
+    publish: v1::PublishDeviceList,
+) -> Reply {
+    let request = publish.request;
+    match publish_list(&node, device, publish.list.unwrap_or_default()).await {
+        Ok(version) => Reply::say(v1::DeviceListPublished { request, version }),
+        Err(no) => Reply::refuse(request, no),
+    }
+}
+
+/// Who leaves the list is told by the store, once that is durable: this session may be gone by then.
+async fn publish_list(
+    node: &Node,
+    device: DeviceId,
+    list: v1::DeviceListUpload,
+) -> Result<u64, No> {
+    node.allow_list(device.account)
+        .map_err(|retry_after_ms| No { refusal: Refusal::RateLimited, retry_after_ms })?;
+    let row = |row: &v1::DeviceRow| {
+        let link_key = row.link_key.as_ref().try_into().map_err(|_| Refusal::Malformed)?;
+        Ok((DeviceNumber(row.number), link_key))
+    };
+    let devices = list.devices.iter().map(row).collect::<Result<Vec<_>, Refusal>>()?;
+    let version = list.version;
+    let outcome =
+        node.store.replace_list(device, DeviceList { version, signed: list.signed, devices }).await;
+    node.list_replaced(device, version, outcome.as_ref().err());
+    outcome?;
+    Ok(version)
 }
 
 async fn run_fetch(node: Arc<Node>, device: DeviceId, fetch: v1::Fetch) -> Reply {

@@ -311,12 +311,29 @@ impl Turn<'_> {
                 let _ = self.node.store.acknowledge(device, up_to);
                 Ok(())
             }
-            Effect::Attach(device) => self.attach(device),
+            Effect::Attach(device) => {
+                self.attach(device)?;
+                self.unless_removed()
+            }
             Effect::Ask(request) => {
-                self.jobs.push(requests::start(self.node, request));
+                self.unless_removed()?;
+                if !self.goodbye {
+                    self.jobs.push(requests::start(self.node, request));
+                }
                 Ok(())
             }
             Effect::Close(refusal) => self.goodbye(refusal, 0),
+        }
+    }
+
+    /// Ends the session of a device that was removed after this link was welcomed. Whoever is attached
+    /// when it happens is told by the router; this is for who attaches or asks afterwards.
+    fn unless_removed(&mut self) -> Result<(), Over> {
+        match self.machine.device() {
+            Some(device) if self.node.store.is_removed(device) => {
+                self.goodbye(Refusal::DeviceRevoked, 0)
+            }
+            _ => Ok(()),
         }
     }
 

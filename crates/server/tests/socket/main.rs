@@ -16,6 +16,7 @@ mod durability;
 mod isolation;
 mod keys;
 mod link;
+mod lists;
 mod operator;
 mod person;
 mod refusals;

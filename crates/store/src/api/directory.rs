@@ -10,6 +10,10 @@ pub trait Directory: Send + Sync + 'static {
     /// Who holds this link key. From memory, never waits.
     fn standing(&self, link_key: &[u8; 32]) -> Standing;
 
+    /// Whether the device was on its account's list and is not any more. From memory, never waits:
+    /// for a session that began before its device was removed.
+    fn is_removed(&self, device: DeviceId) -> bool;
+
     /// Creates an account with its first device list and keys, all or nothing. The very same
     /// registration again succeeds and changes nothing (and costs no invite).
     ///
@@ -23,13 +27,15 @@ pub trait Directory: Send + Sync + 'static {
     /// Any [`StoreError`]. # Cancel safety: dropping the answer changes nothing.
     fn profile(&self, who: Who) -> Answer<Option<Profile>>;
 
-    /// Replaces an account's device list. Devices that left it are revoked: their mailboxes and keys
-    /// go, their link keys are remembered as revoked and never accepted again. The very same list
-    /// again succeeds and changes nothing.
+    /// Replaces the device list of the account of `by`, a device on its present list, by the next
+    /// version. Devices that left it are revoked in the same commit: their mailboxes and keys go,
+    /// their link keys are remembered as revoked and never accepted again; once that is durable
+    /// [`Sink::removed`](crate::Sink::removed) is told. The very same list again succeeds and changes
+    /// nothing. The signature is for the clients to verify.
     ///
     /// # Errors
     /// See [`ListError`]. # Cancel safety: repeat the same list to learn the outcome.
-    fn replace_list(&self, account: AccountId, list: DeviceList) -> Answer<(), ListError>;
+    fn replace_list(&self, by: DeviceId, list: DeviceList) -> Answer<(), ListError>;
 
     /// Creates an invite, or replaces the one with the same code. The caller draws the code. If there
     /// are [`INVITES_MAX`], those that are used up or expired go first.
@@ -81,7 +87,7 @@ pub struct Registration {
 /// The devices of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceList {
-    /// Grows with each change.
+    /// From 1; the next list has one more.
     pub version: u64,
     /// As the account's owner signed it; opaque here. At most `SIGNED_LIST_BYTES_MAX`.
     pub signed: Bytes,
@@ -169,9 +175,15 @@ pub enum ListError {
     /// No such account.
     #[error("no such account")]
     UnknownAccount,
-    /// The version is not above the present one.
-    #[error("a newer device list is stored")]
+    /// The device that brings it is not on the present list.
+    #[error("the device is not on its account's list")]
+    NotListed,
+    /// The version is not above the present one, and the list is not the present one.
+    #[error("another device list of this version or a later one is stored")]
     Stale,
+    /// The version is more than one above the present one.
+    #[error("a version is missing before this device list")]
+    NotNext,
     /// A new device has a number that was used before.
     #[error("device numbers are never reused")]
     NumberReused,

@@ -52,7 +52,8 @@ pub trait Mailboxes: Send + Sync + 'static {
 /// What the store calls back, from its one writer thread: return at once, never block, never call
 /// the store's waiting methods from here.
 ///
-/// After each durable batch: first [`Sink::settled`], then [`Sink::appended`].
+/// After each durable batch: first [`Sink::settled`], then [`Sink::appended`], then
+/// [`Sink::removed`].
 pub trait Sink: Send + Sync + 'static {
     /// These submissions are decided: durable, repeated or refused.
     fn settled(&self, settled: &[Settled]);
@@ -66,6 +67,12 @@ pub trait Sink: Send + Sync + 'static {
     /// over in RAM reads the mailbox again before the next one: an acknowledgement covers everything
     /// before it, and would delete what was passed over.
     fn missed(&self);
+
+    /// These devices left their accounts' lists: their mailboxes are gone, nothing they submit is
+    /// taken. Told once, and not at all if the store fails right after the commit: whoever serves a
+    /// device asks [`Directory::is_removed`](crate::Directory::is_removed) too. Without sessions
+    /// there is nothing to do.
+    fn removed(&self, _devices: &[DeviceId]) {}
 }
 
 /// One message to store.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use godwit_base::limits::{
     DEVICES_MAX, ONE_TIME_KEYS_MAX, SIGNED_KEY_BYTES_MAX, SIGNED_LIST_BYTES_MAX,
 };
-use godwit_base::{AccountId, DeviceNumber};
+use godwit_base::{AccountId, DeviceId, DeviceNumber};
 
 use super::Ground;
 use super::world::{NOW_MS, World, block_on, handle, link_key, list, registration};
@@ -180,18 +180,22 @@ pub fn a_new_list_revokes_those_who_left(ground: &mut dyn Ground) {
     world.text(alice.device(1), 1, &bob);
     let keys = crate::KeyUpload { one_time: vec![(1, Bytes::from("k"))], fallback: None };
     block_on(world.store().publish_keys(bob.device(2), keys)).unwrap();
-    let replaced = list(2, 2, [1, 3, 4]);
+    assert!(!world.store().is_removed(bob.device(2)));
     for _ in 0..2 {
-        assert_eq!(block_on(world.store().replace_list(bob.account, replaced.clone())), Ok(()));
+        assert_eq!(world.lists(2, bob.device(1), 2, [1, 3, 4]), Ok(()));
         let standing = |number| world.store().standing(&link_key(2, number));
         assert_eq!(standing(1), Standing::Device(bob.device(1)));
         assert_eq!(standing(2), Standing::Revoked(bob.device(2)));
         assert_eq!(standing(4), Standing::Device(bob.device(4)));
+        let removed = [1, 2, 3, 4, 5].map(|number| world.store().is_removed(bob.device(number)));
+        assert_eq!(removed, [false, true, false, false, false]);
         assert!(world.mailbox(bob.device(2)).is_empty());
         assert_eq!(world.mailbox(bob.device(3)).len(), 1);
         assert_eq!(world.store().one_time_left(bob.device(2)), 0);
-        assert_eq!(profile(&world, Who::Account(bob.account)).unwrap().list, replaced);
+        let stored = profile(&world, Who::Account(bob.account)).unwrap().list;
+        assert_eq!(stored, list(2, 2, [1, 3, 4]));
         assert_eq!(world.store().stats().devices, 4);
+        assert_eq!(world.removed(), [bob.device(2)], "told once, whoever repeats the list");
         world.reopen();
     }
     let mut reused = registration(3, 1);
@@ -200,25 +204,51 @@ pub fn a_new_list_revokes_those_who_left(ground: &mut dyn Ground) {
     assert_eq!(refused, Err(RegisterError::LinkKeyTaken), "a revoked key is never accepted again");
 }
 
-/// Versions grow, numbers and keys are not used again.
-pub fn lists_go_forward_only(ground: &mut dyn Ground) {
+/// Each version after the one before it; numbers and keys are not used again.
+pub fn lists_go_forward_one_by_one(ground: &mut dyn Ground) {
     let mut world = World::new(ground);
     let bob = world.person(2, 2);
     world.person(3, 1);
-    let replace = |world: &World<'_>, new| block_on(world.store().replace_list(bob.account, new));
-    assert_eq!(replace(&world, list(2, 1, [1])), Err(ListError::Stale));
-    assert_eq!(replace(&world, list(2, 2, [])), Err(ListError::ListMalformed));
-    assert_eq!(replace(&world, list(2, 2, [1, 3])), Ok(()));
+    let by = bob.device(1);
+    let replace = |world: &World<'_>, new| block_on(world.store().replace_list(by, new));
+    assert_eq!(world.lists(2, by, 1, [1]), Err(ListError::Stale));
+    assert_eq!(world.lists(2, by, 3, [1]), Err(ListError::NotNext));
+    assert_eq!(world.lists(2, by, u64::MAX, [1]), Err(ListError::NotNext));
+    assert_eq!(world.lists(2, by, 2, []), Err(ListError::ListMalformed));
+    assert_eq!(world.lists(2, by, 2, [1, 3]), Ok(()));
     world.reopen();
-    assert_eq!(replace(&world, list(2, 3, [1, 2])), Err(ListError::NumberReused));
-    assert_eq!(replace(&world, list(2, 1, [1, 2])), Err(ListError::Stale));
+    assert_eq!(world.lists(2, by, 3, [1, 2]), Err(ListError::NumberReused));
+    assert_eq!(world.lists(2, by, 1, [1, 2]), Err(ListError::Stale));
+    let mut signed_anew = list(2, 2, [1, 3]);
+    signed_anew.signed = Bytes::from("another second list");
+    assert_eq!(replace(&world, signed_anew.clone()), Err(ListError::Stale));
+    signed_anew.version = 3;
     let mut changed = list(2, 3, [1, 3]);
     changed.devices[0].1 = [9; 32];
     assert_eq!(replace(&world, changed), Err(ListError::LinkKeyTaken));
     let mut stolen = list(2, 3, [1, 4]);
     stolen.devices[1] = (DeviceNumber(4), link_key(3, 1));
     assert_eq!(replace(&world, stolen), Err(ListError::LinkKeyTaken));
-    let nobody = block_on(world.store().replace_list(AccountId(77), list(7, 1, [1])));
-    assert_eq!(nobody, Err(ListError::UnknownAccount));
     assert_eq!(profile(&world, Who::Account(bob.account)).unwrap().list, list(2, 2, [1, 3]));
+    assert_eq!(replace(&world, signed_anew.clone()), Ok(()), "the same devices, signed anew");
+    assert_eq!(profile(&world, Who::Account(bob.account)).unwrap().list, signed_anew);
+    assert_eq!(world.lists(2, by, 2, [1, 3]), Err(ListError::Stale), "the one before it");
+}
+
+/// Any device of the account may bring a list, and nobody else.
+pub fn a_list_comes_from_a_device_that_is_listed(ground: &mut dyn Ground) {
+    let mut world = World::new(ground);
+    let (alice, bob) = (world.person(1, 1), world.person(2, 3));
+    assert_eq!(world.lists(2, bob.device(4), 2, [1, 3]), Err(ListError::NotListed));
+    assert_eq!(world.lists(2, bob.device(3), 2, [1, 3]), Ok(()));
+    let removed = bob.device(2);
+    assert_eq!(world.lists(2, removed, 2, [1, 3]), Err(ListError::NotListed), "nor repeat it");
+    assert_eq!(world.lists(2, removed, 3, [1, 2, 3]), Err(ListError::NotListed));
+    let nobody = DeviceId::new(77, 1);
+    assert_eq!(world.lists(7, nobody, 2, [1]), Err(ListError::UnknownAccount));
+    // Whoever names its own account changes its own alone.
+    assert_eq!(world.lists(1, alice.device(1), 2, [1, 2]), Ok(()));
+    world.reopen();
+    assert_eq!(profile(&world, Who::Account(bob.account)).unwrap().list, list(2, 2, [1, 3]));
+    assert_eq!(profile(&world, Who::Account(alice.account)).unwrap().list, list(1, 2, [1, 2]));
 }

@@ -141,7 +141,7 @@ pub fn the_highest_counter_is_known_until_the_device_goes(ground: &mut dyn Groun
     world.reopen();
     assert_eq!(world.store().highest_counter(from), 6);
     assert_eq!(world.store().highest_counter(bob.device(1)), 0);
-    block_on(world.store().replace_list(alice.account, list(1, 2, [2]))).unwrap();
+    block_on(world.store().replace_list(alice.device(1), list(1, 2, [2]))).unwrap();
     assert_eq!(world.store().highest_counter(from), 0);
     world.reopen();
     assert_eq!(world.store().highest_counter(from), 0);

@@ -5,7 +5,7 @@ use godwit_base::limits::{RECIPIENTS_MAX, RECORD_BODY_BYTES_MAX};
 use godwit_base::{AccountId, DeviceNumber, Seq};
 
 use super::Ground;
-use super::world::{World, block_on, list};
+use super::world::World;
 use crate::{Mismatch, Outcome, Quotas, Recipient, SealedCopy};
 
 fn is_accepted(outcome: &Outcome) -> bool {
@@ -153,7 +153,7 @@ pub fn a_removed_device_sends_nothing(ground: &mut dyn Ground) {
     let mut world = World::new(ground);
     let (alice, bob) = (world.person(1, 2), world.person(2, 1));
     world.text(alice.device(2), 1, &bob);
-    block_on(world.store().replace_list(alice.account, list(1, 2, [1]))).unwrap();
+    world.lists(1, alice.device(1), 2, [1]).unwrap();
     for from in [alice.device(2), alice.device(7)] {
         let outcome = world.send(from, 2, vec![bob.copies(from, "x")]);
         assert_eq!(outcome, Outcome::Revoked);

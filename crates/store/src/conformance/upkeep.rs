@@ -4,7 +4,7 @@ use bytes::Bytes;
 use godwit_base::Seq;
 
 use super::Ground;
-use super::world::{NOW_MS, World, block_on, list};
+use super::world::{NOW_MS, World, block_on};
 use crate::{
     Full, META_BYTES_MAX, Outcome, Quotas, StoreError, Submission, Swept, Token, VerifyReport, Who,
 };
@@ -97,15 +97,11 @@ pub fn a_removed_devices_records_are_swept(ground: &mut dyn Ground) {
     let mut world = World::new(ground);
     let (alice, bob) = (world.person(1, 1), world.person(2, 3));
     world.text(alice.device(1), 1, &bob);
-    let replace = |world: &World<'_>, version, numbers: &[u32]| {
-        let list = list(2, version, numbers.iter().copied());
-        block_on(world.store().replace_list(bob.account, list)).unwrap();
-    };
-    replace(&world, 2, &[1, 2]);
+    world.lists(2, bob.device(1), 2, [1, 2]).unwrap();
     assert_eq!(world.store().stats().records, 2);
     let swept = Swept { orphaned: 1, ..Swept::default() };
     assert_eq!(block_on(world.store().sweep()).unwrap(), swept);
-    replace(&world, 3, &[1]);
+    world.lists(2, bob.device(1), 3, [1]).unwrap();
     world.reopen();
     assert_eq!(world.store().stats().records, 1);
     assert_eq!(block_on(world.store().sweep()).unwrap(), swept);

@@ -13,8 +13,8 @@ use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle, ManualClock, Seq};
 
 use super::{Ground, Setting};
 use crate::{
-    Appended, DeviceList, Entry, KeyUpload, Outcome, Quotas, Recipient, Record, Registration,
-    SealedCopy, Settled, Sink, Store, Submission, Token,
+    Appended, DeviceList, Entry, KeyUpload, ListError, Outcome, Quotas, Recipient, Record,
+    Registration, SealedCopy, Settled, Sink, Store, Submission, Token,
 };
 
 /// When the stories play, unix milliseconds.
@@ -63,6 +63,8 @@ pub enum Event {
     Appended(Appended),
     /// Mailboxes may hold more than was told.
     Missed,
+    /// A device left its account's list.
+    Removed(DeviceId),
 }
 
 impl Sink for Told {
@@ -84,6 +86,11 @@ impl Sink for Told {
 
     fn missed(&self) {
         self.heard.lock().unwrap().events.push(Event::Missed);
+    }
+
+    fn removed(&self, devices: &[DeviceId]) {
+        let mut heard = self.heard.lock().unwrap();
+        heard.events.extend(devices.iter().copied().map(Event::Removed));
     }
 }
 
@@ -206,6 +213,40 @@ impl<'g> World<'g> {
             _ => None,
         };
         self.told.heard.lock().unwrap().events.iter().filter_map(event).collect()
+    }
+
+    /// The devices that the store told have left their lists, since events were last asked for.
+    pub fn removed(&self) -> Vec<DeviceId> {
+        let event = |event: &Event| match event {
+            Event::Removed(device) => Some(*device),
+            _ => None,
+        };
+        self.told.heard.lock().unwrap().events.iter().filter_map(event).collect()
+    }
+
+    /// Device `by` brings version `version` of the list of account number `n`, with devices
+    /// `numbers`.
+    ///
+    /// # Errors
+    /// As the store answers.
+    pub fn lists(
+        &self,
+        n: u8,
+        by: DeviceId,
+        version: u64,
+        numbers: impl IntoIterator<Item = u32>,
+    ) -> Result<(), ListError> {
+        block_on(self.store().replace_list(by, list(n, version, numbers)))
+    }
+
+    /// The list that [`lists`](Self::lists) brings.
+    pub fn list_of(
+        &self,
+        n: u8,
+        version: u64,
+        numbers: impl IntoIterator<Item = u32>,
+    ) -> DeviceList {
+        list(n, version, numbers)
     }
 
     /// All records of a mailbox.

@@ -43,6 +43,8 @@ pub(crate) struct Out {
     pub(crate) appended: Vec<Appended>,
     pub(crate) pending: Vec<Pending>,
     pub(crate) roll: Vec<RollChange>,
+    /// Devices that left their lists.
+    pub(crate) removed: Vec<DeviceId>,
     pub(crate) acknowledged: u64,
     pub(crate) expired: u64,
     row: Vec<u8>,
@@ -56,6 +58,7 @@ impl Out {
         self.appended.clear();
         self.pending.clear();
         self.roll.clear();
+        self.removed.clear();
         self.acknowledged = 0;
         self.expired = 0;
     }
@@ -93,8 +96,8 @@ impl<'a> Batch<'a> {
             Task::Register(registration, reply) => {
                 Pending::new(reply, answer(self.register(&registration))?)
             }
-            Task::ReplaceList(account, list, reply) => {
-                Pending::new(reply, answer(self.replace_list(account, &list))?)
+            Task::ReplaceList(by, list, reply) => {
+                Pending::new(reply, answer(self.replace_list(by, &list))?)
             }
             Task::PublishKeys(device, keys, reply) => {
                 Pending::new(reply, answer(self.publish_keys(device, &keys))?)

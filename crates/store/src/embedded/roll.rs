@@ -2,9 +2,10 @@
 //! how far a device's counter has come. Changed by the writer alone, after the batch that changed it
 //! on disk is durable.
 //!
-//! RAM: about 64 B a link key and 56 B a device. The lock is taken once a login and once a batch.
+//! RAM: about 64 B a link key, 56 B a device and 24 B a removed one. The lock is taken once a login or
+//! request and once a batch, never a message.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};
 
 use godwit_base::DeviceId;
@@ -20,6 +21,8 @@ pub(crate) struct Rolled {
     links: HashMap<[u8; 32], Standing>,
     one_time_left: HashMap<DeviceId, u32>,
     highest_counter: HashMap<DeviceId, u64>,
+    /// Devices behind the link keys that are revoked.
+    removed: HashSet<DeviceId>,
 }
 
 /// One change, applied once it is durable.
@@ -37,6 +40,11 @@ impl Roll {
     pub(crate) fn standing(&self, link_key: &[u8; 32]) -> Standing {
         let rolled = self.0.read().unwrap_or_else(PoisonError::into_inner);
         rolled.links.get(link_key).copied().unwrap_or(Standing::Stranger)
+    }
+
+    pub(crate) fn is_removed(&self, device: DeviceId) -> bool {
+        let rolled = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        rolled.removed.contains(&device)
     }
 
     pub(crate) fn one_time_left(&self, device: DeviceId) -> u32 {
@@ -64,6 +72,9 @@ impl Rolled {
     pub(crate) fn apply(&mut self, change: RollChange) {
         match change {
             RollChange::Link(key, standing) => {
+                if let Standing::Revoked(device) = standing {
+                    self.removed.insert(device);
+                }
                 self.links.insert(key, standing);
             }
             RollChange::OneTimeLeft(device, 0) => {

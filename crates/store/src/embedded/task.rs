@@ -1,7 +1,7 @@
 //! What the writer does beside messages: rare, answered one by one, each with its own reply.
 
 use bytes::Bytes;
-use godwit_base::{AccountId, DeviceId};
+use godwit_base::DeviceId;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -16,7 +16,7 @@ pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 #[derive(Debug)]
 pub(crate) enum Task {
     Register(Box<Registration>, Reply<(), RegisterError>),
-    ReplaceList(AccountId, Box<DeviceList>, Reply<(), ListError>),
+    ReplaceList(DeviceId, Box<DeviceList>, Reply<(), ListError>),
     PublishKeys(DeviceId, KeyUpload, Reply<u32, KeysError>),
     TakeKeys(DeviceId, bool, Reply<TakenKeys, KeysError>),
     PutInvite(Invite, Reply<(), StoreError>),

@@ -209,13 +209,16 @@ impl Writer {
     /// A panic on the other side must not end the writer: what it lost is in the mailboxes, and it is
     /// told so.
     fn tell_sink(&self) {
-        let (settled, appended) = (&self.out.settled, &self.out.appended);
+        let Out { settled, appended, removed, .. } = &self.out;
         let told = guarded(|| {
             if !settled.is_empty() {
                 self.sink.settled(settled);
             }
             if !appended.is_empty() {
                 self.sink.appended(appended);
+            }
+            if !removed.is_empty() {
+                self.sink.removed(removed);
             }
             Ok(())
         });
@@ -311,6 +314,7 @@ impl Writer {
         });
         self.out.settled.extend(rest);
         self.out.appended.clear();
+        self.out.removed.clear();
         self.holds.learn(&self.out.settled);
         self.tell_sink();
         for pending in self.out.pending.drain(..) {

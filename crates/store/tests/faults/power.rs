@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use godwit_base::Seq;
 use godwit_store::conformance::{World, block_on};
-use godwit_store::{Entry, KeyUpload, Outcome};
+use godwit_store::{Entry, KeyUpload, Outcome, Who};
 
 use crate::Bench;
 
@@ -93,4 +93,52 @@ fn what_was_told_survives_every_cut() {
             block_on(world.store().verify()).unwrap();
         }
     }
+}
+
+/// Each list brings one device and removes another. Whatever the cut tore, the list that is stored, who
+/// is removed, whose mailbox and keys are gone, all say the same; and the same list again completes it.
+#[test]
+fn a_list_is_replaced_whole_or_not_at_all_by_any_cut() {
+    let mut chance = Chance(11);
+    let mut bench = Bench::new();
+    let disk = bench.disk.clone();
+    let mut world = World::new(&mut bench);
+    let (alice, mut bob) = (world.person(1, 1), world.person(2, 2));
+    let (from, by) = (alice.device(1), bob.device(1));
+    let (mut went_through, mut undone) = (0, 0);
+    for cut in 1..=CUTS / 3 {
+        let newest = u32::try_from(cut).unwrap() + 1;
+        let (goes, comes) = (bob.device(newest), bob.device(newest + 1));
+        world.text(from, cut, &bob);
+        let keys = KeyUpload { one_time: vec![(1, Bytes::from("key"))], fallback: None };
+        block_on(world.store().publish_keys(goes, keys)).unwrap();
+        disk.set(|faults| faults.hold_syncs = true);
+        let numbers = [1, newest + 1];
+        let list = world.list_of(2, cut + 1, numbers);
+        let answer = world.store().replace_list(by, list.clone());
+        disk.wait_for_held_sync();
+        // Everything written, nothing, or some of it is on the disk.
+        let odds = [100, 0, chance.below(101)][usize::try_from(cut % 3).unwrap()];
+        disk.cut_power(|| chance.below(100) < odds);
+        block_on(answer).unwrap_err();
+        assert_eq!(world.removed(), [], "cut {cut}: nobody was told");
+        world.store().close();
+        disk.heal();
+        world.reopen();
+
+        let stored = block_on(world.store().profile(Who::Account(bob.account))).unwrap().unwrap();
+        let is_new = stored.list == list;
+        assert!(is_new || stored.list == bob.list, "cut {cut}: {stored:?}");
+        assert_eq!(world.store().is_removed(goes), is_new, "cut {cut}");
+        assert_eq!(world.mailbox(goes).is_empty(), is_new, "cut {cut}");
+        assert_eq!(world.store().one_time_left(goes) == 0, is_new, "cut {cut}");
+        assert_eq!(world.lists(2, by, cut + 1, numbers), Ok(()), "cut {cut}: the same again");
+        assert!(world.store().is_removed(goes) && !world.store().is_removed(comes), "cut {cut}");
+        assert_eq!(world.removed().len(), usize::from(!is_new), "cut {cut}");
+        world.events();
+        bob.list = list;
+        *(if is_new { &mut went_through } else { &mut undone }) += 1;
+    }
+    assert!(went_through > 0 && undone > 0, "both happened: {went_through} and {undone}");
+    block_on(world.store().verify()).unwrap();
 }

@@ -51,15 +51,18 @@ impl Batch<'_> {
         Ok(())
     }
 
-    pub(super) fn replace_list(&mut self, id: AccountId, list: &DeviceList) -> Step<(), ListError> {
+    pub(super) fn replace_list(&mut self, by: DeviceId, list: &DeviceList) -> Step<(), ListError> {
+        let id = by.account;
         let account = self.account(id)?;
         let Some(account) = account else { return require(false, ListError::UnknownAccount) };
         let old = &account.list;
+        require(old.devices.iter().any(|(number, _)| *number == by.number), ListError::NotListed)?;
         if old == list {
             return Ok(());
         }
         require(is_well_formed(list), ListError::ListMalformed)?;
         require(list.version > old.version, ListError::Stale)?;
+        require(list.version - old.version == 1, ListError::NotNext)?;
         let (kept, new): (Vec<Listed>, Vec<Listed>) =
             list.devices.iter().partition(|(number, _)| old.devices.iter().any(|d| d.0 == *number));
         let is_new = |(number, _): &Listed| number.0 > account.highest_number;
@@ -73,7 +76,9 @@ impl Batch<'_> {
         self.set_links(id, &gone, true)?;
         self.set_links(id, &new, false)?;
         for (number, _) in gone {
-            self.remove_device(DeviceId { account: id, number })?;
+            let device = DeviceId { account: id, number };
+            self.remove_device(device)?;
+            self.out.removed.push(device);
         }
         let highest = list.devices.last().map_or(0, |(number, _)| number.0);
         let highest_number = account.highest_number.max(highest);

@@ -23,7 +23,7 @@ impl Model {
             Event::Warning { kind, with, text } => {
                 let who = with.map(|with| format!("{with}: ")).unwrap_or_default();
                 self.trouble(&format!("{who}{}", one_line(&text)));
-                if kind == WarningKind::KeyChange {
+                if matches!(kind, WarningKind::KeyChange | WarningKind::DeviceList) {
                     self.effects.push(Effect::LoadChats); // its notice stands in the chat
                 }
             }
