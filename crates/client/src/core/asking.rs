@@ -114,10 +114,11 @@ impl Core {
         self.contacts.was_looked_up(account, now.mono_ms);
         self.take_handle(&handle, account);
         self.mark_age(account, now);
+        // They are known now, whatever their keys are worth.
+        self.release(account, now);
         for device in &bundles.devices {
             self.start_session(account, device, now)?;
         }
-        self.release(account, now);
         Ok(())
     }
 
@@ -210,7 +211,8 @@ impl Core {
         Failure::BadKeys
     }
 
-    /// Nothing can be sent to them, and what came from them cannot be opened.
+    /// Nothing can be sent to them. What came from them cannot be opened either, unless the server has
+    /// merely refused to answer: then it is kept, and they are asked for again.
     fn lookup_failed(&mut self, who: &Who, failure: Failure, now: Now) {
         let leads_to = |target: &Target| match (who, target) {
             (Who::Handle(asked), Target::Handle(handle)) => asked == handle,
@@ -228,8 +230,12 @@ impl Core {
         for counter in stuck {
             self.fail(counter, failure, now);
         }
-        if let Who::Account(account) = who {
-            self.discard(*account, now);
+        let Who::Account(account) = who else { return };
+        if matches!(failure, Failure::Refused(_)) && self.inbox.asks_again(*account) {
+            self.lookups.want(who.clone(), Keys::None);
+            self.lookups.postpone(who, now.mono_ms + ASK_AGAIN_MS);
+        } else {
+            self.release(*account, now);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Records of the mailbox on their way through this client: which wait for something to be learned
 //! about their sender, and up to where everything is done.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use godwit_base::AccountId;
 use godwit_wire::v1;
@@ -12,11 +12,18 @@ pub(crate) const HELD_RECORDS_MAX: usize = 512;
 /// Most bytes of records that wait, 4 MB.
 pub(crate) const HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// How often the question about a sender is asked again on one link after the server refused to answer
+/// it, 10 times: with 30 s between, five minutes. What is held keeps everything after it on the server,
+/// so that it must end.
+pub(crate) const ASKED_AGAIN_MAX: u32 = 10;
+
 /// State of the inbox on the present link; the mailbox is drained anew on the next.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     held: VecDeque<v1::Deliver>,
     held_bytes: usize,
+    /// How often the question about the sender of held records was refused.
+    refused: BTreeMap<AccountId, u32>,
     last_seq: u64,
     acknowledged: u64,
     /// No room was left: what comes is dropped and drained again later.
@@ -55,8 +62,19 @@ impl Inbox {
         self.held.push_back(record);
     }
 
+    /// The server refused to say who the sender is. Whether that is to be asked again.
+    pub(crate) fn asks_again(&mut self, account: AccountId) -> bool {
+        if !self.holds_any_of(account) {
+            return false;
+        }
+        let refused = self.refused.entry(account).or_default();
+        *refused += 1;
+        *refused <= ASKED_AGAIN_MAX
+    }
+
     /// Takes what was held of an account, in order.
     pub(crate) fn take_of(&mut self, account: AccountId) -> Vec<v1::Deliver> {
+        self.refused.remove(&account);
         let (taken, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.held).into_iter().partition(|r| r.account == account.0);
         self.held = kept.into();
@@ -102,6 +120,18 @@ mod tests {
         assert_eq!(inbox.take_acknowledgement(), None);
         assert_eq!(inbox.take_of(AccountId(1)).len(), 1);
         assert_eq!(inbox.take_acknowledgement(), Some(30));
+    }
+
+    #[test]
+    fn a_refused_question_is_asked_again_so_often_and_no_more() {
+        let mut inbox = Inbox::default();
+        assert!(!inbox.asks_again(AccountId(1)), "nothing is held");
+        for _ in 0..2 {
+            inbox.hold(record(1, 1, 1));
+            assert!((0..ASKED_AGAIN_MAX).all(|_| inbox.asks_again(AccountId(1))));
+            assert!(!inbox.asks_again(AccountId(1)));
+            inbox.take_of(AccountId(1));
+        }
     }
 
     #[test]

@@ -114,7 +114,8 @@ pub enum Write {
         /// Under which key.
         key: Vec<u8>,
     },
-    /// Adds a message to the history: [`Event::Message`] with the same item.
+    /// Adds a message to the history: [`Event::Message`] with the same item. Nothing, if a message of
+    /// this id is there.
     Message {
         /// What to show. Its text is not to be stored: `sealed` holds it.
         item: HistoryItem,

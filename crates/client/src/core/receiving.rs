@@ -1,6 +1,6 @@
 //! What others say: from a record of the mailbox to a row of the history, exactly once, in order.
 
-use godwit_base::{AccountId, DeviceId, DeviceNumber, MessageId, Seq};
+use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle, MessageId, Seq};
 use godwit_seal::{Envelope, Inner};
 use godwit_wire::{ToServer, v1};
 
@@ -14,6 +14,10 @@ use crate::{HistoryItem, MessageState, Note, WarningKind};
 /// ahead, since nobody writes tomorrow, and 60 days behind, twice what a mailbox keeps.
 const AHEAD_MAX_MS: u64 = 24 * 3600 * 1000;
 const BEHIND_MAX_MS: u64 = 60 * AHEAD_MAX_MS;
+
+/// The chat of somebody of whom nothing was learned is named by this and the account: with its 16
+/// digits that is a handle.
+const STRANGER: &str = "unknown-";
 
 impl Core {
     /// A message of the mailbox.
@@ -37,33 +41,39 @@ impl Core {
         self.receive(&record, now);
     }
 
-    /// The sender is known now: takes what was held of them.
+    /// All is known of the sender that can be: takes what was held of them. What comes from a device
+    /// that nobody has signed for cannot be opened, now or later, and leaves a placeholder.
     pub(super) fn release(&mut self, account: AccountId, now: Now) {
         for record in self.inbox.take_of(account) {
             if self.contacts.remote(sender_of(&record)).is_some() {
                 self.receive(&record, now);
             } else {
-                self.warn_of_stranger(account);
+                self.lose(&record);
             }
         }
         self.drain_again(now);
     }
 
-    /// The sender cannot be learned: what was held of them cannot be opened, now or later.
-    pub(super) fn discard(&mut self, account: AccountId, now: Now) {
-        if !self.inbox.take_of(account).is_empty() {
-            self.warn_of_stranger(account);
-        }
-        self.drain_again(now);
-    }
-
-    fn warn_of_stranger(&mut self, account: AccountId) {
-        let with = self.contacts.get(account).map(|contact| contact.record.handle.clone());
+    /// Shows that something came which nobody can be named for.
+    fn lose(&mut self, record: &v1::Deliver) {
+        let from = sender_of(record);
+        let known = self.contacts.get(from.account).map(|contact| contact.record.handle.clone());
         let text = format!(
-            "a message of account {account} was dropped: its device is not one that the account \
-             has signed for"
+            "a message of account {} cannot be opened: its device is not one that the account has \
+             signed for",
+            from.account
         );
-        self.warn(WarningKind::Undecryptable, with, text);
+        self.warn(WarningKind::Undecryptable, known.clone(), text);
+        if record.kind() == v1::CopyKind::RetryRequest {
+            return;
+        }
+        // Without a signature not even the server's word for their handle is taken.
+        let Some(with) = known.or_else(|| format!("{STRANGER}{}", from.account).parse().ok()) else {
+            return;
+        };
+        let id = MessageId { device: from, counter: record.counter };
+        let stored_at_ms = Seq(record.seq).unix_ms();
+        self.write_as(with, id, [stored_at_ms; 2], None, Some(Note::Lost), &[]);
     }
 
     /// Records were dropped for want of room; now there is some.
@@ -164,6 +174,18 @@ impl Core {
         if let Some(record) = self.contacts.record_mut(id.device) {
             record.shown = record.shown.max(id.counter);
         }
+        self.write_as(with, id, [stored_at_ms, sent_at_ms], text, note, body);
+    }
+
+    fn write_as(
+        &mut self,
+        with: Handle,
+        id: MessageId,
+        [stored_at_ms, sent_at_ms]: [u64; 2],
+        text: Option<String>,
+        note: Option<Note>,
+        body: &[u8],
+    ) {
         let item = HistoryItem {
             row: self.next_row(),
             id,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use godwit_base::{Handle, JoinLink, MessageId};
 use godwit_client::core::{Batch, Core, LinkOrder, Now, Row, SendKey, Table, Vault, Write};
-use godwit_client::{Event, HistoryItem, MessageState};
+use godwit_client::{Event, HistoryItem, MessageState, Note};
 use godwit_seal::RowKey;
 
 /// The stored history: what `Write` says, done by the book.
@@ -152,6 +152,7 @@ impl Device {
         match write {
             Write::Put { table, key, value } => drop(self.rows.insert((table, key), value)),
             Write::Delete { table, key } => drop(self.rows.remove(&(table, key))),
+            Write::Message { item, .. } if item.note == Some(Note::Lost) && self.history.has(item.id) => {}
             Write::Message { item, .. } => {
                 assert!(!self.history.has(item.id), "message {} is shown twice (M3)", item.id);
                 let former = self.history.items.insert(item.row, item.clone());

@@ -15,6 +15,7 @@ mod link;
 mod lists;
 mod repair;
 mod server;
+mod strangers;
 mod talk;
 mod trust;
 mod world;

@@ -48,6 +48,10 @@ pub(crate) struct Mischief {
     pub(crate) busy: u32,
     /// So many of the next fetches are refused as rate limited.
     pub(crate) fetch_limited: u32,
+    /// So many of the next fetches are refused with this number and no delay.
+    pub(crate) fetch_refused: (u32, u32),
+    /// Whoever is asked for, a key bundle that its device did not sign comes along.
+    pub(crate) bad_bundle: bool,
     /// These counters are refused with a mailbox full.
     pub(crate) full_for: BTreeSet<u64>,
     /// Messages of these ids are handed over with a flipped bit.
@@ -392,6 +396,10 @@ impl Server {
             self.mischief.fetch_limited -= 1;
             return self.refuse(at, 0, request, Refusal::RateLimited, 200);
         }
+        if let (1.., code) = self.mischief.fetch_refused {
+            self.mischief.fetch_refused.0 -= 1;
+            return self.say(at, v1::Refused { request, code, ..Default::default() });
+        }
         let found = match fetch.who.take().unwrap() {
             v1::fetch::Who::Handle(handle) => {
                 let other = self.mischief.answers_for.as_ref();
@@ -421,6 +429,12 @@ impl Server {
                 one_time: one_time.into(),
                 fallback: account.fallback.clone().into(),
             });
+        }
+        if self.mischief.bad_bundle {
+            let mut fallback = account.fallback.clone();
+            *fallback.last_mut().unwrap() ^= 1;
+            let one_time = Vec::new().into();
+            devices.push(v1::DeviceBundle { number: 1, one_time, fallback: fallback.into() });
         }
         let bundles = v1::Bundles {
             request,
