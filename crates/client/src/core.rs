@@ -9,7 +9,7 @@
 //! | `link` `channel` `backoff` | the link's life, its bytes, its delays |
 //! | `outbox` `sending` | what we said: queue, window, sealing, refusals |
 //! | `inbox` `receiving` `window` | what others said: order, exactly once, acknowledgement |
-//! | `contact` `lookup` `asking` `age` | who they are, and how that is learned |
+//! | `contact` `pin` `lookup` `asking` `age` | who they are, and how that is learned |
 //! | `repair` | messages that did not open |
 //! | `identity` `joining` `keys` `listing` | who we are |
 //! | `reading` `verifying` | marks that the user sets |
@@ -32,6 +32,7 @@ mod lookup;
 mod now;
 mod outbox;
 mod output;
+mod pin;
 mod reading;
 mod receiving;
 mod repair;

@@ -99,12 +99,9 @@ impl Core {
         if !is_asked_for || account == self.me.device().account {
             return Err(self.distrust(&handle, "it answers for somebody else"));
         }
-        let known = self.contacts.get(account);
-        let trust = match known {
-            Some(contact) => Trust::Pinned(contact.list.account_key()),
-            None => Trust::FirstUse(account),
-        };
-        let previous = known.map(|contact| &contact.list);
+        let pinned = self.contacts.pinned(account);
+        let trust = pinned.map_or(Trust::FirstUse(account), Trust::Pinned);
+        let previous = self.contacts.get(account).map(|contact| &contact.list);
         let list = match self.verify_list(&bundles.signed_list, trust, previous, now) {
             Ok(list) => list,
             Err(error) => return Err(self.distrust(&handle, &error.to_string())),
@@ -128,12 +125,19 @@ impl Core {
             return;
         }
         let outbox = &self.outbox;
-        self.contacts.forget_one(|account, contact| {
+        let unpinned = self.contacts.forget_one(|account, contact| {
             outbox.pending().all(|(_, message)| match &message.target {
                 Target::Account(to) => *to != account,
                 Target::Handle(to) => *to != contact.record.handle,
             })
         });
+        if let Some(handle) = unpinned {
+            let text = format!(
+                "there is no room to remember the key of {handle} any longer: compare the safety \
+                 number when you write with them again"
+            );
+            self.warn(WarningKind::KeyChange, Some(handle), text);
+        }
     }
 
     /// Checks a device list. An old one is learned too, since it is never worse than the one before

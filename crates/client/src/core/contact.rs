@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle};
-use godwit_seal::{DeviceList, Pairing, Peer, RowError, Verified};
+use godwit_seal::{AccountPublic, DeviceList, Pairing, Peer, RowError, Verified};
 use serde::{Deserialize, Serialize};
 
 use super::output::{Row, Table, Write};
+use super::pin::{Pin, Pins};
 use super::vault::Vault;
 use super::window::Window;
 
-/// Most contacts with ratchets: 10,000 x about 3 KB = 30 MB of memory. For one more, one that was
-/// never verified and that nothing waits for is forgotten; what it sends later is asked for again.
+/// Most contacts with ratchets: 10,000 x about 3 KB = 30 MB of memory. For one more, the ratchets of
+/// one that was never verified and that nothing waits for are dropped; what it sends later is asked for
+/// again. Its key stays pinned, see [`Pins`].
 pub const CONTACTS_MAX: usize = 10_000;
 
 /// An account that this one has written with.
@@ -43,6 +45,15 @@ pub(crate) struct ContactRecord {
     pub(crate) old_list_accepted_ms: Option<u64>,
 }
 
+impl Contact {
+    /// How much would be missed: messages exchanged, then how recently.
+    fn weight(&self) -> (u64, u64) {
+        let records = || self.devices.values().map(|remote| &remote.record);
+        let messages = records().fold(0, |sum: u64, record| sum.saturating_add(record.messages));
+        (messages, records().map(|record| record.last_row).max().unwrap_or(0))
+    }
+}
+
 /// One device of a contact.
 pub(crate) struct Remote {
     pub(crate) pairing: Pairing,
@@ -60,6 +71,12 @@ pub(crate) struct RemoteRecord {
     pub(crate) delivered_up_to: u64,
     /// The next key bundle opens a session that replaces the ones there.
     pub(crate) repair: bool,
+    /// Messages shown of it and sealed for it.
+    #[serde(default)]
+    pub(crate) messages: u64,
+    /// Row of the history of the last one of it.
+    #[serde(default)]
+    pub(crate) last_row: u64,
 }
 
 /// All contacts, and which rows changed since they were written.
@@ -68,6 +85,8 @@ pub(crate) struct Contacts {
     room: usize,
     by_account: BTreeMap<AccountId, Contact>,
     by_handle: BTreeMap<Handle, AccountId>,
+    /// Of those who were forgotten.
+    pins: Pins,
     changed: BTreeSet<AccountId>,
     changed_lists: BTreeSet<AccountId>,
     changed_devices: BTreeSet<DeviceId>,
@@ -80,6 +99,7 @@ impl Default for Contacts {
             room: CONTACTS_MAX,
             by_account: BTreeMap::new(),
             by_handle: BTreeMap::new(),
+            pins: Pins::default(),
             changed: BTreeSet::new(),
             changed_lists: BTreeSet::new(),
             changed_devices: BTreeSet::new(),
@@ -129,10 +149,16 @@ impl Contacts {
         self.get(self.account_of(handle)?)
     }
 
-    /// All accounts that had this handle.
+    /// All accounts that had this handle, forgotten ones too.
     pub(crate) fn accounts_of(&self, handle: &Handle) -> Vec<AccountId> {
         let named = self.by_account.iter().filter(|(_, c)| c.record.handle == *handle);
-        named.map(|(account, _)| *account).collect()
+        named.map(|(account, _)| *account).chain(self.pins.of(handle)).collect()
+    }
+
+    /// The key by which an account is known, if it is.
+    pub(crate) fn pinned(&self, account: AccountId) -> Option<&AccountPublic> {
+        let contact = self.get(account).map(|contact| contact.list.account_key());
+        contact.or_else(|| self.pins.get(account).map(|pin| &pin.account_key))
     }
 
     /// Whether another contact has room only if one is forgotten.
@@ -140,19 +166,20 @@ impl Contacts {
         self.by_account.len() >= self.room
     }
 
-    /// Forgets the contact that sent the least of those which `may_go`.
-    pub(crate) fn forget_one(&mut self, may_go: impl Fn(AccountId, &Contact) -> bool) {
-        let sent = |contact: &Contact| -> u64 {
-            contact.devices.values().map(|remote| remote.record.shown).sum()
-        };
+    /// Forgets the ratchets of one of those which `may_go`: with whom the fewest messages were
+    /// exchanged, and of several the one longest ago. Its key stays pinned; to make room for that the
+    /// pin of another may go, who is given.
+    pub(crate) fn forget_one(
+        &mut self,
+        may_go: impl Fn(AccountId, &Contact) -> bool,
+    ) -> Option<Handle> {
         let candidates = self.by_account.iter().filter(|(account, contact)| {
             !contact.record.verified && !contact.record.blocked && may_go(**account, contact)
         });
-        let Some((account, _)) = candidates.min_by_key(|(_, contact)| sent(contact)) else {
-            return;
-        };
+        let (account, _) = candidates.min_by_key(|(_, contact)| contact.weight())?;
         let account = *account;
-        let Some(contact) = self.by_account.remove(&account) else { return };
+        let contact = self.by_account.remove(&account)?;
+        let (messages, _) = contact.weight();
         for number in contact.devices.into_keys() {
             self.changed_devices.insert(DeviceId { account, number });
             self.changed_pairings.insert(DeviceId { account, number });
@@ -160,16 +187,28 @@ impl Contacts {
         self.by_handle.retain(|_, led_to| *led_to != account);
         self.changed.insert(account);
         self.changed_lists.insert(account);
+        self.pins.add(Pin {
+            handle: contact.record.handle,
+            current: contact.record.current,
+            account_key: *contact.list.account_key(),
+            messages,
+        })
     }
 
     /// Takes a verified list: a new contact, or newer devices of a known one. Ratchets with devices
     /// that are gone go too.
     pub(crate) fn learn(&mut self, handle: &Handle, list: Verified<DeviceList>) {
         let account = list.account();
+        let pin = self.pins.take(account);
+        if let Some(pin) = pin.as_ref().filter(|pin| pin.current) {
+            self.by_handle.entry(pin.handle.clone()).or_insert(account);
+        }
+        let (handle, current) =
+            pin.map_or_else(|| (handle.clone(), true), |pin| (pin.handle, pin.current));
         let contact = self.by_account.entry(account).or_insert_with(|| Contact {
             record: ContactRecord {
-                handle: handle.clone(),
-                current: true,
+                handle,
+                current,
                 verified: false,
                 blocked: false,
                 notice: None,
@@ -210,6 +249,7 @@ impl Contacts {
     /// Makes the handle lead to this account. Returns the account that it led to before.
     pub(crate) fn lead(&mut self, handle: &Handle, account: AccountId) -> Option<AccountId> {
         let before = self.by_handle.insert(handle.clone(), account).filter(|b| *b != account);
+        self.pins.lead_elsewhere(handle);
         if let Some(former) = before.and_then(|b| self.get_mut(b)) {
             former.record.current = false;
         }
@@ -275,12 +315,13 @@ impl Contacts {
                 None => Write::Delete { table: Table::Pairing, key: key.to_vec() },
             });
         }
+        writes.extend(self.pins.changes(vault)?);
         Ok(writes)
     }
 
     /// Reads what [`changes`](Self::changes) wrote over time.
     pub(crate) fn restore(vault: &Vault, rows: &[Row]) -> Result<Self, RowError> {
-        let mut contacts = Self::default();
+        let mut contacts = Self { pins: Pins::restore(vault, rows)?, ..Self::default() };
         for (_, key, value) in rows.iter().filter(|(table, ..)| *table == Table::List) {
             let account = account_of_key(key)?;
             let list = Verified::<DeviceList>::from_row(vault.key(), account, value)?;
@@ -318,7 +359,7 @@ impl Contacts {
     }
 }
 
-fn put(table: Table, key: &[u8], value: Vec<u8>) -> Write {
+pub(super) fn put(table: Table, key: &[u8], value: Vec<u8>) -> Write {
     Write::Put { table, key: key.to_vec(), value }
 }
 
@@ -345,7 +386,7 @@ pub(crate) fn device_of_key(key: &[u8]) -> Result<DeviceId, RowError> {
     })
 }
 
-fn account_of_key(key: &[u8]) -> Result<AccountId, RowError> {
+pub(super) fn account_of_key(key: &[u8]) -> Result<AccountId, RowError> {
     let key: [u8; 8] = key.try_into().map_err(|_| RowError::Damaged)?;
     Ok(AccountId(u64::from_be_bytes(key)))
 }
@@ -373,9 +414,12 @@ mod tests {
         account
     }
 
-    fn has_sent(contacts: &mut Contacts, account: AccountId, shown: u64) {
+    fn has_sent(contacts: &mut Contacts, account: AccountId, messages: u64, last_row: u64) {
         let device = DeviceId { account, number: DeviceNumber(1) };
-        contacts.record_mut(device).unwrap().shown = shown;
+        let record = contacts.record_mut(device).unwrap();
+        (record.messages, record.last_row) = (messages, last_row);
+        // Whoever counts from a million has not written a million messages.
+        record.shown = 1_000_000 / messages;
     }
 
     #[test]
@@ -391,16 +435,16 @@ mod tests {
     }
 
     #[test]
-    fn who_sent_the_least_goes_and_who_was_verified_or_is_written_to_stays() {
+    fn with_whom_least_was_exchanged_goes_and_who_was_verified_or_is_written_to_stays() {
         let mut contacts = contacts_for(4);
         let [alice, bob, carol, dave] =
             ["alice", "bob", "carol", "dave"].map(|name| learn(&mut contacts, name));
-        for (account, shown) in [(alice, 1), (bob, 2), (carol, 4), (dave, 3)] {
-            has_sent(&mut contacts, account, shown);
+        for (account, messages, row) in [(alice, 1, 9), (bob, 2, 9), (carol, 3, 8), (dave, 3, 7)] {
+            has_sent(&mut contacts, account, messages, row);
         }
         contacts.get_mut(alice).unwrap().record.verified = true;
         contacts.forget_one(|account, _| account != bob);
-        assert!(contacts.get(dave).is_none(), "the least of those that may go");
+        assert!(contacts.get(dave).is_none(), "the least, longest ago, of those that may go");
         assert_eq!(contacts.account_of(&"dave".parse().unwrap()), None);
         contacts.get_mut(carol).unwrap().record.blocked = true;
         contacts.forget_one(|account, _| account != bob);
@@ -408,7 +452,39 @@ mod tests {
     }
 
     #[test]
-    fn who_was_forgotten_leaves_no_row() {
+    fn who_was_forgotten_is_known_again_by_the_same_key() {
+        let vault = Vault::new(godwit_seal::RowKey::from_bytes(&[3; 32]));
+        let mut contacts = contacts_for(1);
+        let alice = learn(&mut contacts, "alice");
+        let list = contacts.get(alice).unwrap().list.clone();
+        let key = *list.account_key();
+        contacts.forget_one(|_, _| true);
+        let rows: Vec<Row> = contacts
+            .changes(&vault)
+            .unwrap()
+            .into_iter()
+            .filter_map(|write| match write {
+                Write::Put { table, key, value } => Some((table, key, value)),
+                _ => None,
+            })
+            .collect();
+        let mut contacts = Contacts::restore(&vault, &rows).unwrap();
+        let handle: Handle = "alice".parse().unwrap();
+        assert_eq!(contacts.pinned(alice), Some(&key));
+        assert_eq!(contacts.accounts_of(&handle), [alice]);
+        assert_eq!(contacts.account_of(&handle), None, "she must be asked for anew");
+        contacts.learn(&handle, list);
+        assert_eq!(contacts.account_of(&handle), Some(alice), "the handle leads to her as before");
+        assert_eq!(contacts.accounts_of(&handle), [alice], "once");
+        contacts.forget_one(|_, _| true);
+        let other = learn(&mut contacts, "alice");
+        assert_eq!(contacts.accounts_of(&handle).len(), 2, "the change of key is seen");
+        contacts.forget_one(|_, _| true);
+        assert_ne!(other, alice);
+    }
+
+    #[test]
+    fn who_was_forgotten_leaves_no_row_but_the_pin() {
         let vault = Vault::new(godwit_seal::RowKey::from_bytes(&[3; 32]));
         let mut contacts = contacts_for(1);
         learn(&mut contacts, "alice");
@@ -424,7 +500,11 @@ mod tests {
             };
             writes.iter().map(place).collect()
         };
-        assert!(deletes.iter().all(|write| matches!(write, Write::Delete { .. })), "{deletes:?}");
+        let is_gone = |write: &Write| match write {
+            Write::Put { table, .. } => *table == Table::Pin,
+            _ => true,
+        };
+        assert!(deletes.iter().all(is_gone), "{deletes:?}");
         assert!(!puts.is_empty() && places(&puts).is_subset(&places(&deletes)));
     }
 }

@@ -62,11 +62,13 @@ pub enum Table {
     Waiting = 7,
     /// By key of the command: which messages it made, so that asking twice sends once.
     Command = 8,
+    /// By account: the key of a contact whose ratchets were dropped for want of room.
+    Pin = 9,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Me,
         Self::Contact,
         Self::List,
@@ -75,6 +77,7 @@ impl Table {
         Self::Outbox,
         Self::Waiting,
         Self::Command,
+        Self::Pin,
     ];
 
     /// Its name, which is sealed with each row so that a row moved elsewhere does not open.
@@ -88,6 +91,7 @@ impl Table {
             Self::Outbox => "outbox",
             Self::Waiting => "waiting",
             Self::Command => "command",
+            Self::Pin => "pin",
         }
     }
 }

@@ -171,8 +171,10 @@ impl Core {
     ) {
         let Some(contact) = self.contacts.get(id.device.account) else { return };
         let with = contact.record.handle.clone();
+        let row = self.me.counters.row;
         if let Some(record) = self.contacts.record_mut(id.device) {
             record.shown = record.shown.max(id.counter);
+            (record.messages, record.last_row) = (record.messages.saturating_add(1), row);
         }
         self.write_as(with, id, [stored_at_ms, sent_at_ms], text, note, body);
     }

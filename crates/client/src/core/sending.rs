@@ -274,6 +274,7 @@ impl Core {
         for number in numbers {
             let device = DeviceId { account, number };
             let Some(remote) = self.contacts.remote_mut(device) else { continue };
+            remote.record.messages = remote.record.messages.saturating_add(1);
             match remote.pairing.seal(&self.me.keys, &inner) {
                 Ok(sealed) => copies.push(Copy {
                     device: number.0,

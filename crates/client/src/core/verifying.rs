@@ -20,8 +20,9 @@ impl Core {
         Ok(SafetyNumber { digits, qr })
     }
 
-    /// Remembers that the user compared the number, or takes that back. Either way the contact's
-    /// present key is accepted, and so is its device list if the user was told that it is old.
+    /// Remembers that the user compared the number, which accepts the contact's present key, and its
+    /// device list if the user was told that it is old; or takes an earlier comparison back, which
+    /// accepts nothing.
     ///
     /// # Errors
     /// [`Error::NoChat`] when their key is not known yet.
@@ -31,14 +32,16 @@ impl Core {
         let contact = self.contacts.get_mut(account).ok_or_else(no_chat)?;
         let issued_at_ms = contact.list.issued_at_ms();
         // Only a list whose age the user was told of: none is accepted before it is old.
-        if contact.record.old_list_told_ms == Some(issued_at_ms) {
+        if verified && contact.record.old_list_told_ms == Some(issued_at_ms) {
             contact.record.old_list_accepted_ms = Some(issued_at_ms);
         }
         contact.record.verified = verified;
-        contact.record.blocked = false;
-        contact.record.notice = None;
-        let with = with.clone();
-        self.staged.writes.push(Write::Chat { with, verified, notice: None });
+        if verified {
+            contact.record.blocked = false;
+            contact.record.notice = None;
+        }
+        let (with, notice) = (with.clone(), contact.record.notice.clone());
+        self.staged.writes.push(Write::Chat { with, verified, notice });
         Ok(())
     }
 

@@ -80,6 +80,11 @@ fn nothing_goes_to_the_new_key_of_a_verified_contact_until_it_is_accepted() {
     let now = world.now();
     let refused = world.device("alice").core().send([78; 16], &handle("bob"), &["x".into()], now);
     assert_eq!(refused, Err(Error::KeyChanged(handle("bob"))));
+    // To take back what was compared is not to accept the new key.
+    world.device("alice").core().set_verified(&handle("bob"), false).unwrap();
+    let now = world.now();
+    let refused = world.device("alice").core().send([79; 16], &handle("bob"), &["x".into()], now);
+    assert_eq!(refused, Err(Error::KeyChanged(handle("bob"))));
     world.device("alice").core().set_verified(&handle("bob"), true).unwrap();
     world.send("alice", "bob", "accepted");
     world.settle();
