@@ -1,7 +1,7 @@
 //! How a command ends when it does not end well: an exit code and one line that says what to do.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Why a command stopped. The text is one line for standard error.
@@ -15,6 +15,8 @@ pub(crate) enum Failure {
     Refused(String),
     /// Anything else.
     Other(String),
+    /// This one, and standard error has its line already.
+    Told(Box<Self>),
     /// Whoever read our standard output has gone. Not an error: `godwit listen | head -1`.
     OutputClosed,
 }
@@ -23,12 +25,25 @@ impl Failure {
     /// The exit code of the command-line contract.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
+            Self::Told(failure) => return failure.exit_code(),
             Self::OutputClosed => 0,
             Self::Other(_) => 1,
             Self::Usage(_) => 2,
             Self::TimedOut(_) => 3,
             Self::Refused(_) => 4,
         })
+    }
+
+    /// Says it on standard error, unless that was done.
+    pub(crate) fn tell(self) -> Self {
+        match self {
+            Self::OutputClosed | Self::Told(_) => self,
+            failure => {
+                // Nobody may be reading; there is no one left to tell.
+                let _ = writeln!(io::stderr(), "godwit: {failure}");
+                Self::Told(Box::new(failure))
+            }
+        }
     }
 
     /// Trouble with a file or stream, named.
@@ -43,6 +58,7 @@ impl fmt::Display for Failure {
             Self::Usage(text) | Self::TimedOut(text) | Self::Refused(text) | Self::Other(text) => {
                 text
             }
+            Self::Told(failure) => return failure.fmt(f),
             Self::OutputClosed => "standard output is closed",
         };
         // One line, whatever was in the text: scripts read it so.
@@ -67,6 +83,7 @@ mod tests {
             (Failure::Usage(text()), 2),
             (Failure::TimedOut(text()), 3),
             (Failure::Refused(text()), 4),
+            (Failure::Refused(text()).tell().tell(), 4),
         ] {
             assert_eq!(failure.exit_code(), ExitCode::from(code), "{failure:?}");
         }

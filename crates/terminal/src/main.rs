@@ -20,23 +20,15 @@ mod record;
 mod text;
 mod time;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::arguments::Arguments;
-use crate::failure::Failure;
 
 fn main() -> ExitCode {
     match command::run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            if failure != Failure::OutputClosed {
-                // Nobody may be reading; there is no one left to tell.
-                let _ = writeln!(std::io::stderr(), "godwit: {failure}");
-            }
-            failure.exit_code()
-        }
+        Err(failure) => failure.tell().exit_code(),
     }
 }

@@ -132,19 +132,26 @@ impl Client {
     /// early with [`MessageState::Failed`]. The caller adds the timeout.
     ///
     /// # Errors
-    /// [`Error::NoMessage`], or the client was closed.
+    /// [`Error::NoMessage`], the client was closed, or the home's files fail, such as on a full disk:
+    /// nothing becomes of the message until that is mended.
     ///
     /// # Cancel safety
     /// Safe: it only watches.
     pub async fn wait_for(&self, id: MessageId, goal: MessageState) -> Result<MessageState, Error> {
         let mut events = self.events(Since::Now);
+        let mut trouble = self.host.trouble();
         loop {
             let state = self.state(id).await?.ok_or(Error::NoMessage(id))?;
             if state.is_failed() || state.reached(goal) {
                 return Ok(state);
             }
             loop {
-                match events.next().await.ok_or(Error::Closed)? {
+                let event = tokio::select! {
+                    biased; // what happened before the files failed counts
+                    event = events.next() => event.ok_or(Error::Closed)?,
+                    error = trouble.next() => return Err(error),
+                };
+                match event {
                     Event::State { id: changed, .. } if changed == id => break,
                     Event::Lagged(_) => break,
                     _ => {}

@@ -147,8 +147,10 @@ impl Engine {
         &self.core
     }
 
-    /// Tells everybody who waits that their command was not carried out.
+    /// Tells everybody who waits that their command was not carried out. Questions only read: they are
+    /// answered still.
     pub(crate) fn fail(&mut self, error: &Error) {
+        self.questions.detach_all();
         let running = self.running.take().map(|running| running.answers);
         for (asker, _) in running.into_iter().flatten().chain(self.answers.drain(..)) {
             let _ = asker.send(Err(error.clone()));

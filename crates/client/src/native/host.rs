@@ -43,6 +43,7 @@ pub(crate) struct Host {
     calls: mpsc::Sender<Call>,
     events: broadcast::Sender<Event>,
     connection: watch::Receiver<ConnectionState>,
+    trouble: watch::Receiver<Option<Error>>,
     stop: watch::Sender<bool>,
 }
 
@@ -52,6 +53,7 @@ impl Host {
         let (calls, to_answer) = mpsc::channel(CALLS_MAX);
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let (connection, watched) = watch::channel(ConnectionState::Connecting);
+        let (trouble, troubles) = watch::channel(None);
         let (stop, stopped) = watch::channel(false);
         let (ready, is_ready) = oneshot::channel();
         let task = Task {
@@ -59,11 +61,12 @@ impl Host {
             calls: to_answer,
             local: calls.downgrade(),
             voice: Voice { events: events.clone(), connection },
+            trouble,
             stop: stopped,
             ready: Some(ready),
             unanswered: Vec::new(),
         };
-        let host = Self { calls, events, connection: watched, stop };
+        let host = Self { calls, events, connection: watched, trouble: troubles, stop };
         tokio::spawn(task.run());
         let me = is_ready.await.map_err(|_| Error::Closed)??;
         Ok((host, me))
@@ -95,10 +98,34 @@ impl Host {
         self.connection.clone()
     }
 
+    /// Each failure of the home's files, from now on.
+    pub(crate) fn trouble(&self) -> Trouble {
+        let mut failures = self.trouble.clone();
+        failures.mark_unchanged();
+        Trouble(failures)
+    }
+
     /// Ends the task for all handles and waits until it has.
     pub(crate) async fn close(&self) {
         self.stop.send_replace(true);
         self.calls.closed().await;
+    }
+}
+
+/// Watches the home's files.
+pub(crate) struct Trouble(watch::Receiver<Option<Error>>);
+
+impl Trouble {
+    /// The next failure.
+    ///
+    /// # Cancel safety
+    /// Safe: it only watches.
+    pub(crate) async fn next(&mut self) -> Error {
+        // The task is gone: whoever waits hears it by the end of the events.
+        if self.0.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        self.0.borrow_and_update().clone().unwrap_or(Error::Closed)
     }
 }
 
@@ -108,6 +135,7 @@ struct Task {
     /// For those who are served over the socket; weak, so that the last client's end is noticed.
     local: mpsc::WeakSender<Call>,
     voice: Voice,
+    trouble: watch::Sender<Option<Error>>,
     stop: watch::Receiver<bool>,
     ready: Option<oneshot::Sender<Result<Me, Error>>>,
     unanswered: Vec<Call>,
@@ -138,6 +166,7 @@ impl Task {
                         return self.tell_ready(Err(error));
                     }
                     self.fail_calls(&error);
+                    self.trouble.send_replace(Some(error.clone()));
                     let (retry_in_ms, reason) = (Some(2_000), error.to_string());
                     let offline = ConnectionState::Offline { retry_in_ms, reason };
                     self.voice.say(Event::Connection(offline));

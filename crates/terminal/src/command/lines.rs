@@ -30,7 +30,8 @@ pub(super) async fn send(client: &Client, send: &Send, output: &mut Output) -> R
     });
     let lines = Lines { client, send, output: RefCell::new(output), queued: Queued::default() };
     let work = async {
-        let (filled, waited) = tokio::join!(lines.fill(batches), lines.wait());
+        // Trouble with the home ends both halves; a bad line ends the first, and those before it go on.
+        let (filled, waited) = tokio::try_join!(lines.fill(batches), lines.wait())?;
         filled.and(waited)
     };
     while_linked(client, work).await
@@ -46,22 +47,33 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// Puts what was read into the outbox, batch by batch.
-    async fn fill(&self, mut batches: mpsc::Receiver<Batch>) -> Result<(), Failure> {
+    /// Puts what was read into the outbox, batch by batch. Why it ended before its time is said at once:
+    /// the lines before may wait for long.
+    ///
+    /// # Errors
+    /// Trouble with the home: nothing will become of the lines before either.
+    async fn fill(
+        &self,
+        mut batches: mpsc::Receiver<Batch>,
+    ) -> Result<Result<(), Failure>, Failure> {
         let filled = async {
             let mut lines = 0;
             while let Some(batch) = batches.recv().await {
-                lines += self.put(batch?, lines).await?;
+                lines += self.put(batch.map_err(Stop::Line)?, lines).await?;
             }
             Ok(())
         };
         let filled = filled.await;
         self.queued.complete();
-        filled
+        match filled {
+            Ok(()) => Ok(Ok(())),
+            Err(Stop::Line(failure)) => Ok(Err(failure.tell())),
+            Err(Stop::Home(failure)) => Err(failure),
+        }
     }
 
     /// Puts one batch into the outbox and returns its length; `before` lines went before it.
-    async fn put(&self, mut texts: Vec<String>, before: usize) -> Result<usize, Failure> {
+    async fn put(&self, mut texts: Vec<String>, before: usize) -> Result<usize, Stop> {
         let count = texts.len();
         let too_long = match self.put_all(&texts).await {
             Err(Error::TextTooLong { bytes: _, max }) => {
@@ -78,9 +90,9 @@ impl Lines<'_> {
         };
         match too_long {
             None => Ok(count),
-            Some((line, bytes, max)) => Err(Failure::Other(format!(
+            Some((line, bytes, max)) => Err(Stop::Line(Failure::Other(format!(
                 "line {line} has {bytes} bytes and a message holds {max}: lines before it were sent, later ones were not; break it and send from there"
-            ))),
+            )))),
         }
     }
 
@@ -122,7 +134,10 @@ impl Lines<'_> {
     }
 
     /// Waits for each message in turn.
-    async fn wait(&self) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// Trouble with the home: nothing will become of the others.
+    async fn wait(&self) -> Result<Result<(), Failure>, Failure> {
         let goal = MessageState::from(self.send.wait);
         let mut timeout = pin!(self.timeout());
         let mut is_late = false;
@@ -149,7 +164,7 @@ impl Lines<'_> {
                 self.print(|output| output.record(&Sent::new(id, state), |_| String::new()));
             }
         }
-        tally.result(goal)
+        Ok(tally.result(goal))
     }
 
     /// Ends when the time is up, counted from when the last line was in the outbox.
@@ -164,6 +179,25 @@ impl Lines<'_> {
     /// Prints. A reader of the ids who has gone does not stop the sending.
     fn print(&self, print: impl FnOnce(&mut Output) -> Result<(), Failure>) {
         let _ = print(&mut self.output.borrow_mut());
+    }
+}
+
+/// Why no more lines go into the outbox.
+enum Stop {
+    /// This line cannot be sent; those before it can.
+    Line(Failure),
+    /// The home cannot be used.
+    Home(Failure),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Storage(_) | Error::HomeBusy { .. } | Error::OtherVersion | Error::Closed => {
+                Self::Home(error.into())
+            }
+            error => Self::Line(error.into()),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Many messages from standard input: what is special about lines. [`licence`](crate::licence) sends
 //! a whole file.
 
-use crate::stage::{Home, Server, texts};
+use crate::stage::{Ended, GODWIT, Home, Running, Server, texts};
 
 fn stage() -> (Server, Home, Home) {
     let server = Server::start();
@@ -54,6 +54,34 @@ fn a_line_that_cannot_be_sent_is_named_and_those_before_it_arrive() {
     assert_eq!(sent.output.lines().count(), 2);
     let heard = bob.run(&["listen", "--json", "--count", "2"]).succeeds();
     assert_eq!(texts(&heard.json()), "one\ntwo\n");
+}
+
+#[test]
+fn a_line_that_cannot_be_sent_is_named_at_once_while_the_lines_before_wait() {
+    let (server, alice, _bob) = stage();
+    let data = server.stop();
+    let mut send = alice.command(&["send", "bob", "--lines"]);
+    let mut send = Running::with_errors(&mut send);
+    send.write("one\n");
+    send.next();
+    send.write(&format!("{}\n", "x".repeat(200_000)));
+    while !send.next_error().contains("line 2 has 200000 bytes") {}
+    drop((send.kill(), data));
+}
+
+/// As on a full disk: every write beyond the first megabyte of a file fails.
+#[test]
+fn a_home_that_cannot_be_written_ends_the_command() {
+    let (server, alice, _bob) = stage();
+    let data = server.stop();
+    let lines = format!("{}\n", "x".repeat(40_000)).repeat(100);
+    let mut send = std::process::Command::new("sh");
+    send.args(["-c", "trap '' XFSZ; ulimit -f 2048; exec \"$@\"", "sh", GODWIT, "--home"]);
+    send.args([alice.path(), "send", "bob", "--lines"]);
+    let ended = Ended::of(&mut send, &lines);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.errors.contains("cannot use the home's files"), "{}", ended.errors);
+    drop(data);
 }
 
 #[test]

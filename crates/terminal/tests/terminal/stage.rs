@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -207,6 +207,7 @@ impl Ended {
 pub(crate) struct Running {
     child: Child,
     lines: Lines,
+    errors: Option<Lines>,
     input: Option<ChildStdin>,
 }
 
@@ -215,7 +216,21 @@ impl Running {
         let mut child = spawn(command);
         drop(reader(child.stderr.take().unwrap()));
         let lines = Lines::of(child.stdout.take().unwrap());
-        Self { input: child.stdin.take(), child, lines }
+        Self { input: child.stdin.take(), child, lines, errors: None }
+    }
+
+    /// The same, and its standard error is read too.
+    pub(crate) fn with_errors(command: &mut Command) -> Self {
+        let mut child = spawn(command);
+        let errors = Some(Lines::of(child.stderr.take().unwrap()));
+        let lines = Lines::of(child.stdout.take().unwrap());
+        Self { input: child.stdin.take(), child, lines, errors }
+    }
+
+    /// The next line of its standard error.
+    #[track_caller]
+    pub(crate) fn next_error(&mut self) -> String {
+        self.errors.as_mut().unwrap().next().expect("standard error has ended")
     }
 
     /// The next line of its output.
@@ -282,7 +297,7 @@ pub(crate) fn texts(listened: &[Value]) -> String {
 struct Lines(mpsc::Receiver<String>);
 
 impl Lines {
-    fn of(output: ChildStdout) -> Self {
+    fn of(output: impl Read + Send + 'static) -> Self {
         let (to, lines) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
