@@ -68,7 +68,8 @@ impl Core {
             return;
         }
         // Without a signature not even the server's word for their handle is taken.
-        let Some(with) = known.or_else(|| format!("{STRANGER}{}", from.account).parse().ok()) else {
+        let Some(with) = known.or_else(|| format!("{STRANGER}{}", from.account).parse().ok())
+        else {
             return;
         };
         let id = MessageId { device: from, counter: record.counter };

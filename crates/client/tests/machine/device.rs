@@ -152,7 +152,8 @@ impl Device {
         match write {
             Write::Put { table, key, value } => drop(self.rows.insert((table, key), value)),
             Write::Delete { table, key } => drop(self.rows.remove(&(table, key))),
-            Write::Message { item, .. } if item.note == Some(Note::Lost) && self.history.has(item.id) => {}
+            Write::Message { item, .. }
+                if item.note == Some(Note::Lost) && self.history.has(item.id) => {}
             Write::Message { item, .. } => {
                 assert!(!self.history.has(item.id), "message {} is shown twice (M3)", item.id);
                 let former = self.history.items.insert(item.row, item.clone());
