@@ -346,6 +346,10 @@ impl Engine {
             Request::SetVerified { with, verified } => {
                 self.core.set_verified(&with, verified).map(|()| Response::Done)
             }
+            Request::DialNow => {
+                self.core.dial_now(now);
+                Ok(Response::Done)
+            }
             _ => Err(Error::OtherVersion),
         }
     }

@@ -52,6 +52,8 @@ pub(crate) enum Request {
         with: Handle,
         verified: bool,
     },
+    /// Dial now, if a delay is being waited out.
+    DialNow,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

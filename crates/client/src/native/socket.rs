@@ -131,10 +131,57 @@ impl Socket {
 
     fn end(&mut self, error: &io::Error) -> Happened {
         self.close();
-        Happened::Ended(match error.kind() {
-            io::ErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
-            io::ErrorKind::TimedOut => "no answer".to_owned(),
-            _ => error.to_string(),
-        })
+        Happened::Ended(in_words(error))
+    }
+}
+
+/// What happened, as people say it. The system's words are kept for what is rare.
+fn in_words(error: &io::Error) -> String {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
+        NetworkDown, NetworkUnreachable, TimedOut, UnexpectedEof,
+    };
+    match error.kind() {
+        UnexpectedEof => "the server closed the connection".to_owned(),
+        TimedOut => "no answer".to_owned(),
+        ConnectionRefused => "no server listens there".to_owned(),
+        ConnectionReset | ConnectionAborted | BrokenPipe => "the connection broke".to_owned(),
+        NetworkUnreachable | NetworkDown => "no network".to_owned(),
+        HostUnreachable => "no way to the server".to_owned(),
+        // The look-up of a name has no kind of its own.
+        _ if error.to_string().starts_with("failed to lookup address") => {
+            "the server's name is not found".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commonest_troubles_are_said_without_the_systems_numbers() {
+        for (number, words) in [
+            (111, "no server listens there"),
+            (104, "the connection broke"),
+            (101, "no network"),
+            (113, "no way to the server"),
+            (110, "no answer"),
+        ] {
+            assert_eq!(in_words(&io::Error::from_raw_os_error(number)), words);
+        }
+        assert!(in_words(&io::Error::from_raw_os_error(13)).contains("denied"));
+    }
+
+    #[tokio::test]
+    async fn a_port_without_a_server_is_said_in_words() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let mut socket = Socket::default();
+        socket.dial("127.0.0.1", port);
+        let Happened::Ended(reason) = socket.next(true).await else { panic!("connected") };
+        assert_eq!(reason, "no server listens there");
     }
 }

@@ -95,6 +95,7 @@ fn read(reader: &Reader, request: &Request) -> Answer {
         | Request::MarkRead { .. }
         | Request::MarkMessageRead { .. }
         | Request::SafetyNumber { .. }
-        | Request::SetVerified { .. } => Err(Error::OtherVersion),
+        | Request::SetVerified { .. }
+        | Request::DialNow => Err(Error::OtherVersion),
     }
 }

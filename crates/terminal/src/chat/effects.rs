@@ -96,6 +96,7 @@ fn perform(client: &Client, effect: Effect) -> Option<LocalBoxFuture<'_, Outcome
             Outcome::Verified { with, verified, done }
         }
         .boxed_local(),
+        Effect::DialNow => async { Outcome::Dialled(client.dial_now().await) }.boxed_local(),
         Effect::Redraw => return None,
     })
 }

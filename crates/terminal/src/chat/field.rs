@@ -129,33 +129,25 @@ impl Field {
     }
 
     /// The text broken into screen lines of at most `columns`, and where the cursor stands in
-    /// them: (line, column). Breaks anywhere, so that the cursor's place is plain.
+    /// them: (line, column). Breaks between words where it can. Nothing is left out but the space at a
+    /// break for which there is no column: the cursor has a place before and after it.
     pub(crate) fn layout(&self, columns: usize) -> (Vec<String>, (usize, usize)) {
-        let columns = columns.max(2);
-        let mut lines = vec![String::new()];
+        // The last column stays free for the cursor.
+        let room = columns.max(2) - 1;
+        let mut lines = Vec::new();
         let mut place = (0, 0);
-        let mut column = 0;
-        for (at, grapheme) in self.text.grapheme_indices(true) {
-            let shown = if grapheme == "\n" { "".into() } else { text::printable(grapheme) };
-            let wide = text::width(&shown);
-            // The column after the last stays free for the cursor.
-            if grapheme != "\n" && column + wide > columns - 1 {
-                lines.push(String::new());
-                column = 0;
+        let mut start = 0;
+        for paragraph in self.text.split('\n') {
+            for (at, end, shown) in broken(paragraph, room) {
+                let (from, to) = (start + at, start + end);
+                // At a break the cursor stands before what comes next.
+                if from <= self.cursor {
+                    let before = text::printable(self.slice(from, self.cursor.min(to)));
+                    place = (lines.len(), text::width(&before).min(room));
+                }
+                lines.push(shown);
             }
-            if at == self.cursor {
-                place = (lines.len() - 1, column);
-            }
-            if grapheme == "\n" {
-                lines.push(String::new());
-                column = 0;
-            } else if let Some(line) = lines.last_mut() {
-                line.push_str(&shown);
-                column += wide;
-            }
-        }
-        if self.cursor == self.text.len() {
-            place = (lines.len() - 1, column);
+            start += paragraph.len() + 1;
         }
         (lines, place)
     }
@@ -203,6 +195,38 @@ impl Field {
     fn slice(&self, start: usize, end: usize) -> &str {
         self.text.get(start..end).unwrap_or_default()
     }
+}
+
+/// A paragraph in lines of at most `room` columns: first and last byte of each, and how it is shown.
+/// At least one; after a break at its very end an empty one.
+fn broken(paragraph: &str, room: usize) -> Vec<(usize, usize, String)> {
+    let mut lines = Vec::new();
+    let (mut start, mut line, mut used) = (0, String::new(), 0);
+    // Where the line could be broken: after its last space, in bytes of text and of what is shown.
+    let mut after_space = None;
+    for (at, grapheme) in paragraph.grapheme_indices(true) {
+        let shown = text::printable(grapheme);
+        let wide = text::width(&shown);
+        let end = at + grapheme.len();
+        if used + wide > room && grapheme == " " {
+            lines.push((start, end, std::mem::take(&mut line)));
+            (start, used, after_space) = (end, 0, None);
+            continue;
+        }
+        if used + wide > room && used > 0 {
+            let (at, cut) = after_space.take().unwrap_or((at, line.len()));
+            let rest = line.split_off(cut);
+            lines.push((start, at, std::mem::replace(&mut line, rest)));
+            (start, used) = (at, text::width(&line));
+        }
+        line.push_str(&shown);
+        used += wide;
+        if grapheme == " " {
+            after_space = Some((end, line.len()));
+        }
+    }
+    lines.push((start, paragraph.len(), line));
+    lines
 }
 
 #[cfg(test)]
@@ -280,6 +304,14 @@ mod tests {
         start.home();
         assert_eq!(start.layout(5).1, (0, 0));
         assert_eq!(field("a\u{1b}b").layout(9).0, ["a␛b"]);
+        assert_eq!(field("to be or").layout(6), (vec!["to be".into(), "or".into()], (1, 2)));
+        assert_eq!(field("so true it").layout(6).0, ["so ", "true ", "it"]);
+        assert_eq!(field("so true").layout(6), (vec!["so ".into(), "true".into()], (1, 4)));
+        assert_eq!(field("to be ").layout(6), (vec!["to be".into(), String::new()], (1, 0)));
+        let mut before_the_space = field("to be ");
+        before_the_space.left();
+        assert_eq!(before_the_space.layout(6).1, (0, 5));
+        assert_eq!(field("a wonderful").layout(6).0, ["a ", "wonde", "rful"]);
     }
 
     proptest! {

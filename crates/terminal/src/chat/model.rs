@@ -61,6 +61,8 @@ pub(crate) enum Effect {
         with: Handle,
         verified: bool,
     },
+    /// Try to reach the server without waiting any longer.
+    DialNow,
     /// Draw every cell again: something else wrote on the terminal.
     Redraw,
 }
@@ -81,6 +83,7 @@ pub(crate) enum Outcome {
     Page { with: Handle, place: Place, page: Result<Vec<HistoryItem>, Error> },
     Sent { to: Handle, text: String, sent: Result<MessageId, Error> },
     MarkedRead(Result<(), Error>),
+    Dialled(Result<(), Error>),
     Found { text: String, hits: Result<Vec<HistoryItem>, Error> },
     Safety { with: Handle, number: Result<SafetyNumber, Error> },
     Verified { with: Handle, verified: bool, done: Result<(), Error> },

@@ -131,7 +131,7 @@ fn connection(model: &Model) -> (String, String) {
         ConnectionState::Offline { .. } => match model.retry_at_ms {
             Some(at_ms) => {
                 let seconds = at_ms.saturating_sub(model.now_ms).div_ceil(1_000);
-                ("○", format!("offline, next try in {seconds} s"))
+                ("○", format!("offline, next try in {seconds} s, Ctrl+R now"))
             }
             None => ("○", "offline".to_owned()),
         },

@@ -81,7 +81,7 @@ impl Model {
                 }
             }
             Outcome::Sent { to, text, sent: Err(error) } => self.not_sent(&to, text, &error),
-            Outcome::Sent { .. } | Outcome::MarkedRead(Ok(())) => {}
+            Outcome::Sent { .. } | Outcome::MarkedRead(Ok(())) | Outcome::Dialled(Ok(())) => {}
             Outcome::Found { text, hits: Ok(hits) } => self.found(text, hits),
             Outcome::Safety { with, number: Ok(found) } => {
                 if let Some(Overlay::Safety { with: shown, number }) = &mut self.overlay
@@ -104,6 +104,7 @@ impl Model {
             }
             Outcome::Chats(Err(error))
             | Outcome::MarkedRead(Err(error))
+            | Outcome::Dialled(Err(error))
             | Outcome::Found { hits: Err(error), .. }
             | Outcome::Verified { done: Err(error), .. } => self.trouble(&error),
         }

@@ -4,9 +4,13 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::{Effect, Focus, Model, Overlay, Place, Search, Status};
 use crate::chat::field::Field;
+use crate::chat::help;
 
 /// Messages scrolled by a key press on the help page or the mouse wheel, lines.
 pub(super) const WHEEL_LINES: usize = 3;
+
+/// Lines of a page of the help: fewer than the smallest screen shows.
+const HELP_PAGE_LINES: i16 = 8;
 
 impl Model {
     pub(super) fn key(&mut self, key: KeyEvent) {
@@ -60,6 +64,7 @@ impl Model {
             (KeyCode::Char('n'), KeyModifiers::CONTROL) => self.new_chat(),
             (KeyCode::Char('f'), KeyModifiers::CONTROL) => self.search(),
             (KeyCode::Char('s'), KeyModifiers::CONTROL) => self.safety(),
+            (KeyCode::Char('r'), KeyModifiers::CONTROL) => self.effects.push(Effect::DialNow),
             (KeyCode::Tab | KeyCode::BackTab, _) => self.switch_focus(),
             (KeyCode::Up, _) if alt_or_ctrl => self.open_neighbour(-1),
             (KeyCode::Down, _) if alt_or_ctrl => self.open_neighbour(1),
@@ -118,9 +123,11 @@ impl Model {
             return;
         }
         match &mut self.overlay {
-            Some(Overlay::Help { top }) => match key.code {
-                KeyCode::Up | KeyCode::Char('k') => *top = top.saturating_sub(1),
-                KeyCode::Down | KeyCode::Char('j') => *top = top.saturating_add(1),
+            Some(Overlay::Help { .. }) => match key.code {
+                KeyCode::Up | KeyCode::Char('k') => self.scroll_help(-1),
+                KeyCode::Down | KeyCode::Char('j') => self.scroll_help(1),
+                KeyCode::PageUp => self.scroll_help(-HELP_PAGE_LINES),
+                KeyCode::PageDown | KeyCode::Char(' ') => self.scroll_help(HELP_PAGE_LINES),
                 _ => self.overlay = None,
             },
             Some(Overlay::NewChat { field, problem }) => {
@@ -137,6 +144,14 @@ impl Model {
                 self.effects.push(Effect::SetVerified { with, verified });
             }
             _ => {}
+        }
+    }
+
+    /// Scrolls the help page, and no further than its last line.
+    pub(super) fn scroll_help(&mut self, lines: i16) {
+        let last = help::top_max(self.size);
+        if let Some(Overlay::Help { top }) = &mut self.overlay {
+            *top = top.saturating_add_signed(lines).min(last);
         }
     }
 

@@ -23,9 +23,7 @@ impl Model {
         let by = lines.signum();
         let is_over_chats = self.geometry().chats.contains(at);
         match &mut self.overlay {
-            Some(Overlay::Help { top }) => {
-                *top = top.saturating_add_signed(i16::try_from(by).unwrap_or(0));
-            }
+            Some(Overlay::Help { .. }) => self.scroll_help(i16::try_from(by).unwrap_or(0)),
             Some(Overlay::Search(search)) => {
                 let last = search.hits.len().saturating_sub(1);
                 search.selected = search.selected.saturating_add_signed(by).min(last);

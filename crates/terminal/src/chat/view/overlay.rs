@@ -9,40 +9,11 @@ use ratatui::widgets::{Block, BorderType, Clear, Paragraph, Wrap};
 
 use super::Theme;
 use crate::chat::field::Field;
+use crate::chat::help;
 use crate::chat::model::{Model, Overlay, Search};
 use crate::command::digit_lines;
 use crate::qr;
 use crate::text::{fitted, one_line, width};
-
-/// Every key, as the model knows them.
-const HELP: [(&str, &str); 26] = [
-    ("Enter", "send · open the selected chat"),
-    ("Alt+Enter, Ctrl+J", "new line"),
-    ("Tab", "chats ↔ message"),
-    ("Ctrl+↑ Ctrl+↓", "previous, next chat"),
-    ("PgUp PgDn", "scroll"),
-    ("Ctrl+Home Ctrl+End", "first loaded, newest message"),
-    ("Ctrl+N", "new chat"),
-    ("Ctrl+F", "search all messages"),
-    ("Ctrl+S", "safety number"),
-    ("Esc", "close · back to the chats"),
-    ("Ctrl+Q, Ctrl+C", "quit"),
-    ("Ctrl+L", "draw the screen again"),
-    ("", ""),
-    ("in the list", "j k g G move · n new · / search · s safety · q quit"),
-    ("while typing", "Ctrl+A Ctrl+E ends of the line · Ctrl+W Ctrl+U Ctrl+K delete"),
-    ("mouse", "click opens a chat, the wheel scrolls; hold Shift to select text"),
-    ("", ""),
-    ("◷", "waits in the outbox on this device"),
-    ("✓", "the server has it on disk"),
-    ("✓✓", "it is on their device"),
-    ("", "they have read it"),
-    ("✗", "it was not sent; the reason stands below it"),
-    ("◆", "you have compared safety numbers with them"),
-    ("", ""),
-    ("", "Messages are encrypted on this device for theirs;"),
-    ("", "compare safety numbers once to know that it is them."),
-];
 
 pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, overlay: &Overlay, theme: &Theme) {
     match overlay {
@@ -53,8 +24,21 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, overlay: &Overlay, them
     }
 }
 
-/// A frame in the middle of the screen, as large as asked if there is room; returns its inside.
+/// What stands at the lower edge of each window.
+const CLOSES: &str = " Esc closes ";
+
 fn window(frame: &mut Frame<'_>, theme: &Theme, title: &str, columns: u16, rows: u16) -> Rect {
+    window_with(frame, theme, title, CLOSES, (columns, rows))
+}
+
+/// A frame in the middle of the screen, as large as asked if there is room; returns its inside.
+fn window_with(
+    frame: &mut Frame<'_>,
+    theme: &Theme,
+    title: &str,
+    bottom: &'static str,
+    (columns, rows): (u16, u16),
+) -> Rect {
     let screen = frame.area();
     let columns = columns.saturating_add(4).min(screen.width);
     let rows = rows.saturating_add(2).min(screen.height);
@@ -65,7 +49,7 @@ fn window(frame: &mut Frame<'_>, theme: &Theme, title: &str, columns: u16, rows:
         .border_type(BorderType::Rounded)
         .border_style(theme.accent())
         .title(Span::styled(format!(" {title} "), theme.strong()))
-        .title_bottom(Line::styled(" Esc closes ", theme.faint()).right_aligned());
+        .title_bottom(Line::styled(bottom, theme.faint()).right_aligned());
     let inner = block.inner(area);
     frame.render_widget(Clear, area);
     frame.render_widget(block, area);
@@ -73,22 +57,28 @@ fn window(frame: &mut Frame<'_>, theme: &Theme, title: &str, columns: u16, rows:
 }
 
 fn help(frame: &mut Frame<'_>, theme: &Theme, top: u16) {
-    let rows = u16::try_from(HELP.len()).unwrap_or(u16::MAX);
-    let area = window(frame, theme, "Help", 84, rows);
-    let lines: Vec<Line<'_>> = HELP
-        .iter()
-        .map(|(key, text)| {
-            let (key, style) = match (*key, *text) {
-                ("", "they have read it") if theme.has_colour() => ("✓✓", theme.read()),
-                ("", "they have read it") => ("✔✔", theme.read()),
-                (key, _) => (key, theme.accent()),
+    let screen = (frame.area().width, frame.area().height);
+    let lines = help::lines(screen.0);
+    let rows = u16::try_from(lines.len()).unwrap_or(u16::MAX);
+    let bottom = match help::top_max(screen) {
+        0 => CLOSES,
+        last if top >= last => " ↑ scrolls · Esc closes ",
+        _ if top == 0 => " ↓ more · Esc closes ",
+        _ => " ↑↓ scrolls · Esc closes ",
+    };
+    let area = window_with(frame, theme, "Help", bottom, (help::COLUMNS, rows));
+    let lines: Vec<Line<'_>> = lines
+        .into_iter()
+        .map(|help::Line { key, text, is_read }| {
+            let style = if is_read { theme.read() } else { theme.accent() };
+            let key = match key {
+                "✓✓" if is_read && !theme.has_colour() => "✔✔",
+                key => key,
             };
-            let pad = " ".repeat(20_usize.saturating_sub(width(key)));
-            Line::from(vec![Span::styled(key, style), Span::raw(pad), Span::raw(*text)])
+            Line::from(vec![Span::styled(key, style), Span::raw(text)])
         })
         .collect();
-    let top = top.min(rows.saturating_sub(area.height));
-    frame.render_widget(Paragraph::new(lines).scroll((top, 0)), area);
+    frame.render_widget(Paragraph::new(lines).scroll((top.min(help::top_max(screen)), 0)), area);
 }
 
 /// A field with its prompt; the cursor stands in it.

@@ -104,9 +104,29 @@ fn what_is_typed_grows_upwards() {
 
 #[test]
 fn help() {
-    let mut model = talking((92, 30));
+    let mut model = talking((92, 31));
     model.overlay = Some(Overlay::Help { top: 0 });
     shows(&model, "help");
+}
+
+/// As on the commonest screen, and on a narrow one: nothing is cut, and what is below is hinted at.
+#[test]
+fn help_on_small_screens() {
+    for (size, name) in [((80, 24), "help_80"), ((40, 15), "help_40")] {
+        let mut model = talking(size);
+        model.overlay = Some(Overlay::Help { top: 0 });
+        shows(&model, name);
+    }
+    let mut model = talking((40, 15));
+    model.overlay = Some(Overlay::Help { top: 0 });
+    let key =
+        |code| Wakeup::Input(crossterm::event::Event::Key(crossterm::event::KeyEvent::from(code)));
+    for _ in 0..99 {
+        model.update(key(crossterm::event::KeyCode::PageDown), NOW);
+    }
+    assert!(text(&model).contains("that it is them."), "{}", text(&model));
+    model.update(key(crossterm::event::KeyCode::Up), NOW);
+    assert!(!text(&model).contains("that it is them."), "one line up at once");
 }
 
 #[test]
@@ -160,7 +180,10 @@ fn trouble_and_a_lost_connection_stand_at_the_lower_edge() {
     let offline = ConnectionState::Offline { retry_in_ms: Some(4_200), reason };
     model.update(Wakeup::Client(godwit_client::Event::Connection(offline)), NOW);
     let last = text(&model).lines().last().unwrap().to_owned();
-    assert_eq!(last.trim(), format!("{:<52}○ offline, next try in 5 s", "cannot reach the server"));
+    assert_eq!(
+        last.trim(),
+        format!("{:<40}○ offline, next try in 5 s, Ctrl+R now", "cannot reach the server")
+    );
     model.status = Some(Status::Trouble("disk\nfull".into()));
     assert!(text(&model).lines().last().unwrap().starts_with(" ✗ disk full  "));
 }
