@@ -24,7 +24,7 @@ pub enum MessageState {
     Pending,
     /// Durable on the server for every device of the recipient.
     Accepted,
-    /// Committed by a device of the recipient.
+    /// Committed by the first of the recipient's devices.
     Delivered,
     /// The recipient says that it was read. Of an incoming message: read here.
     Read,

@@ -40,6 +40,9 @@ pub(crate) enum Command {
     /// Send a message
     Send(Send),
     /// Print what arrives
+    ///
+    /// Each message once, also across restarts. Run one for each home: two at the same time print each
+    /// message twice, for neither knows what the other has printed.
     Listen(Listen),
     /// Print the messages of one chat that this device has stored
     History(History),
@@ -106,7 +109,7 @@ pub(crate) struct Send {
 pub(crate) enum Wait {
     /// One tick: the server has it on disk
     Accepted,
-    /// Two ticks: every device of the other side has it
+    /// Two ticks: a device of the other side has it
     Delivered,
     /// Blue ticks: the other side has seen it
     Read,

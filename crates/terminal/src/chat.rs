@@ -6,6 +6,7 @@ mod conversation;
 mod effects;
 mod field;
 mod geometry;
+mod help;
 mod model;
 #[cfg(test)]
 mod sample;

@@ -91,6 +91,20 @@ impl Core {
         }
     }
 
+    /// The server does not even take the link. Whoever asked to join is told and decides; the word of a
+    /// refusal in the clear is worth no more than that.
+    pub(super) fn link_refused_to_join(&mut self, code: u32, refusal: Option<Refusal>) {
+        let (text, advice) = refusal.map_or(
+            ("the server refused the link", "update this program, or ask the operator"),
+            |refusal| (refusal.text(), refusal.advice()),
+        );
+        self.join_result = Some(Err(Error::Refused {
+            code: u16::try_from(code).unwrap_or(u16::MAX),
+            text: text.to_owned(),
+            advice: advice.to_owned(),
+        }));
+    }
+
     /// The server does not make the account.
     pub(super) fn on_join_refused(&mut self, refused: &v1::Refused) {
         let refusal = refusal_of(refused).unwrap_or(Refusal::Internal);

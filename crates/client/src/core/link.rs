@@ -152,6 +152,14 @@ impl Core {
         }
     }
 
+    /// Ends the delay before the next attempt; the next [`tick`](Self::tick) dials. The delays after
+    /// it go on growing.
+    pub fn dial_now(&mut self, now: Now) {
+        if let State::Waiting { until_ms } = &mut self.link.state {
+            *until_ms = now.mono_ms;
+        }
+    }
+
     /// Whether messages wait that the link, up or on its way up, may still take.
     pub fn has_unsent(&self) -> bool {
         let may_come = !matches!(self.link.state, State::Stopped | State::Waiting { .. });
@@ -164,6 +172,8 @@ impl Core {
             return;
         }
         let wall_ms = self.wall_ms(now);
+        // Durable before the ticket is used: after a crash it is not used again.
+        self.home_changed |= self.me.home.ticket.is_some();
         let ticket = self.me.home.ticket.take().filter(|(_, expires_ms)| *expires_ms > wall_ms);
         let ticket = ticket.and_then(|(Blob(bytes), _)| Ticket::from_welcome(&bytes).ok());
         let hello =
@@ -347,6 +357,9 @@ impl Core {
         let is_final = retry_after_ms == 0 && refusal.is_none_or(|refusal| !refusal.retryable());
         if resumes && is_final {
             return self.redial(now);
+        }
+        if is_final && !self.me.home.joined {
+            self.link_refused_to_join(code, refusal);
         }
         let text = refusal.map_or("the server refused the link", Refusal::text);
         let (reason, floor_ms) = match refusal {

@@ -84,7 +84,9 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::TextTooLong`], [`Error::OutboxFull`], [`Error::KeyChanged`], or trouble with the
-    /// home's files. Nothing was sent then. An empty text is a message too.
+    /// home's files. Nothing was sent then, save that after [`Error::Storage`] it is not known: the commit
+    /// may have come through. Look into the history before you send again. An empty text is a message
+    /// too.
     ///
     /// # Cancel safety
     /// Not safe to repeat: dropped, the text may have been sent or not. Spawn it and keep the
@@ -279,6 +281,18 @@ impl Client {
     /// Safe: done or not done, and it can be repeated.
     pub async fn set_verified(&self, with: &Handle, verified: bool) -> Result<(), Error> {
         self.done(Request::SetVerified { with: with.clone(), verified }).await
+    }
+
+    /// Dials at once, if the client waits before its next attempt; for a user who knows that the
+    /// server is back. Does nothing while there is a link, or while the link is stopped for good.
+    ///
+    /// # Errors
+    /// When the client was closed.
+    ///
+    /// # Cancel safety
+    /// Safe: done or not done, and it can be repeated.
+    pub async fn dial_now(&self) -> Result<(), Error> {
+        self.done(Request::DialNow).await
     }
 
     /// The link to the server, now and as it changes.

@@ -1,7 +1,7 @@
 //! The life of the link.
 
 use godwit_client::core::{LinkOrder, Now};
-use godwit_client::{ConnectionState, Event, WarningKind};
+use godwit_client::{ConnectionState, Error, Event, WarningKind};
 use godwit_wire::{Refusal, v1};
 
 use crate::world::World;
@@ -238,4 +238,69 @@ fn a_deadline_is_always_ahead_or_acted_upon() {
         let next = world.device("alice").core().deadline().unwrap();
         assert!(next > world.mono_ms, "a driver that sleeps until {next} would spin");
     }
+}
+
+#[test]
+fn a_user_who_knows_better_does_not_wait_for_the_next_attempt() {
+    let mut world = World::with(&["alice"]);
+    for _ in 0..8 {
+        world.cut(0);
+        world.pass(120_000);
+        world.drive(0);
+    }
+    world.cut(0);
+    world.drive(0);
+    assert_eq!(world.devices[0].order.take(), Some(LinkOrder::Close));
+    world.pass(1);
+    world.drive(0);
+    assert_eq!(world.devices[0].order, None, "it waits");
+    let now = world.now();
+    world.devices[0].core().dial_now(now);
+    world.pass(0);
+    world.drive(0);
+    assert_eq!(world.devices[0].order, Some(LinkOrder::Dial));
+}
+
+#[test]
+fn who_joins_is_told_of_a_refused_link_once_and_not_of_one_for_now() {
+    for (refusal, retry_after_ms, is_told) in
+        [(Refusal::UnknownServerKey, 0, true), (Refusal::Busy, 500, false)]
+    {
+        let mut world = World::new();
+        world.server.mischief.forged_refusal = Some((refusal.number(), retry_after_ms));
+        world.add("alice");
+        (0..4).for_each(|_| {
+            world.pass(1);
+            world.step(0);
+        });
+        let result = world.devices[0].core().join_result().cloned();
+        let told =
+            matches!(&result, Some(Err(Error::Refused { code, .. })) if *code == refusal.number());
+        assert_eq!(told, is_told, "{result:?}");
+    }
+}
+
+#[test]
+fn a_ticket_is_used_once_though_the_client_dies_before_the_answer() {
+    let mut world = World::with(&["alice"]);
+    world.cut(0);
+    world.pass(90_000);
+    let mut steps = 0;
+    while world.server.resumed == 0 {
+        assert!(
+            {
+                steps += 1;
+                steps
+            } < 50,
+            "no link is begun"
+        );
+        world.drive(0);
+        world.obey(0);
+        world.carry_up(0, usize::MAX);
+    }
+    world.device("alice").crash();
+    world.obey(0);
+    world.settle();
+    assert!(world.server.connections.contains_key(&0));
+    assert_eq!(world.server.resumed, 1, "the next link is by the full handshake");
 }
