@@ -49,6 +49,11 @@ impl Home {
         self.0.join("owner.sock")
     }
 
+    /// The name of the socket until it is its owner's alone; shorter, so that it fits where the other does.
+    pub(crate) fn unready_socket(&self) -> PathBuf {
+        self.0.join("owner.new")
+    }
+
     pub(crate) fn cursor(&self) -> PathBuf {
         self.0.join("listen.cursor")
     }

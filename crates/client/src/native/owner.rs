@@ -31,16 +31,17 @@ pub(crate) struct Offer {
 }
 
 /// Opens the home's socket. Only the holder of the lock calls it, so that a socket which is there
-/// is a dead one.
+/// is a dead one. It gets its name when nobody but its owner can use it.
 pub(crate) fn listen(home: &Home) -> Result<UnixListener, Error> {
-    let path = home.socket();
+    let (path, unready) = (home.socket(), home.unready_socket());
     let open = || -> io::Result<UnixListener> {
-        match std::fs::remove_file(&path) {
+        match std::fs::remove_file(&unready) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = UnixListener::bind(&path)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        let listener = UnixListener::bind(&unready)?;
+        std::fs::set_permissions(&unready, std::fs::Permissions::from_mode(0o600))?;
+        std::fs::rename(&unready, &path)?;
         Ok(listener)
     };
     open().map_err(|error| home.io(&error))
@@ -202,6 +203,26 @@ mod tests {
         for _ in 0..1_000 {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Whoever watches the folder sees the socket under its name only when it is its owner's alone: the
+    /// name leads to what was bound under another one.
+    #[tokio::test]
+    async fn the_socket_has_its_name_when_it_is_its_owners_alone() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let home = Home::at(folder.path());
+        // Left by a process that was killed on the way.
+        drop(std::os::unix::net::UnixListener::bind(home.unready_socket()).unwrap());
+        let first = listen(&home).unwrap();
+        let bound = first.local_addr().unwrap();
+        assert_eq!(bound.as_pathname(), Some(home.unready_socket().as_path()));
+        let mode = std::fs::metadata(home.socket()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        drop(first);
+        // A dead one that is there is replaced.
+        let _second = listen(&home).unwrap();
+        assert!(UnixStream::connect(home.socket()).await.is_ok());
+        assert!(!home.unready_socket().exists());
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@
 
 mod bounds;
 mod cancel;
+mod examples;
 mod files;
 mod killed;
 mod owner;
