@@ -77,6 +77,15 @@ impl Body {
     }
 }
 
+/// The text of a body, if it is one that this version shows. For the fuzzer: what a contact may say.
+#[doc(hidden)]
+pub fn text_of_body(bytes: &[u8]) -> Option<String> {
+    match Body::decode(bytes).content {
+        Content::Text(text) => Some(text),
+        Content::Read { .. } | Content::Unknown => None,
+    }
+}
+
 fn encode(content: Wire) -> Vec<u8> {
     format::Body { content: Some(content), repeats: Vec::new() }.encode_to_vec()
 }
