@@ -59,8 +59,8 @@ use self::outbox::Outbox;
 use self::repair::Waiting;
 use crate::{Error, Event, Me, WarningKind};
 
-pub use body::{TEXT_BYTES_MAX, text_of_body};
 pub(crate) use body::{Body, Content};
+pub use body::{TEXT_BYTES_MAX, text_of_body};
 pub use command::SendKey;
 pub use contact::CONTACTS_MAX;
 pub use now::Now;
