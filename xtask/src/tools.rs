@@ -8,6 +8,13 @@ use anyhow::{Context, Result, bail};
 
 use crate::shell::{cargo, root, run, works};
 
+/// A C compiler: the cryptography of the link, the client's database and every linking need one, and
+/// nothing else outside of cargo does.
+pub(crate) fn c_compiler() -> Result<()> {
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+    debian_package("build-essential", works(&compiler, &["--version"]))
+}
+
 /// `cargo-deny`: judges licences, sources and banned crates.
 pub(crate) fn cargo_deny() -> Result<()> {
     installed_by_cargo("cargo-deny", works("cargo", &["deny", "--version"]))

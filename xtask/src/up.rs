@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::shell::{cargo, root, run as run_command};
+use crate::tools;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -16,8 +17,9 @@ pub(crate) struct Args {
     no_start: bool,
 }
 
-/// Builds both programs, then runs the server in the foreground until Ctrl-C, which drains it.
+/// Sees to what the build needs, builds both programs, then runs the server in the foreground until Ctrl-C, which drains it.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    tools::c_compiler()?;
     let packages = ["-p", "godwit-server", "-p", "godwit-terminal"];
     run_command(cargo().args(["build", "--release", "--locked"]).args(packages))?;
     let binaries = root().join("target/release");

@@ -1,6 +1,7 @@
 //! The door: one port for everything. Accepts connections, at most so many unfinished at a time; the
 //! first bytes tell who comes in: `GW` is a client, anything else is HTTP.
 
+mod crowd;
 mod handshake;
 mod http;
 mod page;
@@ -17,12 +18,12 @@ use godwit_wire::Refusal;
 use socket2::{Domain, Protocol, Socket as Socket2, Type};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use crate::meters::Meters;
 use crate::node::Node;
 use crate::session::Socket;
+use crowd::{Crowd, Full, Place};
 use handshake::Visitor;
 
 /// Connections that the system may hold for us: a storm of clients fits, and waits its turn there.
@@ -57,7 +58,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Accepts until told to stop.
 pub(crate) async fn run(child: ChildContext, node: Arc<Node>, listener: Arc<TcpListener>) -> Exit {
-    let places = Arc::new(Semaphore::new(node.config.session.handshakes_max));
+    let crowd = Crowd::new(node.config.session.handshakes_max);
     let mut crowded = false;
     let mut accepted = 0_u32;
     loop {
@@ -69,13 +70,16 @@ pub(crate) async fn run(child: ChildContext, node: Arc<Node>, listener: Arc<TcpL
         match connection {
             Ok((stream, address)) => {
                 let patience = if crowded { Duration::ZERO } else { PLACE_WAIT };
-                let place = timeout(patience, Arc::clone(&places).acquire_owned()).await;
-                crowded = place.is_err();
+                let place = crowd.enter(address.ip(), patience).await;
                 match place {
-                    Ok(Ok(place)) => {
+                    Ok(place) => {
+                        crowded = false;
                         tokio::spawn(enter(Arc::clone(&node), stream, address, place));
                     }
-                    _ => turn_away(&node, &stream),
+                    Err(full) => {
+                        crowded |= full == Full::Door;
+                        turn_away(&node, &stream);
+                    }
                 }
             }
             Err(error) => {
@@ -98,12 +102,7 @@ fn turn_away(node: &Node, stream: &TcpStream) {
 }
 
 /// A connection until it is a session, an answered request, or refused; within the deadline.
-async fn enter(
-    node: Arc<Node>,
-    mut stream: TcpStream,
-    address: SocketAddr,
-    place: OwnedSemaphorePermit,
-) {
+async fn enter(node: Arc<Node>, mut stream: TcpStream, address: SocketAddr, place: Place) {
     // Frames are gathered already; the system must not wait for more.
     let _ = stream.set_nodelay(true);
     let deadline = Duration::from_millis(node.config.session.handshake_timeout_ms);

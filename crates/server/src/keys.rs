@@ -62,47 +62,81 @@ pub fn rotate_server_key(data: &Path) -> Result<ServerKeys, KeyError> {
     server_keys(data)
 }
 
-/// The keys of resumption tickets; made on the first call.
+/// How old the key of resumption tickets may become, on the clock of the wall: a server that is often
+/// restarted changes it as well.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TicketTerm {
+    pub(crate) now_ms: u64,
+    /// A key seals tickets for so long and opens them for as long again.
+    pub(crate) key_ms: u64,
+}
+
+/// The keys of resumption tickets; made on the first call, and anew if they are due.
 ///
 /// # Errors
 /// See [`KeyError`].
-pub(crate) fn ticket_keys(data: &Path) -> Result<TicketKeys, KeyError> {
+pub(crate) fn ticket_keys(data: &Path, term: TicketTerm) -> Result<TicketKeys, KeyError> {
+    if let Some(renewed) = renew_ticket_keys(data, term)? {
+        return Ok(renewed);
+    }
     let path = data.join(TICKET_KEY_FILE);
-    let pair = read(&path)?.map_or_else(|| create(&path), Ok)?;
-    Ok(match pair.previous {
+    let pair = read(&path)?.ok_or(KeyError::Damaged(path))?;
+    Ok(tickets(&pair))
+}
+
+/// Makes a new key for tickets if the present one is as old as it may become or of no known age. Those
+/// under the present one stay good, unless it should have gone already; older ones do not.
+///
+/// # Errors
+/// See [`KeyError`].
+pub(crate) fn renew_ticket_keys(
+    data: &Path,
+    term: TicketTerm,
+) -> Result<Option<TicketKeys>, KeyError> {
+    let path = data.join(TICKET_KEY_FILE);
+    let present = read(&path)?;
+    // A clock that was set back makes no key live longer: far from now is due, either way.
+    let age_ms = |pair: &Pair| pair.made_ms.map(|made_ms| made_ms.abs_diff(term.now_ms));
+    let is_due = |age_ms: Option<u64>| age_ms.is_none_or(|age_ms| age_ms >= term.key_ms);
+    if present.as_ref().is_some_and(|pair| !is_due(age_ms(pair))) {
+        return Ok(None);
+    }
+    let still_good =
+        |pair: &Pair| age_ms(pair).is_none_or(|age_ms| age_ms < term.key_ms.saturating_mul(2));
+    let previous = present.filter(still_good).map(|pair| pair.current);
+    let pair = Pair { current: random()?, previous, made_ms: Some(term.now_ms) };
+    write(&path, &pair)?;
+    Ok(Some(tickets(&pair)))
+}
+
+fn tickets(pair: &Pair) -> TicketKeys {
+    match pair.previous {
         None => TicketKeys::new(pair.current),
         Some(previous) => {
             let mut keys = TicketKeys::new(previous);
             keys.rotate(pair.current);
             keys
         }
-    })
-}
-
-/// Makes a new key for tickets; those under the present one stay good, older ones do not.
-///
-/// # Errors
-/// See [`KeyError`].
-pub(crate) fn rotate_ticket_key(data: &Path) -> Result<TicketKeys, KeyError> {
-    rotate(&data.join(TICKET_KEY_FILE))?;
-    ticket_keys(data)
+    }
 }
 
 /// A secret and the one before it.
 struct Pair {
     current: [u8; 32],
     previous: Option<[u8; 32]>,
+    /// When the current one was made, unix milliseconds, if it is to be replaced with age.
+    made_ms: Option<u64>,
 }
 
 fn rotate(path: &Path) -> Result<Pair, KeyError> {
     let previous = read(path)?.map(|pair| pair.current);
-    let pair = Pair { current: random()?, previous };
+    let pair = Pair { current: random()?, previous, made_ms: None };
     write(path, &pair)?;
     Ok(pair)
 }
 
 fn create(path: &Path) -> Result<Pair, KeyError> {
-    let pair = Pair { current: random()?, previous: None };
+    let pair = Pair { current: random()?, previous: None, made_ms: None };
     write(path, &pair)?;
     Ok(pair)
 }
@@ -121,16 +155,17 @@ fn read(path: &Path) -> Result<Option<Pair>, KeyError> {
     if fs::metadata(path).map_err(io)?.permissions().mode() & 0o077 != 0 {
         return Err(KeyError::Open(path.to_owned()));
     }
-    let key = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
-        URL_SAFE_NO_PAD.decode(line.trim()).ok()?.try_into().ok()
+    let word = |name: &str| {
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).map(str::trim)
     };
+    let key = |name: &str| URL_SAFE_NO_PAD.decode(word(name)?).ok()?.try_into().ok();
     let damaged = || KeyError::Damaged(path.to_owned());
     let previous = match text.contains("\nprevious ") {
         true => Some(key("previous").ok_or_else(damaged)?),
         false => None,
     };
-    Ok(Some(Pair { current: key("current").ok_or_else(damaged)?, previous }))
+    let made_ms = word("made").map(str::parse).transpose().map_err(|_| damaged())?;
+    Ok(Some(Pair { current: key("current").ok_or_else(damaged)?, previous, made_ms }))
 }
 
 /// Whole or not at all: a new file, synced, takes the old one's name.
@@ -142,6 +177,9 @@ fn write(path: &Path, pair: &Pair) -> Result<(), KeyError> {
         writeln!(file, "{HEAD}\ncurrent {}", URL_SAFE_NO_PAD.encode(pair.current))?;
         if let Some(previous) = &pair.previous {
             writeln!(file, "previous {}", URL_SAFE_NO_PAD.encode(previous))?;
+        }
+        if let Some(made_ms) = pair.made_ms {
+            writeln!(file, "made {made_ms}")?;
         }
         file.sync_all()?;
         fs::rename(&next, path)?;
@@ -190,8 +228,51 @@ mod tests {
             assert!(matches!(server_keys(data.path()), Err(KeyError::Damaged(_))), "{line}");
             assert_eq!(fs::read_to_string(&file).unwrap(), bad);
         }
-        ticket_keys(data.path()).unwrap();
-        rotate_ticket_key(data.path()).unwrap();
-        assert!(data.path().join(TICKET_KEY_FILE).exists());
+    }
+
+    /// The lines of the ticket keys' file with these names.
+    fn ticket_lines(data: &Path) -> [Option<String>; 2] {
+        let text = fs::read_to_string(data.join(TICKET_KEY_FILE)).unwrap();
+        ["current ", "previous "]
+            .map(|name| text.lines().find_map(|line| Some(line.strip_prefix(name)?.to_owned())))
+    }
+
+    #[test]
+    fn the_ticket_key_goes_by_its_age_however_often_the_server_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        let at = |now_ms| TicketTerm { now_ms, key_ms: 1_000 };
+        ticket_keys(data, at(50_000)).unwrap();
+        let [first, none] = ticket_lines(data);
+        assert_eq!(none, None);
+        for now_ms in [50_000, 50_999, 49_001] {
+            ticket_keys(data, at(now_ms)).unwrap();
+            assert!(renew_ticket_keys(data, at(now_ms)).unwrap().is_none(), "{now_ms}");
+            assert_eq!(ticket_lines(data)[0], first, "{now_ms}");
+        }
+        ticket_keys(data, at(51_000)).unwrap();
+        let [second, before] = ticket_lines(data);
+        assert_eq!((before, second != first), (first, true));
+        assert!(renew_ticket_keys(data, at(52_000)).unwrap().is_some(), "while it runs");
+        let [third, before] = ticket_lines(data);
+        assert_eq!(before, second);
+        // A clock that was set back.
+        assert!(renew_ticket_keys(data, at(51_000)).unwrap().is_some());
+        let [fourth, before] = ticket_lines(data);
+        assert_eq!(before, third);
+        // A server that was down for so long that tickets under its key have all gone.
+        assert!(renew_ticket_keys(data, at(53_000)).unwrap().is_some());
+        let [fifth, before] = ticket_lines(data);
+        assert_eq!((before, fifth != fourth), (None, true));
+    }
+
+    #[test]
+    fn a_ticket_key_of_no_known_age_is_replaced_and_opens_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        create(&data.join(TICKET_KEY_FILE)).unwrap();
+        let [old, _] = ticket_lines(data);
+        ticket_keys(data, TicketTerm { now_ms: 5, key_ms: 1_000 }).unwrap();
+        assert_eq!(ticket_lines(data)[1], old);
     }
 }

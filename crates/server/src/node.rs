@@ -15,10 +15,10 @@ use godwit_wire::{Refusal, v1};
 use tokio::sync::Notify;
 
 use crate::config::{Config, Policy};
-use crate::keys::{self, KeyError};
+use crate::keys::{self, KeyError, TicketTerm};
 use crate::meters::Meters;
 use crate::quarantine::Quarantine;
-use crate::rate::{Rate, RateTable};
+use crate::rate::{Meter, Rate, RateTable};
 use crate::registry::Registry;
 
 /// Device lists of one account an hour, and as many at once. The owner signs anew once a week, and
@@ -36,6 +36,9 @@ pub(crate) struct Node {
     /// Told by the last part of the tree when it is up.
     pub(crate) up: Notify,
     registrations: RateTable<IpAddr>,
+    /// What the links of one device may submit together.
+    submissions: RateTable<DeviceId>,
+    lookups: RateTable<DeviceId>,
     key_fetches: RateTable<DeviceId>,
     key_fetches_of: RateTable<(DeviceId, AccountId)>,
     rotating: Mutex<()>,
@@ -115,8 +118,11 @@ impl Deref for Node {
 impl Node {
     pub(crate) fn new(parts: Parts) -> Self {
         let rate = &parts.config.rate;
+        let submission_rate = Rate::per_second(rate.submissions_per_s, rate.submissions_burst);
         Self {
-            submission_rate: Rate::per_second(rate.submissions_per_s, rate.submissions_burst),
+            submission_rate,
+            submissions: RateTable::new(submission_rate),
+            lookups: RateTable::new(Rate::per_hour(rate.lookups_per_hour)),
             registrations: RateTable::new(Rate::per_hour(rate.registrations_per_hour)),
             key_fetches: RateTable::new(Rate::per_hour(rate.key_fetches_per_hour)),
             key_fetches_of: RateTable::new(Rate::per_hour(rate.key_fetches_per_account_per_hour)),
@@ -197,6 +203,27 @@ impl Node {
         self.registrations.take(prefix(address), self.now_ns())
     }
 
+    /// The meter of a link whose device submits for the first time on it: dialling anew buys no new
+    /// burst. Asked once a link, never a message.
+    pub(crate) fn submission_meter(&self, device: DeviceId, now_ns: u64) -> Meter {
+        self.submissions.begin(device, now_ns)
+    }
+
+    /// Lets go of what the tables of rates need no longer.
+    pub(crate) fn forget_rates(&self) {
+        let now_ns = self.now_ns();
+        self.submissions.forget_fresh(now_ns);
+        self.registrations.forget_fresh(now_ns);
+        self.lookups.forget_fresh(now_ns);
+        self.key_fetches.forget_fresh(now_ns);
+        self.key_fetches_of.forget_fresh(now_ns);
+    }
+
+    /// Whether the asker may look somebody up now; else when.
+    pub(crate) fn allow_lookup(&self, asker: DeviceId) -> Result<(), u32> {
+        self.lookups.take(asker, self.now_ns())
+    }
+
     /// Whether the asker may take one-time keys of that account now, or gets the fallback key only.
     pub(crate) fn allow_key_fetch(&self, asker: DeviceId, of: AccountId) -> bool {
         let now_ns = self.now_ns();
@@ -252,17 +279,39 @@ impl Node {
         }
     }
 
+    /// Changes the key of resumption tickets if it is due. Waits for the disk.
+    pub(crate) fn renew_tickets(&self) {
+        match keys::renew_ticket_keys(&self.data, self.ticket_term()) {
+            Ok(None) => {}
+            Ok(Some(tickets)) => {
+                *self.tickets.write().unwrap_or_else(PoisonError::into_inner) = tickets;
+                tracing::info!("ticket key changed");
+            }
+            Err(error) => tracing::warn!(%error, "the ticket key stays as it is"),
+        }
+    }
+
+    fn ticket_term(&self) -> TicketTerm {
+        ticket_term(&self.config, &*self.clock)
+    }
+
     /// A fresh resumption ticket for this link key; none if the machine gives no randomness, and the
     /// client then makes the full handshake again.
     pub(crate) fn ticket(&self, peer: &godwit_link::PublicKey) -> Option<(Vec<u8>, u64)> {
-        let expires_ms = self.clock.unix_ms() + self.config.link.ticket_hours * 3_600_000;
+        let TicketTerm { now_ms, key_ms } = self.ticket_term();
+        let expires_ms = now_ms.saturating_add(key_ms);
         let tickets = self.tickets.read().unwrap_or_else(PoisonError::into_inner);
         tickets.issue(peer, expires_ms).ok().map(|ticket| (ticket, expires_ms))
     }
 }
 
+/// How long a key of tickets is used, counted from now: as long as a ticket is good for.
+pub(crate) fn ticket_term(config: &Config, clock: &dyn Clock) -> TicketTerm {
+    TicketTerm { now_ms: clock.unix_ms(), key_ms: config.link.ticket_hours * 3_600_000 }
+}
+
 /// An IPv6 host has a whole /64 to itself: its addresses share one rate.
-fn prefix(address: IpAddr) -> IpAddr {
+pub(crate) fn prefix(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {

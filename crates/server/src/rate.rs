@@ -69,6 +69,11 @@ impl Meter {
         }
     }
 
+    /// It was never taken from, and did not come from [`RateTable::begin`].
+    pub(crate) fn is_new(&self) -> bool {
+        self.paid_at_ns == 0
+    }
+
     /// Nothing of the rate is used: the meter says no more than a new one.
     fn is_fresh(&self, now_ns: u64) -> bool {
         self.paid_at_ns <= now_ns
@@ -80,13 +85,20 @@ impl Meter {
 #[derive(Debug)]
 pub(crate) struct RateTable<K> {
     rate: Rate,
-    meters: Mutex<HashMap<K, Meter>>,
+    rows: Mutex<Rows<K>>,
+}
+
+#[derive(Debug)]
+struct Rows<K> {
+    meters: HashMap<K, Meter>,
+    /// When the full table may be looked through again: each time costs a millisecond.
+    next_look_ns: u64,
 }
 
 impl<K: Eq + Hash> RateTable<K> {
     /// An empty table; allocates nothing.
     pub(crate) fn new(rate: Rate) -> Self {
-        Self { rate, meters: Mutex::new(HashMap::new()) }
+        Self { rate, rows: Mutex::new(Rows { meters: HashMap::new(), next_look_ns: 0 }) }
     }
 
     /// Takes one for `key` at `now_ns`.
@@ -94,15 +106,46 @@ impl<K: Eq + Hash> RateTable<K> {
     /// # Errors
     /// As [`Meter::take`].
     pub(crate) fn take(&self, key: K, now_ns: u64) -> Result<(), u32> {
-        let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
-        if meters.len() >= TABLE_ENTRIES_MAX && !meters.contains_key(&key) {
-            meters.retain(|_, meter| !meter.is_fresh(now_ns));
-            if meters.len() >= TABLE_ENTRIES_MAX {
-                let wait_ms = self.rate.cost_ns.div_ceil(NS_PER_MS);
-                return Err(u32::try_from(wait_ms).unwrap_or(u32::MAX));
-            }
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        if !rows.has_room_for(&key, now_ns) {
+            let wait_ms = self.rate.cost_ns.div_ceil(NS_PER_MS);
+            return Err(u32::try_from(wait_ms).unwrap_or(u32::MAX));
         }
-        meters.entry(key).or_default().take(self.rate, now_ns)
+        rows.meters.entry(key).or_default().take(self.rate, now_ns)
+    }
+
+    /// The meter that `key` goes on with by itself, for what happens too often to ask here each time.
+    /// Noted is that it uses all of its burst; so whoever begins again gets what time has given back
+    /// and no second burst. In a full table a newcomer gets as much as that: nothing at once.
+    pub(crate) fn begin(&self, key: K, now_ns: u64) -> Meter {
+        let ahead_ns = self.rate.tolerance_ns.saturating_add(self.rate.cost_ns);
+        let used_up = Meter { paid_at_ns: now_ns.saturating_add(ahead_ns) };
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        if !rows.has_room_for(&key, now_ns) {
+            return used_up;
+        }
+        let before = rows.meters.insert(key, used_up).unwrap_or_default();
+        Meter { paid_at_ns: before.paid_at_ns.max(now_ns).max(1) }
+    }
+
+    /// Lets go of meters that say no more than new ones, and of their memory.
+    pub(crate) fn forget_fresh(&self, now_ns: u64) {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        rows.meters.retain(|_, meter| !meter.is_fresh(now_ns));
+        rows.meters.shrink_to_fit();
+    }
+}
+
+impl<K: Eq + Hash> Rows<K> {
+    fn has_room_for(&mut self, key: &K, now_ns: u64) -> bool {
+        if self.meters.len() < TABLE_ENTRIES_MAX || self.meters.contains_key(key) {
+            return true;
+        }
+        if now_ns >= self.next_look_ns {
+            self.next_look_ns = now_ns.saturating_add(NS_PER_S);
+            self.meters.retain(|_, meter| !meter.is_fresh(now_ns));
+        }
+        self.meters.len() < TABLE_ENTRIES_MAX
     }
 }
 
@@ -151,5 +194,38 @@ mod tests {
         assert!(table.take(TABLE_ENTRIES_MAX, 0).is_err(), "full of used meters");
         assert!(table.take(0, 0).is_err(), "a known key has its own meter");
         assert_eq!(table.take(TABLE_ENTRIES_MAX, 2 * NS_PER_S), Ok(()), "all others are fresh");
+    }
+
+    #[test]
+    fn beginning_again_buys_no_second_burst() {
+        let rate = Rate::per_second(10, 3);
+        let table = RateTable::new(rate);
+        let taken = |key, now_ns| {
+            let mut meter = table.begin(key, now_ns);
+            assert!(!meter.is_new());
+            (0..9).take_while(|_| meter.take(rate, now_ns).is_ok()).count()
+        };
+        let start = NS_PER_S;
+        assert_eq!(taken(1, start), 3, "the burst");
+        assert_eq!(taken(1, start), 0, "and no other");
+        assert_eq!(taken(2, start), 3, "somebody else's");
+        assert_eq!(taken(1, start + 200 * NS_PER_MS), 2, "what time has given back");
+        assert_eq!(taken(1, 10 * NS_PER_S), 3);
+        for key in 2..=TABLE_ENTRIES_MAX {
+            table.begin(key, 10 * NS_PER_S);
+        }
+        assert_eq!(taken(TABLE_ENTRIES_MAX, 10 * NS_PER_S), 0);
+        assert_eq!(taken(0, 10 * NS_PER_S), 0, "a full table knows no newcomer");
+        assert_eq!(taken(0, 20 * NS_PER_S), 3);
+    }
+
+    #[test]
+    fn what_is_fresh_is_let_go_and_what_is_used_is_not() {
+        let table = RateTable::new(Rate::per_second(1, 1));
+        assert_eq!(table.take("early", 0), Ok(()));
+        assert_eq!(table.take("late", NS_PER_S / 2), Ok(()));
+        table.forget_fresh(NS_PER_S);
+        assert_eq!(table.rows.lock().unwrap().meters.len(), 1);
+        assert!(table.take("late", NS_PER_S).is_err());
     }
 }

@@ -16,7 +16,7 @@ use crate::announce::Ready;
 use crate::config::Config;
 use crate::keys::{self, KeyError};
 use crate::meters::Meters;
-use crate::node::{Identity, Node, Parts};
+use crate::node::{self, Identity, Node, Parts};
 use crate::registry::Registry;
 use crate::router::Router;
 use crate::{admin, door, drain, sweeper};
@@ -96,8 +96,6 @@ impl Server {
         let data = config.data.clone().or_else(default_data).ok_or(StartError::NoData)?;
         prepare(&data).map_err(|cause| StartError::Data { path: data.clone(), cause })?;
         config.data = Some(data.clone());
-        let server_keys = keys::server_keys(&data)?;
-        let tickets = keys::ticket_keys(&data)?;
         let listener = door::bind(config.listen)
             .map_err(|cause| StartError::Bind { address: config.listen, cause })?;
         let address = listener
@@ -107,6 +105,18 @@ impl Server {
         let meters = Arc::new(Meters::default());
         let router = Router { registry: Arc::clone(&registry), meters: Arc::clone(&meters) };
         let store = open_store(&config, &data, Arc::clone(&clock), disk, Arc::new(router)).await?;
+        // Not before the store's lock says that no other server lives on this folder: two first starts
+        // at once would each make a key, and one would serve with what the other has replaced.
+        let term = node::ticket_term(&config, &*clock);
+        let secrets = keys::server_keys(&data)
+            .and_then(|server_keys| Ok((server_keys, keys::ticket_keys(&data, term)?)));
+        let (server_keys, tickets) = match secrets {
+            Ok(secrets) => secrets,
+            Err(error) => {
+                let _ = tokio::task::spawn_blocking(move || store.close()).await;
+                return Err(error.into());
+            }
+        };
         let identity = Identity::new(&config, server_keys, address);
         let ready = Ready::new(
             identity.join.to_string(),

@@ -1,7 +1,7 @@
 //! Housekeeping once a second: silent sessions, and from time to time expired records and the key of
 //! the resumption tickets.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use godwit_actor::{ChildContext, Exit};
@@ -9,18 +9,15 @@ use godwit_store::StoreError;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::node::Node;
-use crate::{keys, session};
+use crate::session;
 
 const ROUND: Duration = Duration::from_secs(1);
 
-/// Rounds between two looks for expired records.
-const EXPIRY_ROUNDS: usize = 60;
+/// Rounds between two looks for what has grown old: records, the key of tickets, rates.
+const AGE_ROUNDS: usize = 60;
 
 /// Sweeps until told to stop.
 pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
-    // A key seals tickets for as long as they live and then stays valid for as long again.
-    let ticket_rounds =
-        usize::try_from(node.config.link.ticket_hours * 3_600).unwrap_or(usize::MAX);
     let mut clock = interval(ROUND);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for round in 1.. {
@@ -33,11 +30,10 @@ pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
         if silent > 0 {
             tracing::debug!(silent, "silent sessions told to close");
         }
-        if round % EXPIRY_ROUNDS == 0 {
+        if round % AGE_ROUNDS == 0 {
+            node.renew_tickets();
+            node.forget_rates();
             expire(&child, &node).await;
-        }
-        if round % ticket_rounds == 0 {
-            rotate_tickets(&node);
         }
     }
     Exit::Stopped
@@ -68,12 +64,5 @@ async fn expire(child: &ChildContext, node: &Node) {
             }
             Err(error) => return tracing::warn!(%error, "no sweep of the store"),
         }
-    }
-}
-
-fn rotate_tickets(node: &Node) {
-    match keys::rotate_ticket_key(&node.data) {
-        Ok(tickets) => *node.tickets.write().unwrap_or_else(PoisonError::into_inner) = tickets,
-        Err(error) => tracing::warn!(%error, "the ticket key stays as it is"),
     }
 }

@@ -26,7 +26,7 @@ pub struct Quotas {
     /// Bytes of bodies in a mailbox.
     pub bytes: u64,
     /// Receipts in a mailbox. A device that does not fetch its receipts up to here is refused
-    /// further submissions ([`Outcome::MailboxFull`](crate::Outcome::MailboxFull) naming itself).
+    /// further submissions ([`Outcome::ReceiptsWaiting`](crate::Outcome::ReceiptsWaiting)).
     pub receipts: usize,
     /// Days after which a record that nobody fetched is dropped.
     pub expiry_days: u64,

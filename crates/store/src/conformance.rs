@@ -74,6 +74,7 @@ macro_rules! conformance {
                 receipts_become_one_watermark
                 a_receipt_already_fetched_is_not_taken_back
                 whoever_lets_receipts_pile_up_is_refused
+                what_follows_on_piled_up_receipts_waits_for_it
                 odd_acknowledgements_do_nothing
                 a_long_acknowledgement_is_carried_through;
             accounts:

@@ -140,6 +140,9 @@ refusals! {
     /// The counter is below the de-duplication window.
     CounterTooOld = 34, final, "the message counter is too old",
         "mark the message as failed; never submit 128 or more above the oldest unresolved counter";
+    /// Receipts pile up in the sender's own mailbox.
+    ReceiptsWaiting = 35, retry, "too many receipts wait for this device",
+        "acknowledge what the mailbox holds; send it again, unchanged, after the delay";
 
     /// The device was removed from its account.
     DeviceRevoked = 40, final, "this device was removed from its account",
@@ -199,6 +202,6 @@ mod tests {
     fn what_helps_after_a_while_is_what_the_contract_says() {
         let retryable: Vec<u16> =
             Refusal::ALL.iter().filter(|r| r.retryable()).map(|r| r.number()).collect();
-        assert_eq!(retryable, [1, 2, 3, 4, 5, 42, 43, 50, 51]);
+        assert_eq!(retryable, [1, 2, 3, 4, 5, 35, 42, 43, 50, 51]);
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Connection {
 pub(crate) struct Mischief {
     /// So many of the next submissions are refused as busy.
     pub(crate) busy: u32,
+    /// With this instead of Busy.
+    pub(crate) busy_with: Option<Refusal>,
     /// So many of the next fetches are refused as rate limited.
     pub(crate) fetch_limited: u32,
     /// So many of the next fetches are refused with this number and no delay.
@@ -331,7 +333,8 @@ impl Server {
         if self.mischief.busy > 0 {
             self.mischief.busy -= 1;
             connection.awaited = Some(counter);
-            return self.refuse(at, counter, 0, Refusal::Busy, 50);
+            let why = self.mischief.busy_with.unwrap_or(Refusal::Busy);
+            return self.refuse(at, counter, 0, why, 50);
         }
         connection.awaited = None;
         if let Some(at_ms) = self.stored.get(&(from, counter)) {

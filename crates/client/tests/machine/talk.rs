@@ -3,6 +3,7 @@
 use godwit_base::limits::DEDUP_WINDOW;
 use godwit_client::core::{OUTBOX_MESSAGES_MAX, TEXT_BYTES_MAX};
 use godwit_client::{Error, Event, Failure, MessageState};
+use godwit_wire::Refusal;
 
 use crate::world::{World, handle};
 
@@ -91,6 +92,21 @@ fn what_was_refused_for_now_comes_later_and_in_order() {
     world.settle();
     let expected: Vec<String> = (0..20).map(|n| n.to_string()).collect();
     assert_eq!(world.texts("bob", "alice"), expected);
+}
+
+/// Its own receipts pile up: nobody is at fault, and nothing fails.
+#[test]
+fn a_device_told_to_take_its_receipts_first_sends_again_in_order() {
+    let mut world = World::with(&["alice", "bob"]);
+    world.send("alice", "bob", "0");
+    world.settle();
+    world.server.mischief.busy_with = Some(Refusal::ReceiptsWaiting);
+    world.server.mischief.busy = 2;
+    let first = world.send("alice", "bob", "1");
+    world.send("alice", "bob", "2");
+    world.settle();
+    assert_eq!(world.state("alice", first), MessageState::Delivered);
+    assert_eq!(world.texts("bob", "alice"), ["0", "1", "2"]);
 }
 
 /// Found by `chaos`: the refusal of the first message is here, that of the second still on its way.

@@ -41,9 +41,10 @@ pub(super) const KEYS: &[Key] = &[
     key("session", "handshake_timeout_ms", "10000", "ms", "From accept to the end of the handshake.", "three round trips on a 2G network with one loss"),
     key("session", "unsent_behind_bytes", "262144", "bytes", "Unsent bytes above which a session gets no more records; they stay in the mailbox.", "26 s of a 2G link; four largest frames"),
     key("session", "unsent_close_bytes", "1048576", "bytes", "Unsent bytes above which a session is closed.", "1,000 such peers hold 1 GB"),
-    key("rate", "submissions_per_s", "20000", "1/s", "Copies of messages, one for each recipient device, that one session may submit a second, sustained.", "above what one client seals; stops a runaway loop"),
-    key("rate", "submissions_burst", "100000", "copies", "Copies that a session may submit at once before the rate holds.", "a file of 100,000 lines piped into `godwit send --lines`"),
+    key("rate", "submissions_per_s", "20000", "1/s", "Copies of messages, one for each recipient device, that one device may submit a second, sustained.", "above what one client seals; stops a runaway loop"),
+    key("rate", "submissions_burst", "100000", "copies", "Copies that a device may submit at once before the rate holds; dialling anew gives no second one.", "a file of 100,000 lines piped into `godwit send --lines`"),
     key("rate", "registrations_per_hour", "60", "1/h", "Accounts an hour from one address; loopback is exempt.", "a class of pupils behind one address"),
+    key("rate", "lookups_per_hour", "2000", "1/h", "Handles and accounts an hour that one device may look up, taking keys or not; beyond it the look-up is refused for a while. It bounds how fast handles can be tried out.", "the members of two groups of the largest size at once"),
     key("rate", "key_fetches_per_hour", "1000", "1/h", "Times an hour that one device may take one-time keys; beyond it the answer has the fallback key only.", "three groups of the largest size"),
     key("rate", "key_fetches_per_account_per_hour", "30", "1/h", "The same, of one account by one device.", "drains less than a third of 100 keys an hour"),
     key("mailbox", "records_max", "10000", "records", "Records that a device's mailbox holds; then its senders are told that it is full.", "a month of a busy person's messages"),
@@ -214,6 +215,10 @@ mod tests {
         for (hours, good) in [(0, false), (1, true), (8_760, true), (8_761, false)] {
             let text = format!("[link]\nticket_hours = {hours}");
             assert_eq!(Config::parse(&text).is_ok(), good, "{hours}");
+        }
+        for (lookups, good) in [(0, false), (1, true), (1_000_000, true), (1_000_001, false)] {
+            let text = format!("[rate]\nlookups_per_hour = {lookups}");
+            assert_eq!(Config::parse(&text).is_ok(), good, "{lookups}");
         }
         for (days, good) in [(0, false), (1, true), (3_650, true), (3_651, false)] {
             let text = format!("[mailbox]\nexpiry_days = {days}");

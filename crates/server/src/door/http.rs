@@ -18,10 +18,10 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::crowd::Place;
 use super::handshake::{self, FIRST_BYTES, Visitor};
 use super::page;
 use super::prefixed::Prefixed;
@@ -42,7 +42,7 @@ pub(super) async fn serve(
     stream: TcpStream,
     first: Vec<u8>,
     address: SocketAddr,
-    place: OwnedSemaphorePermit,
+    place: Place,
 ) {
     let place = Arc::new(place);
     let stream = Prefixed { first: first.into(), stream };
@@ -65,7 +65,7 @@ fn answer(
     node: &Arc<Node>,
     request: Request<Incoming>,
     address: SocketAddr,
-    place: &Arc<OwnedSemaphorePermit>,
+    place: &Arc<Place>,
 ) -> Answer {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/ws") => upgrade(node, request, address, place),
@@ -113,7 +113,7 @@ fn upgrade(
     node: &Arc<Node>,
     request: Request<Incoming>,
     address: SocketAddr,
-    place: &Arc<OwnedSemaphorePermit>,
+    place: &Arc<Place>,
 ) -> Answer {
     let headers = request.headers();
     let key = headers.get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));

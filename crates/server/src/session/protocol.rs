@@ -22,6 +22,8 @@ pub(super) const REQUESTS_MAX: u8 = 32;
 pub(super) const BUSY_MS: u32 = 100;
 /// When to try again while a part restarts.
 pub(super) const UNAVAILABLE_MS: u32 = 1_000;
+/// When to try again with receipts piled up: they are drained page by page meanwhile.
+pub(super) const RECEIPTS_MS: u32 = 1_000;
 /// When to try again after a full disk: a person has to act.
 pub(super) const DISK_FULL_MS: u32 = 5_000;
 
@@ -119,6 +121,17 @@ impl Machine {
         self.last_sent
     }
 
+    /// The device that is about to submit for the first time on this link, if it is.
+    pub(super) fn begins_to_submit(&self, message: &ToServer) -> Option<DeviceId> {
+        let is_first = self.submitted.is_new() && matches!(message, ToServer::Submit(_));
+        self.device().filter(|_| is_first)
+    }
+
+    /// What its device may submit on this link, if it used some of it on another one.
+    pub(super) fn goes_on_from(&mut self, submitted: Meter) {
+        self.submitted = submitted;
+    }
+
     /// A message from the device.
     pub(super) fn hears(
         &mut self,
@@ -133,7 +146,10 @@ impl Machine {
             ToServer::Attach(v1::Attach {}) => self.attach(),
             ToServer::Submit(submit) => self.submit(&submit, token, rate, now_ns),
             ToServer::Ack(ack) => match self.peer {
-                Peer::Attached(device) => Effect::Acknowledge(device, Seq(ack.up_to)),
+                // No device has what was not sent to it: its sender would be told that it has (M2, M5).
+                Peer::Attached(device) => {
+                    Effect::Acknowledge(device, Seq(ack.up_to).min(self.last_sent))
+                }
                 _ => Effect::Close(Refusal::NotAttached),
             },
             ToServer::Register(register) => match &self.peer {
@@ -219,6 +235,9 @@ impl Machine {
             Outcome::Mismatch(list) => return mismatch(counter, list).into(),
             Outcome::DiskFull => {
                 return self.refuse_for_now(counter, Refusal::DiskFull, DISK_FULL_MS);
+            }
+            Outcome::ReceiptsWaiting => {
+                return self.refuse_for_now(counter, Refusal::ReceiptsWaiting, RECEIPTS_MS);
             }
             Outcome::UnknownAccount(_) => Refusal::UnknownAccount,
             Outcome::MailboxFull(_) => Refusal::MailboxFull,

@@ -265,6 +265,8 @@ async fn run_fetch(node: Arc<Node>, device: DeviceId, fetch: v1::Fetch) -> Reply
 }
 
 async fn bundles(node: &Node, asker: DeviceId, fetch: v1::Fetch) -> Result<v1::Bundles, No> {
+    node.allow_lookup(asker)
+        .map_err(|retry_after_ms| No { refusal: Refusal::RateLimited, retry_after_ms })?;
     let who = match fetch.who {
         // A handle that breaks the rules is nobody's.
         Some(v1::fetch::Who::Handle(handle)) => {

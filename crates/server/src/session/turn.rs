@@ -299,6 +299,9 @@ impl Turn<'_> {
 
     fn message(&mut self, message: ToServer) -> Result<(), Over> {
         let rate = self.node.submission_rate;
+        if let Some(device) = self.machine.begins_to_submit(&message) {
+            self.machine.goes_on_from(self.node.submission_meter(device, self.now_ns));
+        }
         match self.machine.hears(message, self.seat.token, rate, self.now_ns) {
             Effect::Nothing => Ok(()),
             Effect::Say(message) => self.say(&message),

@@ -1,14 +1,18 @@
 //! Two server keys are valid at once.
 
+use std::sync::Arc;
+
 use godwit_base::JoinLink;
 use godwit_link::StaticKey;
 use godwit_server::admin::Question;
 use godwit_server::keys::rotate_server_key;
+use godwit_server::{Server, Setup, StartError};
+use godwit_store::{Appended, Embedded, OpenError, Operations, Options, Settled, Sink};
 use godwit_wire::Refusal;
 
 use super::link::{Link, NoLink};
 use super::operator::asks;
-use super::world::World;
+use super::world::{World, config};
 
 #[tokio::test]
 async fn an_old_join_link_works_until_the_second_rotation() {
@@ -28,6 +32,46 @@ async fn an_old_join_link_works_until_the_second_rotation() {
     first.port = world.join.port;
     let refused = Link::dial(&first, &key).await.err().unwrap();
     assert_eq!(refused, NoLink::Refused(Refusal::UnknownServerKey, 0));
+}
+
+/// Two first starts at once: the one that does not get the folder changes nothing in it.
+#[tokio::test]
+async fn no_key_is_made_in_a_folder_that_another_holds() {
+    let data = tempfile::TempDir::new().unwrap();
+    let sink = Arc::new(Deaf);
+    let held = Embedded::open(&data.path().join("store"), Options::default(), sink).unwrap();
+    let mut setup = Setup::new(config());
+    setup.config.data = Some(data.path().to_owned());
+    let refused = Server::start(setup).await.err().unwrap();
+    assert!(matches!(refused, StartError::Store(OpenError::Locked(_))), "{refused}");
+    let keys = ["server.key", "ticket.key"].map(|name| data.path().join(name).exists());
+    assert_eq!(keys, [false, false]);
+    held.close();
+    let world = World::on(data, |_| {}).await;
+    assert!(world.data.path().join("server.key").exists());
+}
+
+/// A start that fails at its keys lets go of the folder.
+#[tokio::test]
+async fn a_server_that_did_not_start_holds_nothing() {
+    let data = World::new().await.stops().await;
+    let file = data.path().join("server.key");
+    let good = std::fs::read(&file).unwrap();
+    std::fs::write(&file, "damaged").unwrap();
+    let mut setup = Setup::new(config());
+    setup.config.data = Some(data.path().to_owned());
+    let refused = Server::start(setup).await.err().unwrap();
+    assert!(matches!(refused, StartError::Keys(_)), "{refused}");
+    std::fs::write(&file, good).unwrap();
+    World::on(data, |_| {}).await;
+}
+
+struct Deaf;
+
+impl Sink for Deaf {
+    fn settled(&self, _: &[Settled]) {}
+    fn appended(&self, _: &[Appended]) {}
+    fn missed(&self) {}
 }
 
 /// The operator rotates the key of the running server; the join link with the new one.

@@ -1,6 +1,8 @@
 //! Every no that a well-behaved client may hear, with its number.
 
-use godwit_base::AccountId;
+use std::sync::Arc;
+
+use godwit_base::{AccountId, ManualClock};
 use godwit_link::StaticKey;
 use godwit_server::config::Policy;
 use godwit_wire::{Refusal, ToClient, ToServer, v1};
@@ -224,6 +226,68 @@ async fn above_its_rate_a_session_waits_and_keeps_its_order() {
     for n in 1..=4 {
         bob.receives(&format!("line {n}"), &alice).await;
     }
+}
+
+/// The clock stands still, so that time gives nothing back.
+#[tokio::test]
+async fn dialling_anew_buys_no_second_burst() {
+    let clock = ManualClock::at(1_800_000_000_000);
+    let world = World::with(|setup| {
+        setup.clock = Arc::new(clock.clone());
+        setup.config.rate.submissions_per_s = 1;
+        setup.config.rate.submissions_burst = 2;
+    })
+    .await;
+    clock.advance(1);
+    let (mut alice, bob) = (world.joins("alice").await, world.joins("bob").await);
+    for _ in 0..2 {
+        let counter = alice.sends("hi").to(&bob).await;
+        alice.sees_tick(counter).await;
+    }
+    alice.hangs_up();
+    alice.comes_back().await;
+    let counter = alice.sends("hi again").to(&bob).await;
+    assert_eq!(alice.is_refused(counter).await, (Refusal::RateLimited, 1_000));
+    let mut carol = world.joins("carol").await;
+    let counter = carol.sends("hi").to(&bob).await;
+    carol.sees_tick(counter).await;
+}
+
+#[tokio::test]
+async fn above_its_rate_a_device_looks_nobody_up() {
+    let world = World::with(|setup| setup.config.rate.lookups_per_hour = 2).await;
+    let (mut alice, mut carol) = (world.joins("alice").await, world.joins("carol").await);
+    assert!(fetch(&mut alice, "carol", false).await.is_ok());
+    assert_eq!(fetch(&mut alice, "nobody", false).await, Err(Refusal::UnknownAccount));
+    let who = Some(v1::fetch::Who::Handle("carol".into()));
+    let fetch_again = v1::Fetch { request: 7, who, keys: true, devices: Vec::new() };
+    alice.link().says(&[fetch_again.into()]).await;
+    let message = alice.link().hears().await;
+    let ToClient::Refused(no) = message else { panic!("{message:?}") };
+    assert_eq!((no.request, no.code), (7, Refusal::RateLimited.number().into()));
+    assert!((1..=1_800_000).contains(&no.retry_after_ms), "half an hour each: {no:?}");
+    alice.hangs_up();
+    alice.comes_back().await;
+    assert_eq!(fetch(&mut alice, "carol", false).await, Err(Refusal::RateLimited), "a new link");
+    assert!(fetch(&mut carol, "alice", false).await.is_ok(), "somebody else's rate");
+}
+
+/// Nothing is deleted, and nobody is told that it arrived, before it was sent.
+#[tokio::test]
+async fn an_acknowledgement_reaches_as_far_as_what_was_sent() {
+    let world = World::new().await;
+    let (mut alice, mut bob) = (world.joins("alice").await, world.joins("bob").await);
+    bob.hangs_up();
+    let counter = alice.sends("hi").to(&bob).await;
+    alice.sees_tick(counter).await;
+    bob.dials().await.unwrap();
+    bob.link().says(&[v1::Attach {}.into(), v1::Ack { up_to: u64::MAX }.into()]).await;
+    bob.receives("hi", &alice).await;
+    bob.hangs_up();
+    let waiting = bob.comes_back().await;
+    assert_eq!(waiting.len(), 1, "{waiting:?}");
+    bob.link().says(&[v1::Ack { up_to: u64::MAX }.into()]).await;
+    alice.sees_delivered(&bob, counter).await;
 }
 
 #[tokio::test]

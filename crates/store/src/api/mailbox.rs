@@ -141,9 +141,11 @@ pub enum Outcome {
     Mismatch(Vec<Mismatch>),
     /// No such recipient.
     UnknownAccount(AccountId),
-    /// This device's mailbox is full, or its sender has its fair share of it already. If the device
-    /// is the sender itself, it must first fetch the receipts that wait for it.
+    /// This device's mailbox is full, or its sender has its fair share of it already.
     MailboxFull(DeviceId),
+    /// The sender has let too many receipts pile up in its own mailbox. A retry helps once it has
+    /// fetched them.
+    ReceiptsWaiting,
     /// Older than the de-duplication window: it cannot be told whether it was accepted.
     CounterTooOld,
     /// The sending device is not (or no longer) on its account's list.

@@ -4,7 +4,7 @@ use godwit_base::{DeviceId, DeviceNumber, Seq};
 
 use super::Ground;
 use super::world::{World, texts};
-use crate::{Entry, Outcome, Quotas, Record};
+use crate::{Entry, Outcome, Quotas, Record, Token};
 
 /// M2, M5: gone from the mailbox, and known to every device of the sender's account.
 pub fn acknowledging_deletes_and_tells_every_device_of_the_sender(ground: &mut dyn Ground) {
@@ -112,9 +112,27 @@ pub fn whoever_lets_receipts_pile_up_is_refused(ground: &mut dyn Ground) {
         world.acknowledge_all(person.device(1));
     }
     let outcome = world.send(from, 3, vec![others[2].copies(from, "x")]);
-    assert_eq!(outcome, Outcome::MailboxFull(from));
+    assert_eq!(outcome, Outcome::ReceiptsWaiting);
     world.acknowledge_all(from);
     world.text(from, 3, &others[2]);
+}
+
+/// Order (M4): what the same link handed in behind it does not slip past it.
+pub fn what_follows_on_piled_up_receipts_waits_for_it(ground: &mut dyn Ground) {
+    const LINK: Token = Token(u64::MAX);
+    let mut world = World::with(ground, Quotas { receipts: 1, ..Quotas::default() });
+    let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+    let from = alice.device(1);
+    world.text(from, 1, &bob);
+    world.acknowledge_all(bob.device(1));
+    let decide = |world: &mut World<'_>, counter| {
+        world.send_on(LINK, from, counter, vec![bob.copies(from, "x")])
+    };
+    assert_eq!(decide(&mut world, 2), Outcome::ReceiptsWaiting);
+    world.acknowledge_all(from);
+    assert_eq!(decide(&mut world, 3), Outcome::Unavailable, "2 has not come again");
+    assert!(matches!(decide(&mut world, 2), Outcome::Accepted { .. }));
+    assert!(matches!(decide(&mut world, 3), Outcome::Accepted { .. }));
 }
 
 /// Twice, of nothing, of nobody.

@@ -31,8 +31,9 @@ impl Holds {
     /// Learns what became of a batch.
     pub(super) fn learn(&mut self, settled: &[Settled]) {
         for one in settled {
-            if !matches!(one.outcome, Outcome::DiskFull | Outcome::Unavailable) {
-                continue;
+            match one.outcome {
+                Outcome::DiskFull | Outcome::Unavailable | Outcome::ReceiptsWaiting => {}
+                _ => continue,
             }
             if self.from.len() >= HOLDS_MAX && !self.from.contains_key(&one.token) {
                 self.from.clear();

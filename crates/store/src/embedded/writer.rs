@@ -108,7 +108,7 @@ impl Writer {
         }
         match guarded(|| self.write()) {
             Ok(()) => self.tell(),
-            Err(fault) => self.fail(fault),
+            Err(fault) => self.fail(&fault),
         }
     }
 
@@ -256,11 +256,11 @@ impl Writer {
     /// The batch failed: nobody is told that anything happened, RAM is thrown away, and the file is
     /// opened anew. Never is a failed write or sync tried again on the same descriptor: the system may
     /// have dropped the pages and would report success.
-    fn fail(&mut self, fault: Fault) {
+    fn fail(&mut self, fault: &Fault) {
         tracing::error!(?fault, "batch failed, reopening the store");
         self.state = None;
-        self.refuse(&fault);
-        self.note(fault);
+        self.note(fault.clone());
+        self.refuse(fault);
         self.reopen();
     }
 
@@ -284,6 +284,8 @@ impl Writer {
     }
 
     fn note(&mut self, fault: Fault) {
+        // Whatever the free bytes say: the next batch that becomes durable knows better.
+        self.shared.stats(|stats| stats.disk_full |= fault == Fault::Full);
         let failures = self.trouble.as_ref().map_or(0, |trouble| trouble.failures) + 1;
         let doublings = failures.saturating_sub(2).min(16);
         let pause = match failures {

@@ -72,6 +72,7 @@ fn a_write_that_finds_no_space_is_told_as_a_full_disk() {
     disk.set(|faults| faults.no_space = true);
     for _ in 0..4 {
         assert_eq!(world.send(from, 2, vec![bob.copies(from, "x")]), Outcome::DiskFull);
+        assert!(world.store().stats().disk_full, "although the free bytes say otherwise");
         assert_eq!(world.mailbox(bob.device(1)).len(), 1, "reads go on, also while writing pauses");
     }
     disk.heal();
@@ -82,6 +83,7 @@ fn a_write_that_finds_no_space_is_told_as_a_full_disk() {
         }
     };
     assert!(matches!(outcome, Outcome::Accepted { .. }), "{outcome:?}");
+    assert!(!world.store().stats().disk_full);
     assert_eq!(world.mailbox(bob.device(1)).len(), 2);
 }
 

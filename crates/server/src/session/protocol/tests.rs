@@ -53,12 +53,17 @@ fn a_submission_carries_its_kind_before_the_ciphertext() {
 
 #[test]
 fn after_a_refusal_for_now_everything_later_waits_for_that_counter() {
-    for refusal in [Outcome::DiskFull, Outcome::Unavailable] {
+    for (outcome, refusal) in [
+        (Outcome::DiskFull, Refusal::DiskFull),
+        (Outcome::Unavailable, Refusal::Unavailable),
+        (Outcome::ReceiptsWaiting, Refusal::ReceiptsWaiting),
+    ] {
         let mut machine = attached();
         for counter in 5..=7 {
             assert!(is_taken(&hears(&mut machine, submit(counter))));
         }
-        let ToClient::Refused(refused) = machine.settled(5, refusal) else { panic!() };
+        let ToClient::Refused(refused) = machine.settled(5, outcome) else { panic!() };
+        assert_eq!(Refusal::from_number(refused.code), Some(refusal));
         assert!(refused.retry_after_ms > 0);
         assert_eq!(code(&hears(&mut machine, submit(8))), Some(Refusal::AfterRefusal));
         assert_eq!(code(&hears(&mut machine, submit(6))), Some(Refusal::AfterRefusal));
@@ -148,6 +153,35 @@ fn a_record_is_sent_once_and_caught_up_is_said_once() {
     assert_eq!(machine.last_sent(), Seq(6));
     assert_eq!(machine.caught_up(), Some(ALICE));
     assert_eq!(machine.caught_up(), None);
+}
+
+#[test]
+fn nothing_is_acknowledged_that_was_not_sent() {
+    let mut machine = attached();
+    let acknowledges = |machine: &mut Machine, up_to| {
+        let effect = hears(machine, v1::Ack { up_to }.into());
+        let Effect::Acknowledge(ALICE, up_to) = effect else { panic!("{effect:?}") };
+        up_to.0
+    };
+    assert_eq!(acknowledges(&mut machine, 5), 0, "sent on another link perhaps: it comes again");
+    let entry = Entry::Receipt { origin: DeviceNumber(1), by: ALICE, up_to: 1 };
+    assert!(machine.record(Record { seq: Seq(5), entry }).is_some());
+    assert_eq!(acknowledges(&mut machine, 4), 4);
+    assert_eq!(acknowledges(&mut machine, 5), 5);
+    assert_eq!(acknowledges(&mut machine, 6), 5);
+    assert_eq!(acknowledges(&mut machine, u64::MAX), 5);
+}
+
+#[test]
+fn a_device_begins_once_a_link_and_strangers_never() {
+    let mut machine = attached();
+    assert_eq!(machine.begins_to_submit(&v1::Attach {}.into()), None);
+    assert_eq!(machine.begins_to_submit(&submit(1)), Some(ALICE));
+    assert!(is_taken(&hears(&mut machine, submit(1))));
+    assert_eq!(machine.begins_to_submit(&submit(2)), None);
+    let who = Stranger { link_key: [1; 32], address: Ipv4Addr::LOCALHOST.into() };
+    let stranger = Machine::new(Peer::Stranger(Box::new(who)));
+    assert_eq!(stranger.begins_to_submit(&submit(1)), None);
 }
 
 #[test]

@@ -52,6 +52,9 @@ impl Batch<'_> {
         if let Some(refusal) = self.wrong_devices(submission)? {
             return Ok(Some(refusal));
         }
+        if self.state.index.receipts(origin) >= self.terms.quotas.receipts {
+            return Ok(Some(Outcome::ReceiptsWaiting));
+        }
         if let Some(device) = self.full_mailbox(submission) {
             return Ok(Some(Outcome::MailboxFull(device)));
         }
@@ -93,13 +96,10 @@ impl Batch<'_> {
         Ok(Mismatch { account: to.account, list_version, signed, missing, extra })
     }
 
-    /// The first device whose mailbox has no room; the sender's own if it lets receipts pile up.
+    /// The first device whose mailbox has no room.
     fn full_mailbox(&self, submission: &Submission) -> Option<DeviceId> {
         let (index, quotas) = (&self.state.index, &self.terms.quotas);
         let origin = submission.origin;
-        if index.receipts(origin) >= quotas.receipts {
-            return Some(origin);
-        }
         let full = |to: &Recipient| {
             let account = to.account;
             to.copies.iter().find_map(|copy| {
