@@ -436,10 +436,11 @@ mod tests {
 
     #[test]
     fn with_whom_least_was_exchanged_goes_and_who_was_verified_or_is_written_to_stays() {
-        let mut contacts = contacts_for(4);
-        let [alice, bob, carol, dave] =
-            ["alice", "bob", "carol", "dave"].map(|name| learn(&mut contacts, name));
-        for (account, messages, row) in [(alice, 1, 9), (bob, 2, 9), (carol, 3, 8), (dave, 3, 7)] {
+        let mut contacts = contacts_for(5);
+        let [alice, bob, carol, dave, erin] =
+            ["alice", "bob", "carol", "dave", "erin"].map(|name| learn(&mut contacts, name));
+        let exchanged = [(alice, 1, 9), (bob, 2, 9), (carol, 4, 6), (dave, 3, 7), (erin, 3, 8)];
+        for (account, messages, row) in exchanged {
             has_sent(&mut contacts, account, messages, row);
         }
         contacts.get_mut(alice).unwrap().record.verified = true;
