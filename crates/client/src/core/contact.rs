@@ -13,7 +13,7 @@ use super::window::Window;
 
 /// Most contacts with ratchets: 10,000 x about 3 KB = 30 MB of memory. For one more, the ratchets of
 /// one that was never verified and that nothing waits for are dropped; what it sends later is asked for
-/// again. Its key stays pinned, see [`Pins`].
+/// again. Its key stays pinned, see `Pins`.
 pub const CONTACTS_MAX: usize = 10_000;
 
 /// An account that this one has written with.
