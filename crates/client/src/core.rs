@@ -262,7 +262,7 @@ impl Core {
             ToClient::Registered(registered) => self.on_registered(&registered),
             ToClient::KeysPublished(published) => self.on_keys_published(&published),
             ToClient::DeviceListPublished(published) => self.on_list_published(&published),
-            ToClient::Terms(_) => {}
+            ToClient::Terms(_) | ToClient::Presence(_) => {}
             ToClient::Goodbye(goodbye) => self.on_goodbye(goodbye, now),
         }
     }

@@ -113,4 +113,8 @@ checked! {
     Receipt: RECEIPT,
     CaughtUp: CAUGHT_UP,
     Goodbye: GOODBYE,
+    PresenceSet: PRESENCE_SET,
+    PresenceWatch: PRESENCE_WATCH,
+    OpenChat: OPEN_CHAT,
+    Presence: PRESENCE,
 }

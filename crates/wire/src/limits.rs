@@ -16,5 +16,12 @@ pub const INVITE_BYTES_MAX: usize = 64;
 /// which has 112 bytes today. The welcome still fits in a handshake message.
 pub const WELCOME_TICKET_BYTES_MAX: usize = 32 + 512;
 
+/// Chats that one device may have open at once; one is the common case, and a wide screen shows a few.
+/// 32 are one word of marks in a session.
+pub const OPEN_CHATS_MAX: usize = 32;
+
+/// Bytes of a pass, by which a contact shows that it is one: 128 random bits.
+pub const PASS_BYTES: usize = 16;
+
 /// Largest key transparency proof: 2 x 64 hashes of 32 bytes and their frame. Reserved, empty today.
 pub const KT_PROOF_BYTES_MAX: usize = 8 * 1024;

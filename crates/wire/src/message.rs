@@ -135,6 +135,10 @@ direction! {
         Terms(TermsRequest) = 7,
         /// Replaces the account's device list.
         PublishDeviceList(PublishDeviceList) = 8,
+        /// Says who may see the account, and whether somebody is here.
+        PresenceSet(PresenceSet) = 13,
+        /// Names the chats that are open.
+        PresenceWatch(PresenceWatch) = 14,
     }
 }
 
@@ -163,5 +167,7 @@ direction! {
         Goodbye(Goodbye) = 10,
         /// The device list is stored.
         DeviceListPublished(DeviceListPublished) = 11,
+        /// Whether somebody is online, and types.
+        Presence(Presence) = 16,
     }
 }

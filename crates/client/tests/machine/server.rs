@@ -201,7 +201,7 @@ impl Server {
                 self.say(at, v1::KeysPublished { request, one_time_left });
             }
             ToServer::PublishDeviceList(publish) => self.publish_list(at, publish),
-            ToServer::Terms(_) => {}
+            ToServer::Terms(_) | ToServer::PresenceSet(_) | ToServer::PresenceWatch(_) => {}
         }
     }
 

@@ -171,6 +171,7 @@ impl Machine {
                 Some(device) => self.ask(list.request, Request::PublishList(device, list)),
                 None => refuse_request(list.request, Refusal::NotRegistered, 0),
             },
+            ToServer::PresenceSet(_) | ToServer::PresenceWatch(_) => Effect::Nothing,
         }
     }
 

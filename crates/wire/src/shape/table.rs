@@ -8,7 +8,7 @@ use godwit_base::limits::{
 use super::{Field, Rule, Shape};
 use crate::limits::{
     ACCOUNT_KEY_BYTES, CLIENT_NAME_BYTES_MAX, INVITE_BYTES_MAX, KT_PROOF_BYTES_MAX, LINK_KEY_BYTES,
-    WELCOME_TICKET_BYTES_MAX,
+    OPEN_CHATS_MAX, PASS_BYTES, WELCOME_TICKET_BYTES_MAX,
 };
 
 const fn shape(name: &'static str, fields: &'static [Field]) -> Shape {
@@ -267,3 +267,21 @@ pub(crate) static CAUGHT_UP: Shape = shape("CaughtUp", &[n32(1, "one_time_left")
 
 pub(crate) static GOODBYE: Shape =
     shape("Goodbye", &[from_one(1, "code"), n32(2, "reconnect_after_ms")]);
+
+pub(crate) static PRESENCE_SET: Shape = shape(
+    "PresenceSet",
+    &[n8(1, "here"), n8(2, "visibility"), bytes(3, "pass", 0, PASS_BYTES)],
+);
+
+pub(crate) static PRESENCE_WATCH: Shape =
+    shape("PresenceWatch", &[many(1, "chats", 0, OPEN_CHATS_MAX, &OPEN_CHAT)]);
+
+pub(crate) static OPEN_CHAT: Shape = shape(
+    "OpenChat",
+    &[fixed64(1, "account"), bytes(2, "pass", 0, PASS_BYTES), n8(3, "typing")],
+);
+
+pub(crate) static PRESENCE: Shape = shape(
+    "Presence",
+    &[fixed64(1, "account"), n8(2, "state"), n64(3, "last_seen_ms"), n8(4, "typing")],
+);

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use godwit_base::limits::{DEVICES_MAX, HANDLE_BYTES_MAX};
-use godwit_wire::{ToClient, ToServer, WELCOME_TICKET_BYTES_MAX, v1};
+use godwit_wire::{OPEN_CHATS_MAX, PASS_BYTES, ToClient, ToServer, WELCOME_TICKET_BYTES_MAX, v1};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -89,6 +89,22 @@ prop_compose! {
         -> v1::Fetch { v1::Fetch { request, keys, devices, who } }
 }
 
+prop_compose! {
+    fn presence_set()(here: bool, visibility in 0..=255_i32, pass in blob(0..=PASS_BYTES))
+        -> v1::PresenceSet { v1::PresenceSet { here, visibility, pass } }
+}
+
+prop_compose! {
+    fn open_chat()(account: u64, pass in blob(0..=PASS_BYTES), typing: bool) -> v1::OpenChat {
+        v1::OpenChat { account, pass, typing }
+    }
+}
+
+prop_compose! {
+    fn presence()(account: u64, state in 0..=255_i32, last_seen_ms: u64, typing: bool)
+        -> v1::Presence { v1::Presence { account, state, last_seen_ms, typing } }
+}
+
 /// Any valid message of a device.
 pub(crate) fn to_server() -> impl Strategy<Value = ToServer> {
     let request = 1..=u32::MAX;
@@ -109,6 +125,9 @@ pub(crate) fn to_server() -> impl Strategy<Value = ToServer> {
             list: Some(list)
         }
         .into()),
+        presence_set().prop_map(ToServer::from),
+        vec(open_chat(), 0..=OPEN_CHATS_MAX)
+            .prop_map(|chats| v1::PresenceWatch { chats }.into()),
     ]
 }
 
@@ -209,6 +228,7 @@ pub(crate) fn to_client() -> impl Strategy<Value = ToClient> {
             version
         }
         .into()),
+        presence().prop_map(ToClient::from),
     ]
 }
 

@@ -1,5 +1,7 @@
 //! `docs/protocol.md` against the code: tables that a stranger builds a client from must be right.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use godwit_base::limits;
 use godwit_wire::Refusal;
 use protox::prost_reflect::DescriptorPool;
@@ -42,22 +44,25 @@ fn the_table_of_messages_is_the_schema() {
     compiler.open_file("godwit/v1/wire.proto").unwrap();
     let schema = compiler.descriptor_pool();
     let (to_server, to_client) = (spoken(&schema, "ToServer"), spoken(&schema, "ToClient"));
-    let expected: Vec<Vec<String>> = (1..=to_server.len().max(to_client.len()))
+    let numbers: BTreeSet<u32> = to_server.keys().chain(to_client.keys()).copied().collect();
+    let expected: Vec<Vec<String>> = numbers
+        .iter()
         .map(|number| {
-            let name = |names: &[String]| names.get(number - 1).map_or("-", |name| name).to_owned();
+            let name = |names: &BTreeMap<u32, String>| {
+                names.get(number).map_or("-", String::as_str).to_owned()
+            };
             vec![number.to_string(), name(&to_server), name(&to_client)]
         })
         .collect();
     assert_eq!(rows("## Messages"), expected);
 }
 
-/// Names of the messages of one direction, in order of their numbers from 1.
-fn spoken(schema: &DescriptorPool, direction: &str) -> Vec<String> {
+/// Names of the messages of one direction by their numbers; a number may belong to one direction alone.
+fn spoken(schema: &DescriptorPool, direction: &str) -> BTreeMap<u32, String> {
     let direction = schema.get_message_by_name(&format!("godwit.v1.{direction}")).unwrap();
-    let fields = direction.fields().zip(1..).map(|(field, number)| {
-        assert_eq!(field.number(), number, "numbers without a gap");
-        field.kind().as_message().unwrap().name().to_owned()
-    });
+    let fields = direction
+        .fields()
+        .map(|field| (field.number(), field.kind().as_message().unwrap().name().to_owned()));
     fields.collect()
 }
 
@@ -77,6 +82,8 @@ fn the_table_of_limits_is_the_constants() {
         ("client name in Hello, bytes", godwit_wire::CLIENT_NAME_BYTES_MAX),
         ("ticket with its key, bytes", godwit_wire::WELCOME_TICKET_BYTES_MAX),
         ("key transparency proof, bytes", godwit_wire::KT_PROOF_BYTES_MAX),
+        ("chats open at once", godwit_wire::OPEN_CHATS_MAX),
+        ("pass of a contact, bytes", godwit_wire::PASS_BYTES),
         ("counters open at once", usize::try_from(limits::DEDUP_WINDOW).unwrap()),
         ("records of a mailbox", limits::MAILBOX_RECORDS_MAX),
         ("bytes of a mailbox", limits::MAILBOX_BYTES_MAX),

@@ -157,6 +157,22 @@ pub(crate) fn to_server() -> Vec<(&'static str, ToServer)> {
             "request 12: version 4 of the list, devices 1 and 3",
             v1::PublishDeviceList { request: 12, list: Some(fourth_list()) }.into(),
         ),
+        (
+            "here; contacts may see it, by the pass e0..ef",
+            v1::PresenceSet {
+                here: true,
+                visibility: v1::Visibility::Contacts.into(),
+                pass: counting(0xe0, 16),
+            }
+            .into(),
+        ),
+        (
+            "one chat is open, with 1122334455667788 by the pass d0..df, and typed in",
+            v1::PresenceWatch {
+                chats: vec![v1::OpenChat { account: BOB, pass: counting(0xd0, 16), typing: true }],
+            }
+            .into(),
+        ),
     ]
 }
 
@@ -229,6 +245,26 @@ pub(crate) fn to_client() -> Vec<(&'static str, ToClient)> {
         (
             "request 12: version 4 is stored",
             v1::DeviceListPublished { request: 12, version: 4 }.into(),
+        ),
+        (
+            "1122334455667788 is online and types",
+            v1::Presence {
+                account: BOB,
+                state: v1::PresenceState::Online.into(),
+                last_seen_ms: 0,
+                typing: true,
+            }
+            .into(),
+        ),
+        (
+            "1122334455667788 is offline since 2023-11-14T22:13Z",
+            v1::Presence {
+                account: BOB,
+                state: v1::PresenceState::Offline.into(),
+                last_seen_ms: TIME_MS - TIME_MS % 60_000,
+                typing: false,
+            }
+            .into(),
         ),
     ]
 }
