@@ -268,18 +268,14 @@ pub(crate) static CAUGHT_UP: Shape = shape("CaughtUp", &[n32(1, "one_time_left")
 pub(crate) static GOODBYE: Shape =
     shape("Goodbye", &[from_one(1, "code"), n32(2, "reconnect_after_ms")]);
 
-pub(crate) static PRESENCE_SET: Shape = shape(
-    "PresenceSet",
-    &[n8(1, "here"), n8(2, "visibility"), bytes(3, "pass", 0, PASS_BYTES)],
-);
+pub(crate) static PRESENCE_SET: Shape =
+    shape("PresenceSet", &[n8(1, "here"), n8(2, "visibility"), bytes(3, "pass", 0, PASS_BYTES)]);
 
 pub(crate) static PRESENCE_WATCH: Shape =
     shape("PresenceWatch", &[many(1, "chats", 0, OPEN_CHATS_MAX, &OPEN_CHAT)]);
 
-pub(crate) static OPEN_CHAT: Shape = shape(
-    "OpenChat",
-    &[fixed64(1, "account"), bytes(2, "pass", 0, PASS_BYTES), n8(3, "typing")],
-);
+pub(crate) static OPEN_CHAT: Shape =
+    shape("OpenChat", &[fixed64(1, "account"), bytes(2, "pass", 0, PASS_BYTES), n8(3, "typing")]);
 
 pub(crate) static PRESENCE: Shape = shape(
     "Presence",

@@ -126,8 +126,7 @@ pub(crate) fn to_server() -> impl Strategy<Value = ToServer> {
         }
         .into()),
         presence_set().prop_map(ToServer::from),
-        vec(open_chat(), 0..=OPEN_CHATS_MAX)
-            .prop_map(|chats| v1::PresenceWatch { chats }.into()),
+        vec(open_chat(), 0..=OPEN_CHATS_MAX).prop_map(|chats| v1::PresenceWatch { chats }.into()),
     ]
 }
 
