@@ -20,6 +20,9 @@ pub enum IdError {
     /// Not `account.device.counter`.
     #[error("a message id looks like 0123456789abcdef.1.42")]
     MessageId,
+    /// Not 32 lower-case hexadecimal digits.
+    #[error("a group id is 32 lower-case hexadecimal digits")]
+    GroupId,
 }
 
 /// What people call an account: `alice`, or a phone number in E.164 (`+4512345678`).
@@ -195,6 +198,46 @@ impl<'de> Deserialize<'de> for MessageId {
     }
 }
 
+/// A group: the first 16 bytes of a hash of the first entry of its membership log, so that the id
+/// says who made it and with whom. Written as 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupId(pub [u8; 16]);
+
+impl fmt::Display for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl FromStr for GroupId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let number = u128::from_str_radix(text, 16).map_err(|_| IdError::GroupId)?;
+        let id = Self(number.to_be_bytes());
+        // One text per id: every digit, no upper case, no sign.
+        if id.to_string() == text { Ok(id) } else { Err(IdError::GroupId) }
+    }
+}
+
+impl Serialize for GroupId {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for GroupId {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// Place of a record in the store, ever increasing: unix milliseconds in the upper 44 bits, a
 /// counter in the lower 20. Old records are therefore one range at the left edge.
 #[derive(
@@ -264,6 +307,20 @@ mod tests {
         fn message_ids_survive_text(account: u64, number: u32, counter: u64) {
             let id = MessageId { device: DeviceId::new(account, number), counter };
             prop_assert_eq!(id.to_string().parse::<MessageId>(), Ok(id));
+        }
+
+        #[test]
+        fn group_ids_survive_text(bytes: [u8; 16]) {
+            let id = GroupId(bytes);
+            prop_assert_eq!(id.to_string().parse::<GroupId>(), Ok(id));
+            prop_assert_eq!(id.to_string().len(), 32);
+        }
+
+        #[test]
+        fn any_text_as_a_group_id_is_refused_or_round_trips(text in "[0-9a-fA-F+]{30,34}") {
+            if let Ok(id) = text.parse::<GroupId>() {
+                prop_assert_eq!(id.to_string(), text);
+            }
         }
 
         #[test]

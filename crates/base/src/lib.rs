@@ -7,7 +7,7 @@ mod join;
 pub mod limits;
 mod seam;
 
-pub use id::{AccountId, DeviceId, DeviceNumber, Handle, IdError, MessageId, Seq};
+pub use id::{AccountId, DeviceId, DeviceNumber, GroupId, Handle, IdError, MessageId, Seq};
 #[doc(hidden)]
 pub use invariant::broken as __broken;
 pub use invariant::{Invariant, set_alarm, violations};

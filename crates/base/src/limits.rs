@@ -22,6 +22,14 @@ pub const RECORD_BODY_BYTES_MAX: usize = 1 + BODY_BYTES_MAX;
 /// Most recipients of one submission: the largest group.
 pub const RECIPIENTS_MAX: usize = 1_024;
 
+/// Most members of a group, the same number, since one submission reaches them all.
+pub const GROUP_MEMBERS_MAX: usize = RECIPIENTS_MAX;
+
+/// Largest signed entry of a group's membership log, 48 KiB: 1,024 account keys of 38 B in the first
+/// one (38,912 B), the author's device list of at most 8 KiB, header and signature of 200 B. It goes
+/// in one frame.
+pub const GROUP_ENTRY_BYTES_MAX: usize = 48 * 1024;
+
 /// Most devices an account.
 pub const DEVICES_MAX: usize = 8;
 
