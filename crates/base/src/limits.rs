@@ -62,3 +62,21 @@ pub const SIGNED_LIST_BYTES_MAX: usize = 8_192;
 /// Seconds of quiet after which each side sends a keepalive, to start with. Most NATs drop a
 /// mapping after 60 s or more.
 pub const KEEPALIVE_S: u32 = 30;
+
+/// Bytes of a group's id.
+pub const GROUP_ID_BYTES: usize = 16;
+
+/// Most groups an account is in: 1,000 records of group news are a tenth of a mailbox.
+pub const GROUPS_PER_ACCOUNT_MAX: usize = 1_000;
+
+/// Most entries of a membership log; members may leave beyond it. Thirty changes a day for a year.
+pub const GROUP_LOG_ENTRIES_MAX: u64 = 10_000;
+
+/// Most bytes of the entries of a membership log; members may leave beyond it. 10,000 entries of 800 B.
+pub const GROUP_LOG_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Bytes of the secret in a group's invite link, and of the hash of it that the server keeps.
+pub const GROUP_SECRET_BYTES: usize = 32;
+
+/// Posts that a group's receipt tells of: the newest ones.
+pub const GROUP_RECEIPT_POSTS_MAX: usize = 32;

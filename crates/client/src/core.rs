@@ -262,7 +262,14 @@ impl Core {
             ToClient::Registered(registered) => self.on_registered(&registered),
             ToClient::KeysPublished(published) => self.on_keys_published(&published),
             ToClient::DeviceListPublished(published) => self.on_list_published(&published),
-            ToClient::Terms(_) | ToClient::Presence(_) => {}
+            ToClient::Terms(_)
+            | ToClient::Presence(_)
+            | ToClient::GroupChanged(_)
+            | ToClient::GroupNews(_)
+            | ToClient::GroupLog(_)
+            | ToClient::Roster(_)
+            | ToClient::GroupReceipt(_)
+            | ToClient::Progress(_) => {}
             ToClient::Goodbye(goodbye) => self.on_goodbye(goodbye, now),
         }
     }

@@ -25,3 +25,6 @@ pub const PASS_BYTES: usize = 16;
 
 /// Largest key transparency proof: 2 x 64 hashes of 32 bytes and their frame. Reserved, empty today.
 pub const KT_PROOF_BYTES_MAX: usize = 8 * 1024;
+
+/// Entries in one answer with a group's membership log. With 60 KB of them small ones come 120 at once.
+pub const GROUP_LOG_PAGE_MAX: usize = 256;

@@ -55,7 +55,7 @@ impl Malformed {
     pub fn refusal(&self) -> Refusal {
         match (self.message, self.field, self.fault) {
             ("Submit", "recipients", Fault::TooMany) => Refusal::TooManyRecipients,
-            ("SealedCopy", "body", Fault::TooLong) => Refusal::BodyTooLarge,
+            ("SealedCopy" | "GroupPost", "body", Fault::TooLong) => Refusal::BodyTooLarge,
             ("KeyUpload", _, Fault::TooMany | Fault::TooLong) => Refusal::KeyLimit,
             _ => Refusal::Malformed,
         }

@@ -139,6 +139,14 @@ direction! {
         PresenceSet(PresenceSet) = 13,
         /// Names the chats that are open.
         PresenceWatch(PresenceWatch) = 14,
+        /// Adds an entry to a group's membership log.
+        GroupChange(GroupChange) = 15,
+        /// Asks for entries of a membership log.
+        GroupFetch(GroupFetch) = 16,
+        /// Asks who is in a group, and with which device lists.
+        GroupRoster(GroupRoster) = 17,
+        /// Asks who has a message of this account to a group.
+        GroupProgress(GroupProgress) = 18,
     }
 }
 
@@ -169,5 +177,17 @@ direction! {
         DeviceListPublished(DeviceListPublished) = 11,
         /// Whether somebody is online, and types.
         Presence(Presence) = 16,
+        /// The entry is stored.
+        GroupChanged(GroupChanged) = 18,
+        /// A group has a newer entry.
+        GroupNews(GroupNews) = 19,
+        /// Entries of a membership log.
+        GroupLog(GroupLog) = 20,
+        /// Who is in a group.
+        Roster(Roster) = 21,
+        /// How many have what was posted to a group.
+        GroupReceipt(GroupReceipt) = 22,
+        /// Who has what was posted to a group.
+        Progress(Progress) = 23,
     }
 }

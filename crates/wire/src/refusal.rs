@@ -176,6 +176,37 @@ refusals! {
     /// A fault of the server.
     Internal = 51, retry, "a fault inside the server",
         "try again after the delay, backing off";
+
+    /// No group has this id, or it has no members left.
+    GroupUnknown = 65, final, "there is no such group",
+        "show the group as ended; a link to it is void";
+    /// The epoch is not the present one, or for a change not the one after it.
+    GroupEpochStale = 66, final, "the group has changed",
+        "fetch and verify the log, then change, or seal and send under the same counter, anew";
+    /// The account is not in the group.
+    NotMember = 67, final, "this account is not in the group",
+        "fetch the log up to your removal, show it, and stop sending there";
+    /// Only an admin may do this.
+    NotAdmin = 68, final, "only admins may do this",
+        "fetch and verify the log, and show that only admins may";
+    /// The group holds its maximum.
+    GroupFull = 69, final, "the group is full",
+        "at most 1,024 members; somebody has to leave first";
+    /// Devices of members have changed since the sender key was given out.
+    GroupListsStale = 70, final, "devices of members have changed",
+        "fetch roster and lists, give out a new sender key, send under the same counter; at most 3 times";
+    /// The secret is not that of the group's present link.
+    InviteLinkInvalid = 71, final, "the link to the group is not valid",
+        "ask an admin for a new link";
+    /// The membership log holds its maximum.
+    GroupLogFull = 72, final, "the group has been changed too often",
+        "make a new group; leaving is still possible";
+    /// The rows beside the signed entry cannot stand.
+    GroupChangeInvalid = 73, final, "this change of a group cannot stand",
+        "a bug in the client: each account once, one admin at least, an unknown account or role never";
+    /// The account is in as many groups as it may be.
+    TooManyGroups = 74, final, "one of the accounts is in too many groups",
+        "leave a group first";
 }
 
 impl fmt::Display for Refusal {

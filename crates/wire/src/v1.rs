@@ -39,3 +39,26 @@ impl fmt::Debug for Register {
             .finish_non_exhaustive() // the invite is worth an account
     }
 }
+
+impl fmt::Debug for GroupChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupChange")
+            .field("request", &self.request)
+            .field("group", &self.group)
+            .field("epoch", &self.epoch)
+            .field("signed", &self.signed)
+            .field("members", &self.members)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive() // the secret opens the group to whoever has it
+    }
+}
+
+impl fmt::Debug for GroupFetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupFetch")
+            .field("request", &self.request)
+            .field("group", &self.group)
+            .field("after_epoch", &self.after_epoch)
+            .finish_non_exhaustive() // as above
+    }
+}

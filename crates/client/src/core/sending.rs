@@ -182,7 +182,7 @@ impl Core {
             list_version: sealed.list_version,
             copies,
         };
-        let submit = v1::Submit { counter, recipients: vec![recipient] };
+        let submit = v1::Submit { counter, recipients: vec![recipient], group: None };
         self.staged.messages.push(ToServer::Submit(submit));
         self.outbox.submitted(counter);
     }

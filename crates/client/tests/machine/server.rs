@@ -201,7 +201,13 @@ impl Server {
                 self.say(at, v1::KeysPublished { request, one_time_left });
             }
             ToServer::PublishDeviceList(publish) => self.publish_list(at, publish),
-            ToServer::Terms(_) | ToServer::PresenceSet(_) | ToServer::PresenceWatch(_) => {}
+            ToServer::Terms(_)
+            | ToServer::PresenceSet(_)
+            | ToServer::PresenceWatch(_)
+            | ToServer::GroupChange(_)
+            | ToServer::GroupFetch(_)
+            | ToServer::GroupRoster(_)
+            | ToServer::GroupProgress(_) => {}
         }
     }
 
@@ -294,6 +300,7 @@ impl Server {
                         counter: *counter,
                         kind: *kind,
                         body: body.into(),
+                        ..v1::Deliver::default()
                     },
                 );
             }

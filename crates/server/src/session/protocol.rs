@@ -172,6 +172,12 @@ impl Machine {
                 None => refuse_request(list.request, Refusal::NotRegistered, 0),
             },
             ToServer::PresenceSet(_) | ToServer::PresenceWatch(_) => Effect::Nothing,
+            ToServer::GroupChange(v1::GroupChange { request, .. })
+            | ToServer::GroupFetch(v1::GroupFetch { request, .. })
+            | ToServer::GroupRoster(v1::GroupRoster { request, .. })
+            | ToServer::GroupProgress(v1::GroupProgress { request, .. }) => {
+                refuse_request(request, Refusal::GroupUnknown, 0)
+            }
         }
     }
 
@@ -196,11 +202,17 @@ impl Machine {
 
     fn submit(&mut self, submit: &v1::Submit, token: Token, rate: Rate, now_ns: u64) -> Effect {
         let counter = submit.counter;
+        if submit.recipients.is_empty() && submit.group.as_ref().is_none_or(|to| to.body.is_empty()) {
+            return Effect::Close(Refusal::Malformed); // for nobody
+        }
         let origin = match self.peer {
             Peer::Attached(device) => device,
             Peer::Device(_) => return refuse(counter, Refusal::NotAttached, 0),
             Peer::Stranger(_) | Peer::Revoked => return refuse(counter, Refusal::NotRegistered, 0),
         };
+        if submit.group.is_some() {
+            return refuse(counter, Refusal::GroupUnknown, 0);
+        }
         if self.refused_from != 0 && counter > self.refused_from {
             return refuse(counter, Refusal::AfterRefusal, BUSY_MS);
         }
@@ -294,6 +306,7 @@ impl Machine {
                     counter,
                     kind: i32::from(kind),
                     body,
+                    ..v1::Deliver::default()
                 })
             }
             Entry::Receipt { origin, by, up_to } => ToClient::Receipt(v1::Receipt {

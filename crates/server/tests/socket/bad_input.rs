@@ -160,7 +160,7 @@ fn submit(recipients: usize, body: usize) -> Vec<u8> {
     let recipient =
         |account| v1::Recipient { account, list_version: 1, copies: vec![copy.clone()] };
     let recipients = (1..).take(recipients).map(recipient).collect();
-    message(v1::Submit { counter: 1, recipients })
+    message(v1::Submit { counter: 1, recipients, group: None })
 }
 
 #[tokio::test]
@@ -185,7 +185,7 @@ async fn frames_that_are_none() {
 #[tokio::test]
 async fn messages_that_break_the_schema_or_a_limit() {
     let world = World::new().await;
-    let nobody = message(v1::Submit { counter: 1, recipients: vec![] });
+    let nobody = message(v1::Submit { counter: 1, recipients: vec![], group: None });
     let no_counter = message(v1::Submit { counter: 0, ..v1::Submit::default() });
     let cut_short = submit(1, 100)[..50].to_vec();
     for (plain, refusal) in [

@@ -58,7 +58,7 @@ async fn sends_for(
     let copy = |device: &u32| v1::SealedCopy { device: *device, kind: 0, body: "hi".into() };
     let copies = devices.iter().map(copy).collect();
     let recipient = v1::Recipient { account: to.account().0, list_version, copies };
-    let submit = v1::Submit { counter: from.counter, recipients: vec![recipient] };
+    let submit = v1::Submit { counter: from.counter, recipients: vec![recipient], group: None };
     from.link().says(&[submit.into()]).await;
     match from.link().hears().await {
         ToClient::Accepted(_) => None,

@@ -138,7 +138,7 @@ impl Person {
         let copy = v1::SealedCopy { device: 1, kind: 0, body: Bytes::from(text.to_owned()) };
         let recipient =
             v1::Recipient { account: self.account().0, list_version: 1, copies: vec![copy] };
-        v1::Submit { counter, recipients: vec![recipient] }.into()
+        v1::Submit { counter, recipients: vec![recipient], group: None }.into()
     }
 
     /// One tick for that counter.

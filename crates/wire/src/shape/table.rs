@@ -1,14 +1,15 @@
 //! The table. A test reads the schema and demands that each of its fields is here, with its type.
 
 use godwit_base::limits::{
-    BODY_BYTES_MAX, DEVICES_MAX, HANDLE_BYTES_MAX, ONE_TIME_KEYS_MAX, RECIPIENTS_MAX,
-    SIGNED_KEY_BYTES_MAX, SIGNED_LIST_BYTES_MAX,
+    BODY_BYTES_MAX, DEVICES_MAX, GROUP_ENTRY_BYTES_MAX, GROUP_ID_BYTES, GROUP_MEMBERS_MAX,
+    GROUP_RECEIPT_POSTS_MAX, GROUP_SECRET_BYTES, HANDLE_BYTES_MAX, ONE_TIME_KEYS_MAX,
+    RECIPIENTS_MAX, SIGNED_KEY_BYTES_MAX, SIGNED_LIST_BYTES_MAX,
 };
 
 use super::{Field, Rule, Shape};
 use crate::limits::{
-    ACCOUNT_KEY_BYTES, CLIENT_NAME_BYTES_MAX, INVITE_BYTES_MAX, KT_PROOF_BYTES_MAX, LINK_KEY_BYTES,
-    OPEN_CHATS_MAX, PASS_BYTES, WELCOME_TICKET_BYTES_MAX,
+    ACCOUNT_KEY_BYTES, CLIENT_NAME_BYTES_MAX, GROUP_LOG_PAGE_MAX, INVITE_BYTES_MAX,
+    KT_PROOF_BYTES_MAX, LINK_KEY_BYTES, OPEN_CHATS_MAX, PASS_BYTES, WELCOME_TICKET_BYTES_MAX,
 };
 
 const fn shape(name: &'static str, fields: &'static [Field]) -> Shape {
@@ -61,6 +62,15 @@ const fn one(number: u32, name: &'static str, shape: &'static Shape) -> Field {
     many(number, name, 1, 1, shape)
 }
 
+const fn optional(number: u32, name: &'static str, shape: &'static Shape) -> Field {
+    many(number, name, 0, 1, shape)
+}
+
+/// The id of a group.
+const fn group(at: u32) -> Field {
+    bytes(at, "group", GROUP_ID_BYTES, GROUP_ID_BYTES)
+}
+
 const fn many(
     number: u32,
     name: &'static str,
@@ -96,7 +106,21 @@ pub(crate) static ATTACH: Shape = shape("Attach", &[]);
 
 pub(crate) static SUBMIT: Shape = shape(
     "Submit",
-    &[from_one_64(1, "counter"), many(2, "recipients", 1, RECIPIENTS_MAX, &RECIPIENT)],
+    &[
+        from_one_64(1, "counter"),
+        many(2, "recipients", 0, RECIPIENTS_MAX, &RECIPIENT),
+        optional(3, "group", &GROUP_POST),
+    ],
+);
+
+pub(crate) static GROUP_POST: Shape = shape(
+    "GroupPost",
+    &[
+        group(1),
+        from_one_64(2, "epoch"),
+        n64(3, "devices_version"),
+        bytes(4, "body", 0, BODY_BYTES_MAX),
+    ],
 );
 
 pub(crate) static RECIPIENT: Shape = shape(
@@ -249,6 +273,8 @@ pub(crate) static DELIVER: Shape = shape(
         n64(4, "counter"),
         n8(5, "kind"),
         bytes(6, "body", 1, BODY_BYTES_MAX),
+        bytes(7, "group", 0, GROUP_ID_BYTES),
+        n64(8, "epoch"),
     ],
 );
 
@@ -281,3 +307,101 @@ pub(crate) static PRESENCE: Shape = shape(
     "Presence",
     &[fixed64(1, "account"), n8(2, "state"), n64(3, "last_seen_ms"), n8(4, "typing")],
 );
+
+pub(crate) static GROUP_CHANGE: Shape = shape(
+    "GroupChange",
+    &[
+        from_one(1, "request"),
+        group(2),
+        from_one_64(3, "epoch"),
+        bytes(4, "signed", 1, GROUP_ENTRY_BYTES_MAX),
+        many(5, "members", 0, GROUP_MEMBERS_MAX, &GROUP_MEMBER),
+        optional(6, "settings", &GROUP_SETTINGS),
+        bytes(7, "invite_secret", 0, GROUP_SECRET_BYTES),
+    ],
+);
+
+pub(crate) static GROUP_MEMBER: Shape =
+    shape("GroupMember", &[fixed64(1, "account"), n8(2, "role")]);
+
+pub(crate) static GROUP_SETTINGS: Shape = shape(
+    "GroupSettings",
+    &[n8(1, "only_admins_write"), bytes(2, "invite_hash", 0, GROUP_SECRET_BYTES)],
+);
+
+pub(crate) static GROUP_CHANGED: Shape =
+    shape("GroupChanged", &[from_one(1, "request"), group(2), from_one_64(3, "epoch")]);
+
+pub(crate) static GROUP_NEWS: Shape = shape(
+    "GroupNews",
+    &[fixed64(1, "seq"), group(2), from_one_64(3, "epoch"), n8(4, "missed")],
+);
+
+pub(crate) static GROUP_FETCH: Shape = shape(
+    "GroupFetch",
+    &[
+        from_one(1, "request"),
+        group(2),
+        n64(3, "after_epoch"),
+        bytes(4, "invite_secret", 0, GROUP_SECRET_BYTES),
+    ],
+);
+
+pub(crate) static GROUP_LOG: Shape = shape(
+    "GroupLog",
+    &[
+        from_one(1, "request"),
+        group(2),
+        from_one_64(3, "epoch"),
+        many(4, "entries", 0, GROUP_LOG_PAGE_MAX, &GROUP_ENTRY),
+    ],
+);
+
+pub(crate) static GROUP_ENTRY: Shape = shape(
+    "GroupEntry",
+    &[from_one_64(1, "epoch"), bytes(2, "signed", 1, GROUP_ENTRY_BYTES_MAX)],
+);
+
+pub(crate) static GROUP_ROSTER: Shape =
+    shape("GroupRoster", &[from_one(1, "request"), group(2)]);
+
+pub(crate) static ROSTER: Shape = shape(
+    "Roster",
+    &[
+        from_one(1, "request"),
+        group(2),
+        from_one_64(3, "epoch"),
+        n64(4, "devices_version"),
+        many(5, "members", 1, GROUP_MEMBERS_MAX, &ROSTER_ROW),
+        one(6, "settings", &GROUP_SETTINGS),
+    ],
+);
+
+pub(crate) static ROSTER_ROW: Shape =
+    shape("RosterRow", &[fixed64(1, "account"), n8(2, "role"), n64(3, "list_version")]);
+
+pub(crate) static GROUP_RECEIPT: Shape = shape(
+    "GroupReceipt",
+    &[
+        fixed64(1, "seq"),
+        group(2),
+        from_one(3, "origin"),
+        many(4, "posts", 0, GROUP_RECEIPT_POSTS_MAX, &POST_REACH),
+    ],
+);
+
+pub(crate) static POST_REACH: Shape =
+    shape("PostReach", &[from_one_64(1, "counter"), from_one(2, "accounts")]);
+
+pub(crate) static GROUP_PROGRESS: Shape = shape(
+    "GroupProgress",
+    &[from_one(1, "request"), group(2), from_one(3, "origin"), n64(4, "counter")],
+);
+
+pub(crate) static PROGRESS: Shape = shape(
+    "Progress",
+    &[from_one(1, "request"), many(2, "reached", 0, GROUP_MEMBERS_MAX, &REACHED)],
+);
+
+pub(crate) static REACHED: Shape =
+    shape("Reached", &[fixed64(1, "account"), from_one_64(2, "up_to")]);

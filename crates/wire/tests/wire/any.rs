@@ -1,7 +1,7 @@
 //! Any valid message, for property tests.
 
 use bytes::Bytes;
-use godwit_base::limits::{DEVICES_MAX, HANDLE_BYTES_MAX};
+use godwit_base::limits::{DEVICES_MAX, GROUP_ID_BYTES, HANDLE_BYTES_MAX};
 use godwit_wire::{OPEN_CHATS_MAX, PASS_BYTES, ToClient, ToServer, WELCOME_TICKET_BYTES_MAX, v1};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -34,9 +34,11 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn submit()(counter in 1..=u64::MAX, recipients in vec(recipient(), 1..20)) -> v1::Submit {
-        v1::Submit { counter, recipients }
-    }
+    fn submit()(
+        counter in 1..=u64::MAX,
+        recipients in vec(recipient(), 0..20),
+        group in proptest::option::of(post()),
+    ) -> v1::Submit { v1::Submit { counter, recipients, group } }
 }
 
 prop_compose! {
@@ -105,6 +107,53 @@ prop_compose! {
         -> v1::Presence { v1::Presence { account, state, last_seen_ms, typing } }
 }
 
+fn group() -> impl Strategy<Value = Bytes> {
+    blob(GROUP_ID_BYTES..=GROUP_ID_BYTES)
+}
+
+prop_compose! {
+    fn post()(group in group(), epoch in 1..=u64::MAX, devices_version: u64, body in blob(0..300))
+        -> v1::GroupPost { v1::GroupPost { group, epoch, devices_version, body } }
+}
+
+prop_compose! {
+    fn settings()(only_admins_write: bool, invite_hash in blob(0..=32)) -> v1::GroupSettings {
+        v1::GroupSettings { only_admins_write, invite_hash }
+    }
+}
+
+prop_compose! {
+    fn member()(account: u64, role in 0..=255_i32) -> v1::GroupMember {
+        v1::GroupMember { account, role }
+    }
+}
+
+prop_compose! {
+    fn group_change()(
+        request in 1..=u32::MAX,
+        group in group(),
+        epoch in 1..=u64::MAX,
+        signed in blob(1..300),
+        members in vec(member(), 0..20),
+        settings in proptest::option::of(settings()),
+        invite_secret in blob(0..=32),
+    ) -> v1::GroupChange {
+        v1::GroupChange { request, group, epoch, signed, members, settings, invite_secret }
+    }
+}
+
+prop_compose! {
+    fn group_fetch()(
+        request in 1..=u32::MAX, group in group(), after_epoch: u64, invite_secret in blob(0..=32),
+    ) -> v1::GroupFetch { v1::GroupFetch { request, group, after_epoch, invite_secret } }
+}
+
+prop_compose! {
+    fn group_progress()(
+        request in 1..=u32::MAX, group in group(), origin in 1..=u32::MAX, counter: u64,
+    ) -> v1::GroupProgress { v1::GroupProgress { request, group, origin, counter } }
+}
+
 /// Any valid message of a device.
 pub(crate) fn to_server() -> impl Strategy<Value = ToServer> {
     let request = 1..=u32::MAX;
@@ -120,12 +169,16 @@ pub(crate) fn to_server() -> impl Strategy<Value = ToServer> {
         }
         .into()),
         request.clone().prop_map(|request| v1::TermsRequest { request }.into()),
-        (request, list()).prop_map(|(request, list)| v1::PublishDeviceList {
+        (request.clone(), list()).prop_map(|(request, list)| v1::PublishDeviceList {
             request,
             list: Some(list)
         }
         .into()),
         presence_set().prop_map(ToServer::from),
+        group_change().prop_map(ToServer::from),
+        group_fetch().prop_map(ToServer::from),
+        (request, group()).prop_map(|(request, group)| v1::GroupRoster { request, group }.into()),
+        group_progress().prop_map(ToServer::from),
         vec(open_chat(), 0..=OPEN_CHATS_MAX).prop_map(|chats| v1::PresenceWatch { chats }.into()),
     ]
 }
@@ -153,7 +206,8 @@ prop_compose! {
 prop_compose! {
     fn deliver()(
         seq: u64, account: u64, device: u32, counter: u64, kind in 0..=255_i32, body in blob(1..300),
-    ) -> v1::Deliver { v1::Deliver { seq, account, device, counter, kind, body } }
+        group in blob(0..=GROUP_ID_BYTES), epoch: u64,
+    ) -> v1::Deliver { v1::Deliver { seq, account, device, counter, kind, body, group, epoch } }
 }
 
 prop_compose! {
@@ -198,6 +252,80 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn entry()(epoch in 1..=u64::MAX, signed in blob(1..300)) -> v1::GroupEntry {
+        v1::GroupEntry { epoch, signed }
+    }
+}
+
+prop_compose! {
+    fn group_log()(
+        request in 1..=u32::MAX,
+        group in group(),
+        epoch in 1..=u64::MAX,
+        entries in vec(entry(), 0..20),
+    ) -> v1::GroupLog { v1::GroupLog { request, group, epoch, entries } }
+}
+
+prop_compose! {
+    fn roster_row()(account: u64, role in 0..=255_i32, list_version: u64) -> v1::RosterRow {
+        v1::RosterRow { account, role, list_version }
+    }
+}
+
+prop_compose! {
+    fn roster()(
+        request in 1..=u32::MAX,
+        group in group(),
+        epoch in 1..=u64::MAX,
+        devices_version: u64,
+        members in vec(roster_row(), 1..20),
+        settings in settings(),
+    ) -> v1::Roster {
+        v1::Roster { request, group, epoch, devices_version, members, settings: Some(settings) }
+    }
+}
+
+prop_compose! {
+    fn news()(seq: u64, group in group(), epoch in 1..=u64::MAX, missed: bool) -> v1::GroupNews {
+        v1::GroupNews { seq, group, epoch, missed }
+    }
+}
+
+prop_compose! {
+    fn reach()(counter in 1..=u64::MAX, accounts in 1..=u32::MAX) -> v1::PostReach {
+        v1::PostReach { counter, accounts }
+    }
+}
+
+prop_compose! {
+    fn group_receipt()(
+        seq: u64, group in group(), origin in 1..=u32::MAX, posts in vec(reach(), 0..20),
+    ) -> v1::GroupReceipt { v1::GroupReceipt { seq, group, origin, posts } }
+}
+
+prop_compose! {
+    fn reached()(account: u64, up_to in 1..=u64::MAX) -> v1::Reached {
+        v1::Reached { account, up_to }
+    }
+}
+
+/// Any valid message of the server about groups.
+fn of_groups() -> impl Strategy<Value = ToClient> {
+    let request = 1..=u32::MAX;
+    prop_oneof![
+        (request.clone(), group(), 1..=u64::MAX).prop_map(|(request, group, epoch)| {
+            v1::GroupChanged { request, group, epoch }.into()
+        }),
+        news().prop_map(ToClient::from),
+        group_log().prop_map(ToClient::from),
+        roster().prop_map(ToClient::from),
+        group_receipt().prop_map(ToClient::from),
+        (request, vec(reached(), 0..20))
+            .prop_map(|(request, reached)| v1::Progress { request, reached }.into()),
+    ]
+}
+
 /// Any valid message of the server.
 pub(crate) fn to_client() -> impl Strategy<Value = ToClient> {
     let request = 1..=u32::MAX;
@@ -228,6 +356,7 @@ pub(crate) fn to_client() -> impl Strategy<Value = ToClient> {
         }
         .into()),
         presence().prop_map(ToClient::from),
+        of_groups(),
     ]
 }
 

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use godwit_base::limits::{
-    BODY_BYTES_MAX, DEVICES_MAX, HANDLE_BYTES_MAX, ONE_TIME_KEYS_MAX, RECIPIENTS_MAX,
+    BODY_BYTES_MAX, DEVICES_MAX, GROUP_ENTRY_BYTES_MAX, GROUP_ID_BYTES, GROUP_MEMBERS_MAX,
+    HANDLE_BYTES_MAX, ONE_TIME_KEYS_MAX, RECIPIENTS_MAX,
 };
 use godwit_wire::frame::{self, PLAINTEXT_BYTES_MAX};
 use godwit_wire::preface::{ClientPreface, ServerPreface};
@@ -27,7 +28,28 @@ fn refusal(message: impl Into<ToServer>) -> Option<Refusal> {
 fn submit(recipients: usize, copies: usize, body: usize) -> v1::Submit {
     let copy = v1::SealedCopy { device: 1, kind: 0, body: Bytes::from(vec![7; body]) };
     let recipient = v1::Recipient { account: 1, list_version: 1, copies: vec![copy; copies] };
-    v1::Submit { counter: 1, recipients: vec![recipient; recipients] }
+    v1::Submit { counter: 1, recipients: vec![recipient; recipients], group: None }
+}
+
+fn post(id: usize, body: usize) -> v1::Submit {
+    let (group, body) = (Bytes::from(vec![7; id]), Bytes::from(vec![7; body]));
+    let group = v1::GroupPost { group, epoch: 1, devices_version: 1, body };
+    v1::Submit { counter: 1, recipients: vec![], group: Some(group) }
+}
+
+fn change(members: usize, signed: usize) -> v1::GroupChange {
+    let member = v1::GroupMember { account: u64::MAX, role: 2 };
+    let settings =
+        v1::GroupSettings { only_admins_write: true, invite_hash: Bytes::from(vec![7; 32]) };
+    v1::GroupChange {
+        request: u32::MAX,
+        group: Bytes::from(vec![7; GROUP_ID_BYTES]),
+        epoch: u64::MAX,
+        signed: Bytes::from(vec![7; signed]),
+        members: vec![member; members],
+        settings: Some(settings),
+        invite_secret: Bytes::from(vec![7; 32]),
+    }
 }
 
 fn publish(one_time: usize) -> v1::PublishKeys {
@@ -45,12 +67,43 @@ fn fetch(handle: usize) -> v1::Fetch {
 fn a_submission_at_its_limits_and_one_beyond() {
     assert_eq!(refusal(submit(RECIPIENTS_MAX, 1, 1)), None);
     assert_eq!(refusal(submit(RECIPIENTS_MAX + 1, 1, 1)), Some(Refusal::TooManyRecipients));
-    assert_eq!(refusal(submit(0, 1, 1)), Some(Refusal::Malformed));
     assert_eq!(refusal(submit(1, DEVICES_MAX, 1)), None);
     assert_eq!(refusal(submit(1, DEVICES_MAX + 1, 1)), Some(Refusal::Malformed));
     assert_eq!(refusal(submit(1, 1, BODY_BYTES_MAX)), None);
     assert_eq!(refusal(submit(1, 1, BODY_BYTES_MAX + 1)), Some(Refusal::BodyTooLarge));
     assert_eq!(refusal(submit(1, 1, 0)), Some(Refusal::Malformed));
+}
+
+#[test]
+fn a_post_to_a_group_at_its_limits_and_one_beyond() {
+    assert_eq!(refusal(post(GROUP_ID_BYTES, BODY_BYTES_MAX)), None);
+    assert_eq!(refusal(post(GROUP_ID_BYTES, BODY_BYTES_MAX + 1)), Some(Refusal::BodyTooLarge));
+    assert_eq!(refusal(post(GROUP_ID_BYTES - 1, 1)), Some(Refusal::Malformed));
+    assert_eq!(refusal(post(GROUP_ID_BYTES + 1, 1)), Some(Refusal::Malformed));
+    assert_eq!(refusal(change(GROUP_MEMBERS_MAX, 1)), None);
+    assert_eq!(refusal(change(GROUP_MEMBERS_MAX + 1, 1)), Some(Refusal::Malformed));
+}
+
+/// Whoever makes a group of everybody says so in one frame, and whoever joins reads it in one.
+#[test]
+fn the_largest_change_of_a_group_fits_in_a_frame_and_so_do_the_answers() {
+    let largest = ToServer::from(change(GROUP_MEMBERS_MAX, GROUP_ENTRY_BYTES_MAX));
+    assert!(largest.encoded_len() <= PLAINTEXT_BYTES_MAX, "{}", largest.encoded_len());
+    let group = Bytes::from(vec![7; GROUP_ID_BYTES]);
+    let (request, account) = (u32::MAX, u64::MAX);
+    let row = v1::RosterRow { account, role: 2, list_version: u64::MAX };
+    let roster = v1::Roster {
+        request,
+        group,
+        epoch: u64::MAX,
+        devices_version: u64::MAX,
+        members: vec![row; GROUP_MEMBERS_MAX],
+        settings: Some(v1::GroupSettings::default()),
+    };
+    assert!(ToClient::from(roster).encoded_len() <= PLAINTEXT_BYTES_MAX);
+    let reached = vec![v1::Reached { account, up_to: u64::MAX }; GROUP_MEMBERS_MAX];
+    let progress = ToClient::from(v1::Progress { request, reached });
+    assert!(progress.encoded_len() <= PLAINTEXT_BYTES_MAX);
 }
 
 #[test]
@@ -95,7 +148,7 @@ fn text_is_utf8() {
 
 #[test]
 fn unknown_messages_are_skipped_and_the_rest_is_read() {
-    let mut plaintext = vec![0x7a, 0x03, 1, 2, 3]; // number 15
+    let mut plaintext = vec![0xa2, 0x7f, 0x03, 1, 2, 3]; // number 2,036
     ToServer::from(v1::Ack { up_to: 9 }).encode_into(&mut plaintext);
     plaintext.extend_from_slice(&[0xfa, 0xff, 0xff, 0xff, 0x0f, 0x00]); // the largest number
     let read: Vec<_> = ToServer::decode_all(&plaintext[..]).collect();
@@ -106,7 +159,7 @@ fn unknown_messages_are_skipped_and_the_rest_is_read() {
 fn nothing_is_read_after_a_broken_message() {
     let mut plaintext = Vec::new();
     ToServer::from(v1::Ack { up_to: 9 }).encode_into(&mut plaintext);
-    ToServer::from(submit(0, 0, 0)).encode_into(&mut plaintext);
+    ToServer::from(v1::Submit::default()).encode_into(&mut plaintext);
     ToServer::from(v1::Attach {}).encode_into(&mut plaintext);
     let read: Vec<_> = ToServer::decode_all(&plaintext[..]).collect();
     assert_eq!(read.len(), 2);

@@ -173,6 +173,33 @@ pub(crate) fn to_server() -> Vec<(&'static str, ToServer)> {
             }
             .into(),
         ),
+        (
+            "counter 301; group 70..7f at epoch 2, devices version 4, one ciphertext d0..d7",
+            v1::Submit { counter: 301, recipients: vec![], group: Some(post()) }.into(),
+        ),
+        ("request 13: epoch 1 of group 70..7f, an admin and a member", group_change().into()),
+        (
+            "request 14: epoch 3 of group 70..7f, 1122334455667788 goes, settings change",
+            second_change().into(),
+        ),
+        (
+            "request 15: entries of group 70..7f after epoch 1, by the secret 20..3f",
+            v1::GroupFetch {
+                request: 15,
+                group: group(),
+                after_epoch: 1,
+                invite_secret: counting(0x20, 32),
+            }
+            .into(),
+        ),
+        (
+            "request 16: who is in group 70..7f",
+            v1::GroupRoster { request: 16, group: group() }.into(),
+        ),
+        (
+            "request 17: who has counter 301 of our device 1 in group 70..7f",
+            v1::GroupProgress { request: 17, group: group(), origin: 1, counter: 301 }.into(),
+        ),
     ]
 }
 
@@ -180,7 +207,44 @@ fn submit() -> v1::Submit {
     let copy =
         v1::SealedCopy { device: 2, kind: v1::CopyKind::Opening.into(), body: counting(0xd0, 8) };
     let recipient = v1::Recipient { account: BOB, list_version: 3, copies: vec![copy] };
-    v1::Submit { counter: 300, recipients: vec![recipient] }
+    v1::Submit { counter: 300, recipients: vec![recipient], group: None }
+}
+
+fn group() -> Bytes {
+    counting(0x70, 16)
+}
+
+fn post() -> v1::GroupPost {
+    v1::GroupPost { group: group(), epoch: 2, devices_version: 4, body: counting(0xd0, 8) }
+}
+
+fn group_change() -> v1::GroupChange {
+    let member =
+        |account, role: v1::GroupRole| v1::GroupMember { account, role: i32::from(role) };
+    v1::GroupChange {
+        request: 13,
+        group: group(),
+        epoch: 1,
+        signed: counting(0xc0, 6),
+        members: vec![member(ALICE, v1::GroupRole::Admin), member(BOB, v1::GroupRole::Member)],
+        settings: None,
+        invite_secret: Bytes::new(),
+    }
+}
+
+fn second_change() -> v1::GroupChange {
+    let gone = v1::GroupMember { account: BOB, role: v1::GroupRole::None.into() };
+    v1::GroupChange {
+        request: 14,
+        epoch: 3,
+        members: vec![gone],
+        settings: Some(settings()),
+        ..group_change()
+    }
+}
+
+fn settings() -> v1::GroupSettings {
+    v1::GroupSettings { only_admins_write: true, invite_hash: counting(0x80, 32) }
 }
 
 fn keys(fallback: Bytes) -> v1::KeyUpload {
@@ -266,6 +330,42 @@ pub(crate) fn to_client() -> Vec<(&'static str, ToClient)> {
             }
             .into(),
         ),
+        ("message 301 to group 70..7f at epoch 2, ciphertext d0..d7", group_deliver().into()),
+        (
+            "request 14: epoch 3 of group 70..7f is stored",
+            v1::GroupChanged { request: 14, group: group(), epoch: 3 }.into(),
+        ),
+        (
+            "group 70..7f is at epoch 3",
+            v1::GroupNews { seq: SEQ + 2, group: group(), epoch: 3, missed: false }.into(),
+        ),
+        (
+            "group 70..7f is at epoch 3, and messages passed by",
+            v1::GroupNews { seq: SEQ + 3, group: group(), epoch: 3, missed: true }.into(),
+        ),
+        ("request 15: group 70..7f is at epoch 3; entries 2 and 3", group_log().into()),
+        ("request 16: group 70..7f at epoch 3, one admin, list version 4", roster().into()),
+        (
+            "of our device 1 in group 70..7f: 37 accounts have message 301, 2 have message 302",
+            v1::GroupReceipt {
+                seq: SEQ + 4,
+                group: group(),
+                origin: 1,
+                posts: vec![
+                    v1::PostReach { counter: 301, accounts: 37 },
+                    v1::PostReach { counter: 302, accounts: 2 },
+                ],
+            }
+            .into(),
+        ),
+        (
+            "request 17: 1122334455667788 has everything up to counter 302",
+            v1::Progress {
+                request: 17,
+                reached: vec![v1::Reached { account: BOB, up_to: 302 }],
+            }
+            .into(),
+        ),
     ]
 }
 
@@ -294,6 +394,36 @@ fn deliver() -> v1::Deliver {
         counter: 300,
         kind: v1::CopyKind::Message.into(),
         body: counting(0xd0, 8),
+        group: Bytes::new(),
+        epoch: 0,
+    }
+}
+
+fn group_deliver() -> v1::Deliver {
+    v1::Deliver {
+        counter: 301,
+        kind: v1::CopyKind::Group.into(),
+        group: group(),
+        epoch: 2,
+        ..deliver()
+    }
+}
+
+fn group_log() -> v1::GroupLog {
+    let entry = |epoch, first| v1::GroupEntry { epoch, signed: counting(first, 6) };
+    let entries = vec![entry(2, 0xc0), entry(3, 0xc8)];
+    v1::GroupLog { request: 15, group: group(), epoch: 3, entries }
+}
+
+fn roster() -> v1::Roster {
+    let row = v1::RosterRow { account: ALICE, role: v1::GroupRole::Admin.into(), list_version: 4 };
+    v1::Roster {
+        request: 16,
+        group: group(),
+        epoch: 3,
+        devices_version: 4,
+        members: vec![row],
+        settings: Some(settings()),
     }
 }
 

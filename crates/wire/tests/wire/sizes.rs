@@ -33,9 +33,10 @@ fn a_short_text_costs_what_the_budget_allows() {
     let copy = v1::SealedCopy { device, kind: 0, body: body.clone() };
     let recipient = v1::Recipient { account, list_version: 1, copies: vec![copy] };
 
-    let submit = up(v1::Submit { counter: COUNTER, recipients: vec![recipient] });
+    let submit = up(v1::Submit { counter: COUNTER, recipients: vec![recipient], group: None });
     let accepted = down(v1::Accepted { counter: COUNTER, time_ms: 1_700_000_000_000 });
-    let deliver = down(v1::Deliver { seq, account, device, counter: COUNTER, kind: 0, body });
+    let deliver = v1::Deliver { seq, account, device, counter: COUNTER, ..Default::default() };
+    let deliver = down(v1::Deliver { body, ..deliver });
     let ack = up(v1::Ack { up_to: seq });
     let receipt = down(v1::Receipt { seq, account, device, up_to: COUNTER, origin: 1 });
     let receipt_ack = up(v1::Ack { up_to: seq });

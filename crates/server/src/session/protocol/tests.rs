@@ -17,7 +17,7 @@ fn attached() -> Machine {
 fn submit(counter: u64) -> ToServer {
     let copy = v1::SealedCopy { device: 1, kind: 2, body: Bytes::from_static(b"sealed") };
     let recipient = v1::Recipient { account: 2, list_version: 1, copies: vec![copy] };
-    v1::Submit { counter, recipients: vec![recipient] }.into()
+    v1::Submit { counter, recipients: vec![recipient], group: None }.into()
 }
 
 /// No rate stands in the way.
