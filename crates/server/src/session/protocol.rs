@@ -202,7 +202,8 @@ impl Machine {
 
     fn submit(&mut self, submit: &v1::Submit, token: Token, rate: Rate, now_ns: u64) -> Effect {
         let counter = submit.counter;
-        if submit.recipients.is_empty() && submit.group.as_ref().is_none_or(|to| to.body.is_empty()) {
+        if submit.recipients.is_empty() && submit.group.as_ref().is_none_or(|to| to.body.is_empty())
+        {
             return Effect::Close(Refusal::Malformed); // for nobody
         }
         let origin = match self.peer {

@@ -332,10 +332,8 @@ pub(crate) static GROUP_SETTINGS: Shape = shape(
 pub(crate) static GROUP_CHANGED: Shape =
     shape("GroupChanged", &[from_one(1, "request"), group(2), from_one_64(3, "epoch")]);
 
-pub(crate) static GROUP_NEWS: Shape = shape(
-    "GroupNews",
-    &[fixed64(1, "seq"), group(2), from_one_64(3, "epoch"), n8(4, "missed")],
-);
+pub(crate) static GROUP_NEWS: Shape =
+    shape("GroupNews", &[fixed64(1, "seq"), group(2), from_one_64(3, "epoch"), n8(4, "missed")]);
 
 pub(crate) static GROUP_FETCH: Shape = shape(
     "GroupFetch",
@@ -357,13 +355,10 @@ pub(crate) static GROUP_LOG: Shape = shape(
     ],
 );
 
-pub(crate) static GROUP_ENTRY: Shape = shape(
-    "GroupEntry",
-    &[from_one_64(1, "epoch"), bytes(2, "signed", 1, GROUP_ENTRY_BYTES_MAX)],
-);
+pub(crate) static GROUP_ENTRY: Shape =
+    shape("GroupEntry", &[from_one_64(1, "epoch"), bytes(2, "signed", 1, GROUP_ENTRY_BYTES_MAX)]);
 
-pub(crate) static GROUP_ROSTER: Shape =
-    shape("GroupRoster", &[from_one(1, "request"), group(2)]);
+pub(crate) static GROUP_ROSTER: Shape = shape("GroupRoster", &[from_one(1, "request"), group(2)]);
 
 pub(crate) static ROSTER: Shape = shape(
     "Roster",

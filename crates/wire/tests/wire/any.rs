@@ -321,8 +321,11 @@ fn of_groups() -> impl Strategy<Value = ToClient> {
         group_log().prop_map(ToClient::from),
         roster().prop_map(ToClient::from),
         group_receipt().prop_map(ToClient::from),
-        (request, vec(reached(), 0..20))
-            .prop_map(|(request, reached)| v1::Progress { request, reached }.into()),
+        (request, vec(reached(), 0..20)).prop_map(|(request, reached)| v1::Progress {
+            request,
+            reached
+        }
+        .into()),
     ]
 }
 

@@ -57,8 +57,7 @@ fn nothing_secret_is_printed() {
     let welcome = v1::Welcome { ticket: Bytes::from_static(b"hush-hush"), ..Default::default() };
     let register = v1::Register { invite: "hush-hush".into(), ..Default::default() };
     let invite_secret = Bytes::from_static(b"hush-hush");
-    let change =
-        v1::GroupChange { invite_secret: invite_secret.clone(), ..Default::default() };
+    let change = v1::GroupChange { invite_secret: invite_secret.clone(), ..Default::default() };
     let fetch = v1::GroupFetch { invite_secret, ..Default::default() };
     let groups = format!("{change:?} {fetch:?}");
     for printed in [format!("{welcome:?}"), format!("{register:?}"), groups] {

@@ -219,8 +219,7 @@ fn post() -> v1::GroupPost {
 }
 
 fn group_change() -> v1::GroupChange {
-    let member =
-        |account, role: v1::GroupRole| v1::GroupMember { account, role: i32::from(role) };
+    let member = |account, role: v1::GroupRole| v1::GroupMember { account, role: i32::from(role) };
     v1::GroupChange {
         request: 13,
         group: group(),
@@ -360,11 +359,8 @@ pub(crate) fn to_client() -> Vec<(&'static str, ToClient)> {
         ),
         (
             "request 17: 1122334455667788 has everything up to counter 302",
-            v1::Progress {
-                request: 17,
-                reached: vec![v1::Reached { account: BOB, up_to: 302 }],
-            }
-            .into(),
+            v1::Progress { request: 17, reached: vec![v1::Reached { account: BOB, up_to: 302 }] }
+                .into(),
         ),
     ]
 }

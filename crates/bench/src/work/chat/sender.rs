@@ -125,7 +125,11 @@ impl Sender {
         };
         let account = self.to.0;
         let recipient = v1::Recipient { account, list_version: 1, copies: vec![copy] };
-        self.conn.say(&ToServer::Submit(v1::Submit { counter, recipients: vec![recipient], group: None }))
+        self.conn.say(&ToServer::Submit(v1::Submit {
+            counter,
+            recipients: vec![recipient],
+            group: None,
+        }))
     }
 
     /// After a refusal for now: everything from there on, in order.

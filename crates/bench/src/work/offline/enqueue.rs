@@ -94,7 +94,11 @@ impl Enqueue {
         let kind = v1::CopyKind::Message.into();
         let copy = v1::SealedCopy { device: 1, kind, body: Bytes::from(body) };
         let recipient = v1::Recipient { account: account.0, list_version: 1, copies: vec![copy] };
-        self.conn.say(&ToServer::Submit(v1::Submit { counter, recipients: vec![recipient], group: None }))
+        self.conn.say(&ToServer::Submit(v1::Submit {
+            counter,
+            recipients: vec![recipient],
+            group: None,
+        }))
     }
 
     fn take(&mut self, message: ToClient) {
