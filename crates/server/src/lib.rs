@@ -5,6 +5,7 @@
 //! - `session`: the actor that owns one live link; its pure machine is `session::protocol`.
 //! - `seat`, `registry`: how a session is reached, by token and by device.
 //! - `router`: what the store tells goes to the sessions it concerns.
+//! - `relay`: where a new device meets the one that links it.
 //! - `node`: what all of them share; `rate`, `quarantine`, `meters`, `keys` belong to it.
 //! - [`Server`]: the supervision tree around all this; `drain`, `sweeper`, [`admin`] are its parts.
 //! - [`config`], [`cli`], [`announce`]: what the operator touches.
@@ -25,6 +26,7 @@ mod node;
 mod quarantine;
 mod rate;
 mod registry;
+mod relay;
 mod router;
 mod seat;
 mod serve;

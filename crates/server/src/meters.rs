@@ -36,6 +36,8 @@ pub(crate) struct Meters {
     pub(crate) bytes_out: Counter,
     pub(crate) registrations: Family<Kind, Counter>,
     pub(crate) lists: Family<Kind, Counter>,
+    pub(crate) claims: Family<Kind, Counter>,
+    pub(crate) relayed: Counter,
 }
 
 impl Meters {
@@ -66,6 +68,7 @@ impl Meters {
             "Records not handed over because an inbox was full",
             &self.records_behind,
         );
+        add("relay_messages", "Messages left at a rendezvous", &self.relayed);
         add("link_received_bytes", "Bytes read from links", &self.bytes_in);
         add("link_sent_bytes", "Bytes written to links", &self.bytes_out);
         let mut add = |name: &str, help: &str, family: &Family<Kind, Counter>| {
@@ -77,6 +80,7 @@ impl Meters {
         add("submissions_refused", "Messages and requests refused, by reason", &self.refused);
         add("registrations", "Registrations, by outcome", &self.registrations);
         add("device_lists", "Device lists published, by outcome", &self.lists);
+        add("claims", "Claims of accounts by their keys, by outcome", &self.claims);
         let mut page = gauges(sessions, stats);
         // Writing into a string does not fail.
         let _ = encode(&mut page, &table);
@@ -152,6 +156,8 @@ mod tests {
             &meters.sessions_closed,
             &meters.refused,
             &meters.registrations,
+            &meters.lists,
+            &meters.claims,
         ] {
             Meters::count(family, "any");
         }

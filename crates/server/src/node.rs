@@ -20,22 +20,35 @@ use crate::meters::Meters;
 use crate::quarantine::Quarantine;
 use crate::rate::{Meter, Rate, RateTable};
 use crate::registry::Registry;
+use crate::relay::Relay;
+use crate::session::Asker;
 
 /// Device lists of one account an hour, and as many at once. The owner signs anew once a week, and
 /// linking eight devices and removing them takes sixteen; but each list is a sync, and makes every
 /// contact of the account seal what is under way a second time.
 pub(crate) const LISTS_PER_HOUR: u32 = 20;
 
+/// Rendezvous that a device or an address may open in an hour, and as many at once: a person links
+/// eight devices at most, and whole offices stand behind one address.
+pub(crate) const RENDEZVOUS_PER_HOUR: u32 = 60;
+
+/// Claims of one address in an hour: each verifies a signature, and a person recovers one account.
+pub(crate) const CLAIMS_PER_HOUR: u32 = 20;
+
 /// One server, as its sessions and doors see it.
 pub(crate) struct Node {
     pub(crate) parts: Parts,
     pub(crate) quarantine: Quarantine,
+    pub(crate) relay: Relay,
     pub(crate) submission_rate: Rate,
     /// The supervision tree, once it runs.
     pub(crate) tree: OnceLock<TreeHandle>,
     /// Told by the last part of the tree when it is up.
     pub(crate) up: Notify,
     registrations: RateTable<IpAddr>,
+    rendezvous_of_strangers: RateTable<IpAddr>,
+    rendezvous: RateTable<DeviceId>,
+    claims: RateTable<IpAddr>,
     /// What the links of one device may submit together.
     submissions: RateTable<DeviceId>,
     lookups: RateTable<DeviceId>,
@@ -127,7 +140,11 @@ impl Node {
             key_fetches: RateTable::new(Rate::per_hour(rate.key_fetches_per_hour)),
             key_fetches_of: RateTable::new(Rate::per_hour(rate.key_fetches_per_account_per_hour)),
             lists: RateTable::new(Rate::per_hour(LISTS_PER_HOUR)),
+            rendezvous_of_strangers: RateTable::new(Rate::per_hour(RENDEZVOUS_PER_HOUR)),
+            rendezvous: RateTable::new(Rate::per_hour(RENDEZVOUS_PER_HOUR)),
+            claims: RateTable::new(Rate::per_hour(CLAIMS_PER_HOUR)),
             quarantine: Quarantine::default(),
+            relay: Relay::default(),
             tree: OnceLock::new(),
             up: Notify::new(),
             rotating: Mutex::default(),
@@ -203,6 +220,27 @@ impl Node {
         self.registrations.take(prefix(address), self.now_ns())
     }
 
+    /// Whether the asker may open a rendezvous now; else when. Loopback as in
+    /// [`Node::allow_registration`].
+    pub(crate) fn allow_rendezvous(&self, asker: Asker) -> Result<(), u32> {
+        match asker {
+            Asker::Device(device) => self.rendezvous.take(device, self.now_ns()),
+            Asker::Address(address) if address.to_canonical().is_loopback() => Ok(()),
+            Asker::Address(address) => {
+                self.rendezvous_of_strangers.take(prefix(address), self.now_ns())
+            }
+        }
+    }
+
+    /// Whether this address may claim an account now; else when. Loopback as in
+    /// [`Node::allow_registration`].
+    pub(crate) fn allow_claim(&self, address: IpAddr) -> Result<(), u32> {
+        if address.to_canonical().is_loopback() {
+            return Ok(());
+        }
+        self.claims.take(prefix(address), self.now_ns())
+    }
+
     /// The meter of a link whose device submits for the first time on it: dialling anew buys no new
     /// burst. Asked once a link, never a message.
     pub(crate) fn submission_meter(&self, device: DeviceId, now_ns: u64) -> Meter {
@@ -214,6 +252,9 @@ impl Node {
         let now_ns = self.now_ns();
         self.submissions.forget_fresh(now_ns);
         self.registrations.forget_fresh(now_ns);
+        self.rendezvous_of_strangers.forget_fresh(now_ns);
+        self.rendezvous.forget_fresh(now_ns);
+        self.claims.forget_fresh(now_ns);
         self.lookups.forget_fresh(now_ns);
         self.key_fetches.forget_fresh(now_ns);
         self.key_fetches_of.forget_fresh(now_ns);
@@ -246,6 +287,20 @@ impl Node {
             Some(error) => {
                 Meters::count(&self.meters.lists, "refused");
                 tracing::debug!(%by, version, %error, "device list refused");
+            }
+        }
+    }
+
+    /// An account was claimed: one log line and its counter.
+    pub(crate) fn claimed(&self, outcome: Result<AccountId, Refusal>) {
+        match outcome {
+            Ok(account) => {
+                Meters::count(&self.meters.claims, "granted");
+                tracing::info!(%account, "account claimed by its key");
+            }
+            Err(refusal) => {
+                Meters::count(&self.meters.claims, refusal.name());
+                tracing::debug!(refusal = refusal.name(), "claim refused");
             }
         }
     }

@@ -16,7 +16,7 @@ use std::task::{Context, Wake};
 
 use godwit_actor::Exit;
 use godwit_base::{DeviceId, DeviceNumber};
-use godwit_store::{DeviceList, Invite, Store};
+use godwit_store::{DeviceList, Invite, Publisher, Store};
 use godwit_wire::{Refusal, v1};
 
 use crate::registry::SHARDS;
@@ -111,7 +111,7 @@ async fn a_device_removed_after_its_welcome_does_nothing_more() {
         devices: vec![(DeviceNumber(2), [9; 32])],
     };
     // By a hand inside: neither link has attached, so nobody could tell their sessions.
-    store.replace_list(device(&bob), successor).await.unwrap();
+    store.replace_list(Publisher::Device(device(&bob)), successor).await.unwrap();
     let fetch = v1::Fetch {
         request: 1,
         who: Some(v1::fetch::Who::Account(bob.account().0)),
@@ -257,4 +257,26 @@ async fn a_writer_that_never_stays_up_ends_the_server_which_says_why() {
     let Exit::Failed(why) = exit else { panic!("{exit}") };
     assert!(why.starts_with("store failed: the store's writer ended"), "{why}");
     assert!(why.ends_with("5 restarts in 60 s were not enough"), "{why}");
+}
+
+#[tokio::test]
+async fn who_waits_at_a_rendezvous_hears_that_it_is_over() {
+    let world = World::new().await;
+    let mut alice = world.joins("alice").await;
+    let waits = |request, sequence| v1::Relay {
+        request,
+        rendezvous: bytes::Bytes::from_static(&[7; 16]),
+        side: v1::RelaySide::Present.into(),
+        sequence,
+        body: bytes::Bytes::new(),
+    };
+    // Answers come as they are ready; the terms come after the request that waits.
+    let terms = v1::TermsRequest { request: 2 };
+    alice.link().says(&[waits(1, 1).into(), terms.into()]).await;
+    assert!(matches!(alice.link().hears().await, godwit_wire::ToClient::Terms(_)));
+    let node = &world.server.node;
+    node.relay.expire(node.now_ns() + crate::relay::RENDEZVOUS_NS);
+    let godwit_wire::ToClient::Refused(refused) = alice.link().hears().await else { panic!() };
+    let expired = u32::from(Refusal::RelayExpired.number());
+    assert_eq!((refused.request, refused.code), (1, expired));
 }

@@ -1,4 +1,4 @@
-//! Housekeeping once a second: silent sessions, and from time to time expired records and the key of
+//! Housekeeping once a second: silent sessions, rendezvous that are over, and from time to time expired records and the key of
 //! the resumption tickets.
 
 use std::sync::Arc;
@@ -26,6 +26,7 @@ pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
             () = child.stopping() => break,
             _ = clock.tick() => {}
         }
+        node.relay.expire(node.now_ns());
         let silent = session::sweep(&node, round, node.now_s());
         if silent > 0 {
             tracing::debug!(silent, "silent sessions told to close");

@@ -87,7 +87,8 @@ macro_rules! conformance {
                 malformed_registrations_are_refused_at_each_bound
                 a_new_list_revokes_those_who_left
                 lists_go_forward_one_by_one
-                a_list_comes_from_a_device_that_is_listed;
+                a_list_comes_from_a_device_that_is_listed
+                an_owner_brings_the_next_list_with_a_new_device;
             prekeys:
                 each_one_time_key_is_taken_once_oldest_first
                 a_taken_key_never_comes_back

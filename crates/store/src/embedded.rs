@@ -38,8 +38,9 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     Answer, BackupReport, DeviceList, Directory, Full, Invite, KeyUpload, KeysError, ListError,
-    Mailboxes, OpenError, Operations, Page, Prekeys, Profile, RegisterError, Registration, Sink,
-    Standing, Stats, StoreError, Submission, Swept, TakenKeys, VerifyReport, Who,
+    Mailboxes, OpenError, Operations, Page, Prekeys, Profile, Publisher, RegisterError,
+    Registration, Sink, Standing, Stats, StoreError, Submission, Swept, TakenKeys, VerifyReport,
+    Who,
 };
 use fault::{Fault, guarded_read};
 use intake::{Read, Urgent};
@@ -173,7 +174,7 @@ impl Directory for Embedded {
         reading::ask(&self.shared, move |snapshot| reading::profile(snapshot, &who))
     }
 
-    fn replace_list(&self, by: DeviceId, list: DeviceList) -> Answer<(), ListError> {
+    fn replace_list(&self, by: Publisher, list: DeviceList) -> Answer<(), ListError> {
         self.task(|reply| Task::ReplaceList(by, Box::new(list), reply))
     }
 

@@ -17,7 +17,8 @@ pub mod v1;
 pub use checked::{Checked, Plaintext, decode, encode};
 pub use limits::{
     ACCOUNT_KEY_BYTES, CLIENT_NAME_BYTES_MAX, GROUP_LOG_PAGE_MAX, INVITE_BYTES_MAX,
-    KT_PROOF_BYTES_MAX, LINK_KEY_BYTES, OPEN_CHATS_MAX, PASS_BYTES, WELCOME_TICKET_BYTES_MAX,
+    KT_PROOF_BYTES_MAX, LINK_KEY_BYTES, OPEN_CHATS_MAX, PASS_BYTES, RELAY_BODY_BYTES_MAX,
+    RELAY_MESSAGES_MAX, RENDEZVOUS_BYTES, SIGNATURE_BYTES, WELCOME_TICKET_BYTES_MAX,
 };
 pub use malformed::{Fault, Malformed};
 pub use message::{Messages, ToClient, ToServer};

@@ -6,6 +6,19 @@ pub const ACCOUNT_KEY_BYTES: usize = 32;
 /// Bytes of a device's link key, X25519.
 pub const LINK_KEY_BYTES: usize = 32;
 
+/// Bytes of an account key's signature, Ed25519.
+pub const SIGNATURE_BYTES: usize = 64;
+
+/// Bytes of a rendezvous: as random as a key, so that nobody finds the place who was not told.
+pub const RENDEZVOUS_BYTES: usize = 16;
+
+/// Messages that each side may leave at a rendezvous. Linking takes two.
+pub const RELAY_MESSAGES_MAX: u32 = 4;
+
+/// Largest message at a rendezvous: a device list of 8 KiB, and 4 for what is said and sealed
+/// around it. All of both sides are 96 KiB.
+pub const RELAY_BODY_BYTES_MAX: usize = 12 * 1024;
+
 /// Longest name and version of a client program, for statistics only.
 pub const CLIENT_NAME_BYTES_MAX: usize = 64;
 

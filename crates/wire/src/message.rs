@@ -135,6 +135,10 @@ direction! {
         Terms(TermsRequest) = 7,
         /// Replaces the account's device list.
         PublishDeviceList(PublishDeviceList) = 8,
+        /// Leaves or asks for a message at a rendezvous.
+        Relay(Relay) = 9,
+        /// Acts for an account by its key.
+        Claim(Claim) = 10,
         /// Says who may see the account, and whether somebody is here.
         PresenceSet(PresenceSet) = 13,
         /// Names the chats that are open.
@@ -175,6 +179,8 @@ direction! {
         Goodbye(Goodbye) = 10,
         /// The device list is stored.
         DeviceListPublished(DeviceListPublished) = 11,
+        /// Answer at a rendezvous.
+        Relayed(Relayed) = 12,
         /// Whether somebody is online, and types.
         Presence(Presence) = 16,
         /// The entry is stored.

@@ -176,6 +176,15 @@ refusals! {
     /// A fault of the server.
     Internal = 51, retry, "a fault inside the server",
         "try again after the delay, backing off";
+    /// Another message lies at that place of the rendezvous.
+    RelayTaken = 52, final, "another message lies at this rendezvous",
+        "somebody else knows the code, or this is a bug: begin again with a new code";
+    /// The rendezvous was closed, ten minutes after it was opened.
+    RelayExpired = 53, final, "the rendezvous is over",
+        "begin again with a new code";
+    /// The account's key did not sign the claim.
+    ClaimInvalid = 54, final, "the account's key did not sign this",
+        "check the recovery words; a bug if they are right";
 
     /// No group has this id, or it has no members left.
     GroupUnknown = 65, final, "there is no such group",

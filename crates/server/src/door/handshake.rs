@@ -186,7 +186,7 @@ fn welcome(
         }
         Standing::Revoked(device) => (v1::Standing::Revoked, Some(device), Peer::Revoked),
         Standing::Stranger => {
-            let stranger = Box::new(Stranger { link_key: link_key.0, address });
+            let stranger = Box::new(Stranger::new(link_key.0, address));
             (v1::Standing::Stranger, None, Peer::Stranger(stranger))
         }
     };

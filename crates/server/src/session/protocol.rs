@@ -51,6 +51,15 @@ pub(crate) struct Stranger {
     pub(crate) link_key: [u8; 32],
     /// Where it comes from.
     pub(crate) address: IpAddr,
+    /// The account whose key it showed to have on this link.
+    pub(crate) claims: Option<AccountId>,
+}
+
+impl Stranger {
+    /// Nobody that we know.
+    pub(crate) fn new(link_key: [u8; 32], address: IpAddr) -> Self {
+        Self { link_key, address, claims: None }
+    }
 }
 
 /// What the session has to do next.
@@ -77,7 +86,18 @@ pub(super) enum Request {
     Fetch(DeviceId, v1::Fetch),
     PublishKeys(DeviceId, v1::PublishKeys),
     PublishList(DeviceId, v1::PublishDeviceList),
+    /// The stranger claims that account.
+    Recover(Stranger, AccountId, v1::PublishDeviceList),
+    Relay(Asker, v1::Relay),
+    Claim(Stranger, v1::Claim),
     Terms(v1::TermsRequest),
+}
+
+/// Whose rate a request takes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asker {
+    Device(DeviceId),
+    Address(IpAddr),
 }
 
 /// State of the conversation.
@@ -167,9 +187,17 @@ impl Machine {
                 Some(device) => self.ask(keys.request, Request::PublishKeys(device, keys)),
                 None => refuse_request(keys.request, Refusal::NotRegistered, 0),
             },
-            ToServer::PublishDeviceList(list) => match self.device() {
-                Some(device) => self.ask(list.request, Request::PublishList(device, list)),
-                None => refuse_request(list.request, Refusal::NotRegistered, 0),
+            ToServer::PublishDeviceList(list) => self.publish_list(list),
+            ToServer::Relay(relay) => match self.asker() {
+                Some(asker) => self.ask(relay.request, Request::Relay(asker, relay)),
+                None => refuse_request(relay.request, Refusal::NotRegistered, 0),
+            },
+            ToServer::Claim(claim) => match &self.peer {
+                Peer::Stranger(who) => {
+                    let who = Stranger::clone(who);
+                    self.ask(claim.request, Request::Claim(who, claim))
+                }
+                _ => refuse_request(claim.request, Refusal::AlreadyRegistered, 0),
             },
             ToServer::PresenceSet(_) | ToServer::PresenceWatch(_) => Effect::Nothing,
             ToServer::GroupChange(v1::GroupChange { request, .. })
@@ -189,6 +217,28 @@ impl Machine {
             }
             Peer::Attached(_) => Effect::Nothing,
             Peer::Stranger(_) | Peer::Revoked => Effect::Close(Refusal::NotRegistered),
+        }
+    }
+
+    fn publish_list(&mut self, list: v1::PublishDeviceList) -> Effect {
+        let number = list.request;
+        let request = match &self.peer {
+            Peer::Device(device) | Peer::Attached(device) => Request::PublishList(*device, list),
+            Peer::Stranger(who) => match who.claims {
+                Some(account) => Request::Recover(Stranger::clone(who), account, list),
+                None => return refuse_request(number, Refusal::NotRegistered, 0),
+            },
+            Peer::Revoked => return refuse_request(number, Refusal::NotRegistered, 0),
+        };
+        self.ask(number, request)
+    }
+
+    /// Who asks, by what the server can tell it from others.
+    fn asker(&self) -> Option<Asker> {
+        match &self.peer {
+            Peer::Device(device) | Peer::Attached(device) => Some(Asker::Device(*device)),
+            Peer::Stranger(who) => Some(Asker::Address(who.address)),
+            Peer::Revoked => None,
         }
     }
 
@@ -281,6 +331,13 @@ impl Machine {
     pub(super) fn registered(&mut self, device: DeviceId) {
         if matches!(self.peer, Peer::Stranger(_)) {
             self.peer = Peer::Device(device);
+        }
+    }
+
+    /// The stranger has the key of this account.
+    pub(super) fn claimed(&mut self, account: AccountId) {
+        if let Peer::Stranger(who) = &mut self.peer {
+            who.claims = Some(account);
         }
     }
 

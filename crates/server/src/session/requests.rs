@@ -1,6 +1,8 @@
 //! What the store takes a while to answer: pages of the mailbox, registrations, key fetches. They
 //! run inside the session's own future, so that they end with it.
 
+mod linking;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle};
 use godwit_store::{
-    Answer, DeviceList, KeyUpload, KeysError, ListError, Page, Profile, RegisterError,
+    Answer, DeviceList, KeyUpload, KeysError, ListError, Page, Profile, Publisher, RegisterError,
     Registration, StoreError, TakenKeys, Who,
 };
 use godwit_wire::{Refusal, ToClient, v1};
@@ -28,10 +30,19 @@ pub(super) enum Done {
     Reply(Reply),
 }
 
-/// The answer to a request, and the device that the link now belongs to if it was a registration.
+/// The answer to a request, and what it made of the link.
 pub(super) struct Reply {
     pub(super) message: ToClient,
-    pub(super) registered: Option<DeviceId>,
+    pub(super) made: Option<Made>,
+}
+
+/// What a request made of a stranger's link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    /// It belongs to this device.
+    Device(DeviceId),
+    /// It acts for this account.
+    Claimant(AccountId),
 }
 
 /// Everything the session waits for: one page, and at most `REQUESTS_MAX` requests.
@@ -72,6 +83,11 @@ pub(super) fn start(node: &Arc<Node>, request: Request) -> Job {
         Request::Fetch(device, fetch) => Box::pin(run_fetch(node, device, fetch)),
         Request::PublishKeys(device, keys) => Box::pin(run_publish(node, device, keys)),
         Request::PublishList(device, list) => Box::pin(run_publish_list(node, device, list)),
+        Request::Recover(who, account, list) => {
+            Box::pin(linking::run_recover(node, who, account, list))
+        }
+        Request::Relay(asker, relay) => Box::pin(linking::run_relay(node, asker, relay)),
+        Request::Claim(who, claim) => Box::pin(linking::run_claim(node, who, claim)),
         Request::Terms(terms) => {
             Box::pin(std::future::ready(Reply::say(node.terms(terms.request))))
         }
@@ -80,7 +96,7 @@ pub(super) fn start(node: &Arc<Node>, request: Request) -> Job {
 
 impl Reply {
     fn say(message: impl Into<ToClient>) -> Self {
-        Self { message: message.into(), registered: None }
+        Self { message: message.into(), made: None }
     }
 
     fn refuse(request: u32, no: No) -> Self {
@@ -173,7 +189,7 @@ async fn run_register(node: Arc<Node>, who: Stranger, register: v1::Register) ->
                     node.registered(Ok(device));
                     let (account, device_number) = (account.0, device.number.0);
                     let message = v1::Registered { request, account, device: device_number }.into();
-                    Reply { message, registered: Some(device) }
+                    Reply { message, made: Some(Made::Device(device)) }
                 }
             }
         }
@@ -229,18 +245,16 @@ async fn run_publish_list(
     publish: v1::PublishDeviceList,
 ) -> Reply {
     let request = publish.request;
-    match publish_list(&node, device, publish.list.unwrap_or_default()).await {
+    let by = Publisher::Device(device);
+    match publish_list(&node, by, publish.list.unwrap_or_default()).await {
         Ok(version) => Reply::say(v1::DeviceListPublished { request, version }),
         Err(no) => Reply::refuse(request, no),
     }
 }
 
 /// Who leaves the list is told by the store, once that is durable: this session may be gone by then.
-async fn publish_list(
-    node: &Node,
-    device: DeviceId,
-    list: v1::DeviceListUpload,
-) -> Result<u64, No> {
+async fn publish_list(node: &Node, by: Publisher, list: v1::DeviceListUpload) -> Result<u64, No> {
+    let device = by.device();
     node.allow_list(device.account)
         .map_err(|retry_after_ms| No { refusal: Refusal::RateLimited, retry_after_ms })?;
     let row = |row: &v1::DeviceRow| {
@@ -250,7 +264,7 @@ async fn publish_list(
     let devices = list.devices.iter().map(row).collect::<Result<Vec<_>, Refusal>>()?;
     let version = list.version;
     let outcome =
-        node.store.replace_list(device, DeviceList { version, signed: list.signed, devices }).await;
+        node.store.replace_list(by, DeviceList { version, signed: list.signed, devices }).await;
     node.list_replaced(device, version, outcome.as_ref().err());
     outcome?;
     Ok(version)

@@ -14,7 +14,7 @@ use godwit_wire::{Malformed, Refusal, ToClient, ToServer, v1};
 use super::inbound::{Inbound, Piece, Stop, TURN_BYTES_MAX, TURN_FRAMES_MAX, TURN_READS_MAX};
 use super::outbound::Speech;
 use super::protocol::{Effect, Machine, UNAVAILABLE_MS};
-use super::requests::{self, Done, Job, Jobs};
+use super::requests::{self, Done, Job, Jobs, Made};
 use super::socket::Socket;
 use super::{Next, Over};
 use crate::meters::Meters;
@@ -108,8 +108,10 @@ impl Turn<'_> {
                 Done::Page(page) => self.page(page)?,
                 Done::Reply(reply) => {
                     self.machine.answered();
-                    if let Some(device) = reply.registered {
-                        self.machine.registered(device);
+                    match reply.made {
+                        Some(Made::Device(device)) => self.machine.registered(device),
+                        Some(Made::Claimant(account)) => self.machine.claimed(account),
+                        None => {}
                     }
                     self.say(&reply.message)?;
                 }

@@ -16,6 +16,7 @@ mod durability;
 mod isolation;
 mod keys;
 mod link;
+mod linking;
 mod lists;
 mod operator;
 mod person;

@@ -27,15 +27,15 @@ pub trait Directory: Send + Sync + 'static {
     /// Any [`StoreError`]. # Cancel safety: dropping the answer changes nothing.
     fn profile(&self, who: Who) -> Answer<Option<Profile>>;
 
-    /// Replaces the device list of the account of `by`, a device on its present list, by the next
-    /// version. Devices that left it are revoked in the same commit: their mailboxes and keys go,
+    /// Replaces the device list of the account of `by` by the next version. Who brings it is a device
+    /// of the present list; or its owner, by a device of the new one. Devices that left it are revoked in the same commit: their mailboxes and keys go,
     /// their link keys are remembered as revoked and never accepted again; once that is durable
     /// [`Sink::removed`](crate::Sink::removed) is told. The very same list again succeeds and changes
     /// nothing. The signature is for the clients to verify.
     ///
     /// # Errors
     /// See [`ListError`]. # Cancel safety: repeat the same list to learn the outcome.
-    fn replace_list(&self, by: DeviceId, list: DeviceList) -> Answer<(), ListError>;
+    fn replace_list(&self, by: Publisher, list: DeviceList) -> Answer<(), ListError>;
 
     /// Creates an invite, or replaces the one with the same code. The caller draws the code. If there
     /// are [`INVITES_MAX`], those that are used up or expired go first.
@@ -93,6 +93,24 @@ pub struct DeviceList {
     pub signed: Bytes,
     /// Number and link key of each, 1 to `DEVICES_MAX`, numbers ascending from 1 and never reused.
     pub devices: Vec<(DeviceNumber, [u8; 32])>,
+}
+
+/// Who brings a device list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Publisher {
+    /// A device of the present list.
+    Device(DeviceId),
+    /// A device of the new list, which showed that its owner has the account's key.
+    Owner(DeviceId),
+}
+
+impl Publisher {
+    /// The device, present or new.
+    pub fn device(self) -> DeviceId {
+        match self {
+            Self::Device(device) | Self::Owner(device) => device,
+        }
+    }
 }
 
 /// Keys that a device publishes.
@@ -175,7 +193,7 @@ pub enum ListError {
     /// No such account.
     #[error("no such account")]
     UnknownAccount,
-    /// The device that brings it is not on the present list.
+    /// The device that brings it is not on the list that it has to be on.
     #[error("the device is not on its account's list")]
     NotListed,
     /// The version is not above the present one, and the list is not the present one.

@@ -9,7 +9,8 @@ use godwit_base::{AccountId, DeviceId, DeviceNumber};
 use super::Ground;
 use super::world::{NOW_MS, World, block_on, handle, link_key, list, registration};
 use crate::{
-    INVITES_MAX, Invite, ListError, Profile, RegisterError, Registration, Standing, StoreError, Who,
+    INVITES_MAX, Invite, ListError, Profile, Publisher, RegisterError, Registration, Standing,
+    StoreError, Who,
 };
 
 fn register(world: &World<'_>, registration: &Registration) -> Result<(), RegisterError> {
@@ -210,7 +211,8 @@ pub fn lists_go_forward_one_by_one(ground: &mut dyn Ground) {
     let bob = world.person(2, 2);
     world.person(3, 1);
     let by = bob.device(1);
-    let replace = |world: &World<'_>, new| block_on(world.store().replace_list(by, new));
+    let replace =
+        |world: &World<'_>, new| block_on(world.store().replace_list(Publisher::Device(by), new));
     assert_eq!(world.lists(2, by, 1, [1]), Err(ListError::Stale));
     assert_eq!(world.lists(2, by, 3, [1]), Err(ListError::NotNext));
     assert_eq!(world.lists(2, by, u64::MAX, [1]), Err(ListError::NotNext));
@@ -251,4 +253,27 @@ pub fn a_list_comes_from_a_device_that_is_listed(ground: &mut dyn Ground) {
     world.reopen();
     assert_eq!(profile(&world, Who::Account(bob.account)).unwrap().list, list(2, 2, [1, 3]));
     assert_eq!(profile(&world, Who::Account(alice.account)).unwrap().list, list(1, 2, [1, 2]));
+}
+
+/// Who has the account's key needs no device of it: the new list holds the one that brings it.
+pub fn an_owner_brings_the_next_list_with_a_new_device(ground: &mut dyn Ground) {
+    let mut world = World::new(ground);
+    let bob = world.person(2, 2);
+    let owner = Publisher::Owner(bob.device(3));
+    let replace = |world: &World<'_>, list| block_on(world.store().replace_list(owner, list));
+    assert_eq!(replace(&world, list(2, 2, [1, 4])), Err(ListError::NotListed), "it is not on it");
+    assert_eq!(replace(&world, list(2, 3, [3])), Err(ListError::NotNext));
+    assert_eq!(replace(&world, list(2, 1, [3])), Err(ListError::Stale));
+    assert_eq!(replace(&world, list(2, 2, [3])), Ok(()));
+    for _ in 0..2 {
+        assert_eq!(replace(&world, list(2, 2, [3])), Ok(()), "the answer was lost");
+        let standing = |number| world.store().standing(&link_key(2, number));
+        assert_eq!(standing(3), Standing::Device(bob.device(3)));
+        assert_eq!(standing(1), Standing::Revoked(bob.device(1)));
+        assert_eq!(standing(2), Standing::Revoked(bob.device(2)));
+        world.reopen();
+    }
+    let nobody = Publisher::Owner(DeviceId::new(77, 1));
+    let refused = block_on(world.store().replace_list(nobody, list(7, 2, [1])));
+    assert_eq!(refused, Err(ListError::UnknownAccount));
 }

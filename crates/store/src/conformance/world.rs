@@ -13,8 +13,8 @@ use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle, ManualClock, Seq};
 
 use super::{Ground, Setting};
 use crate::{
-    Appended, DeviceList, Entry, KeyUpload, ListError, Outcome, Quotas, Recipient, Record,
-    Registration, SealedCopy, Settled, Sink, Store, Submission, Token,
+    Appended, DeviceList, Entry, KeyUpload, ListError, Outcome, Publisher, Quotas, Recipient,
+    Record, Registration, SealedCopy, Settled, Sink, Store, Submission, Token,
 };
 
 /// When the stories play, unix milliseconds.
@@ -236,7 +236,7 @@ impl<'g> World<'g> {
         version: u64,
         numbers: impl IntoIterator<Item = u32>,
     ) -> Result<(), ListError> {
-        block_on(self.store().replace_list(by, list(n, version, numbers)))
+        block_on(self.store().replace_list(Publisher::Device(by), list(n, version, numbers)))
     }
 
     /// The list that [`lists`](Self::lists) brings.

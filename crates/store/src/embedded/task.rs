@@ -5,8 +5,8 @@ use godwit_base::DeviceId;
 use tokio::sync::oneshot;
 
 use crate::{
-    DeviceList, Invite, KeyUpload, KeysError, ListError, RegisterError, Registration, StoreError,
-    Swept, TakenKeys,
+    DeviceList, Invite, KeyUpload, KeysError, ListError, Publisher, RegisterError, Registration,
+    StoreError, Swept, TakenKeys,
 };
 
 /// Where an answer goes.
@@ -16,7 +16,7 @@ pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 #[derive(Debug)]
 pub(crate) enum Task {
     Register(Box<Registration>, Reply<(), RegisterError>),
-    ReplaceList(DeviceId, Box<DeviceList>, Reply<(), ListError>),
+    ReplaceList(Publisher, Box<DeviceList>, Reply<(), ListError>),
     PublishKeys(DeviceId, KeyUpload, Reply<u32, KeysError>),
     TakeKeys(DeviceId, bool, Reply<TakenKeys, KeysError>),
     PutInvite(Invite, Reply<(), StoreError>),

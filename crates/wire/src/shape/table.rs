@@ -9,7 +9,8 @@ use godwit_base::limits::{
 use super::{Field, Rule, Shape};
 use crate::limits::{
     ACCOUNT_KEY_BYTES, CLIENT_NAME_BYTES_MAX, GROUP_LOG_PAGE_MAX, INVITE_BYTES_MAX,
-    KT_PROOF_BYTES_MAX, LINK_KEY_BYTES, OPEN_CHATS_MAX, PASS_BYTES, WELCOME_TICKET_BYTES_MAX,
+    KT_PROOF_BYTES_MAX, LINK_KEY_BYTES, OPEN_CHATS_MAX, PASS_BYTES, RELAY_BODY_BYTES_MAX,
+    RELAY_MESSAGES_MAX, RENDEZVOUS_BYTES, SIGNATURE_BYTES, WELCOME_TICKET_BYTES_MAX,
 };
 
 const fn shape(name: &'static str, fields: &'static [Field]) -> Shape {
@@ -224,6 +225,29 @@ pub(crate) static PUBLISH_DEVICE_LIST: Shape =
 
 pub(crate) static DEVICE_LIST_PUBLISHED: Shape =
     shape("DeviceListPublished", &[from_one(1, "request"), from_one_64(2, "version")]);
+
+pub(crate) static RELAY: Shape = shape(
+    "Relay",
+    &[
+        from_one(1, "request"),
+        bytes(2, "rendezvous", RENDEZVOUS_BYTES, RENDEZVOUS_BYTES),
+        number(3, "side", 1, 2),
+        number(4, "sequence", 1, RELAY_MESSAGES_MAX as u64),
+        bytes(5, "body", 0, RELAY_BODY_BYTES_MAX),
+    ],
+);
+
+pub(crate) static RELAYED: Shape =
+    shape("Relayed", &[from_one(1, "request"), bytes(2, "body", 0, RELAY_BODY_BYTES_MAX)]);
+
+pub(crate) static CLAIM: Shape = shape(
+    "Claim",
+    &[
+        from_one(1, "request"),
+        bytes(2, "account_key", ACCOUNT_KEY_BYTES, ACCOUNT_KEY_BYTES),
+        bytes(3, "signature", SIGNATURE_BYTES, SIGNATURE_BYTES),
+    ],
+);
 
 pub(crate) static TERMS_REQUEST: Shape = shape("TermsRequest", &[from_one(1, "request")]);
 

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 use godwit_base::limits::{DEVICES_MAX, GROUP_ID_BYTES, HANDLE_BYTES_MAX};
-use godwit_wire::{OPEN_CHATS_MAX, PASS_BYTES, ToClient, ToServer, WELCOME_TICKET_BYTES_MAX, v1};
+use godwit_wire::{
+    OPEN_CHATS_MAX, PASS_BYTES, RELAY_MESSAGES_MAX, ToClient, ToServer, WELCOME_TICKET_BYTES_MAX,
+    v1,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -92,6 +95,16 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn relay()(
+        request in 1..=u32::MAX,
+        rendezvous in blob(16..=16),
+        side in 1..=2_i32,
+        sequence in 1..=RELAY_MESSAGES_MAX,
+        body in blob(0..300),
+    ) -> v1::Relay { v1::Relay { request, rendezvous, side, sequence, body } }
+}
+
+prop_compose! {
     fn presence_set()(here: bool, visibility in 0..=255_i32, pass in blob(0..=PASS_BYTES))
         -> v1::PresenceSet { v1::PresenceSet { here, visibility, pass } }
 }
@@ -172,6 +185,13 @@ pub(crate) fn to_server() -> impl Strategy<Value = ToServer> {
         (request.clone(), list()).prop_map(|(request, list)| v1::PublishDeviceList {
             request,
             list: Some(list)
+        }
+        .into()),
+        relay().prop_map(ToServer::from),
+        (request.clone(), key(), blob(64..=64)).prop_map(|(request, account_key, signature)| v1::Claim {
+            request,
+            account_key,
+            signature
         }
         .into()),
         presence_set().prop_map(ToServer::from),
@@ -353,11 +373,12 @@ pub(crate) fn to_client() -> impl Strategy<Value = ToClient> {
         (1..=u32::MAX, any::<u32>()).prop_map(|(code, reconnect_after_ms)| {
             v1::Goodbye { code, reconnect_after_ms }.into()
         }),
-        (request, 1..=u64::MAX).prop_map(|(request, version)| v1::DeviceListPublished {
+        (request.clone(), 1..=u64::MAX).prop_map(|(request, version)| v1::DeviceListPublished {
             request,
             version
         }
         .into()),
+        (request, blob(0..300)).prop_map(|(request, body)| v1::Relayed { request, body }.into()),
         presence().prop_map(ToClient::from),
         of_groups(),
     ]

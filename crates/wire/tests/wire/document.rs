@@ -90,6 +90,11 @@ fn the_table_of_limits_is_the_constants() {
         ("client name in Hello, bytes", godwit_wire::CLIENT_NAME_BYTES_MAX),
         ("ticket with its key, bytes", godwit_wire::WELCOME_TICKET_BYTES_MAX),
         ("key transparency proof, bytes", godwit_wire::KT_PROOF_BYTES_MAX),
+        ("message at a rendezvous, bytes", godwit_wire::RELAY_BODY_BYTES_MAX),
+        (
+            "messages of one side at a rendezvous",
+            usize::try_from(godwit_wire::RELAY_MESSAGES_MAX).unwrap(),
+        ),
         ("chats open at once", godwit_wire::OPEN_CHATS_MAX),
         ("pass of a contact, bytes", godwit_wire::PASS_BYTES),
         ("counters open at once", usize::try_from(limits::DEDUP_WINDOW).unwrap()),

@@ -158,6 +158,19 @@ pub(crate) fn to_server() -> Vec<(&'static str, ToServer)> {
             v1::PublishDeviceList { request: 12, list: Some(fourth_list()) }.into(),
         ),
         (
+            "request 13: the new device leaves message 2 at rendezvous 80..8f: d0..d7",
+            relay(13, v1::RelaySide::New, 2, counting(0xd0, 8)).into(),
+        ),
+        (
+            "request 14: the present device waits for message 2 of the new one",
+            relay(14, v1::RelaySide::Present, 2, Bytes::new()).into(),
+        ),
+        (
+            "request 15: for the account of key 00..1f, signature 20..5f",
+            v1::Claim { request: 15, account_key: counting(0, 32), signature: counting(0x20, 64) }
+                .into(),
+        ),
+        (
             "here; contacts may see it, by the pass e0..ef",
             v1::PresenceSet {
                 here: true,
@@ -260,6 +273,10 @@ fn fourth_list() -> v1::DeviceListUpload {
     }
 }
 
+fn relay(request: u32, side: v1::RelaySide, sequence: u32, body: Bytes) -> v1::Relay {
+    v1::Relay { request, rendezvous: counting(0x80, 16), side: side.into(), sequence, body }
+}
+
 fn register() -> v1::Register {
     let list = v1::DeviceListUpload {
         version: 1,
@@ -308,6 +325,11 @@ pub(crate) fn to_client() -> Vec<(&'static str, ToClient)> {
         (
             "request 12: version 4 is stored",
             v1::DeviceListPublished { request: 12, version: 4 }.into(),
+        ),
+        ("request 13: left", v1::Relayed { request: 13, body: Bytes::new() }.into()),
+        (
+            "request 14: the other side said d0..d7",
+            v1::Relayed { request: 14, body: counting(0xd0, 8) }.into(),
         ),
         (
             "1122334455667788 is online and types",

@@ -179,7 +179,7 @@ fn a_device_begins_once_a_link_and_strangers_never() {
     assert_eq!(machine.begins_to_submit(&submit(1)), Some(ALICE));
     assert!(is_taken(&hears(&mut machine, submit(1))));
     assert_eq!(machine.begins_to_submit(&submit(2)), None);
-    let who = Stranger { link_key: [1; 32], address: Ipv4Addr::LOCALHOST.into() };
+    let who = Stranger::new([1; 32], Ipv4Addr::LOCALHOST.into());
     let stranger = Machine::new(Peer::Stranger(Box::new(who)));
     assert_eq!(stranger.begins_to_submit(&submit(1)), None);
 }
@@ -187,7 +187,7 @@ fn a_device_begins_once_a_link_and_strangers_never() {
 #[test]
 fn a_stranger_becomes_a_device_once() {
     let address = Ipv4Addr::LOCALHOST.into();
-    let who = Stranger { link_key: [1; 32], address };
+    let who = Stranger::new([1; 32], address);
     let mut machine = Machine::new(Peer::Stranger(Box::new(who)));
     assert_eq!(machine.device(), None);
     machine.registered(ALICE);

@@ -12,7 +12,7 @@ use crate::embedded::fault::Fault;
 use crate::embedded::roll::RollChange;
 use crate::embedded::row::{self, Account};
 use crate::embedded::tables;
-use crate::{DeviceList, ListError, RegisterError, Registration, Standing};
+use crate::{DeviceList, ListError, Publisher, RegisterError, Registration, Standing};
 
 /// A device of a list and its link key.
 type Listed = (DeviceNumber, [u8; 32]);
@@ -51,12 +51,17 @@ impl Batch<'_> {
         Ok(())
     }
 
-    pub(super) fn replace_list(&mut self, by: DeviceId, list: &DeviceList) -> Step<(), ListError> {
-        let id = by.account;
+    pub(super) fn replace_list(&mut self, by: Publisher, list: &DeviceList) -> Step<(), ListError> {
+        let id = by.device().account;
         let account = self.account(id)?;
         let Some(account) = account else { return require(false, ListError::UnknownAccount) };
         let old = &account.list;
-        require(old.devices.iter().any(|(number, _)| *number == by.number), ListError::NotListed)?;
+        let (device, on) = match by {
+            Publisher::Device(device) => (device, old),
+            Publisher::Owner(device) => (device, list),
+        };
+        let is_listed = on.devices.iter().any(|(number, _)| *number == device.number);
+        require(is_listed, ListError::NotListed)?;
         if old == list {
             return Ok(());
         }
