@@ -188,12 +188,9 @@ pub(crate) fn to_server() -> impl Strategy<Value = ToServer> {
         }
         .into()),
         relay().prop_map(ToServer::from),
-        (request.clone(), key(), blob(64..=64)).prop_map(|(request, account_key, signature)| v1::Claim {
-            request,
-            account_key,
-            signature
-        }
-        .into()),
+        (request.clone(), key(), blob(64..=64)).prop_map(|(request, account_key, signature)| {
+            v1::Claim { request, account_key, signature }.into()
+        }),
         presence_set().prop_map(ToServer::from),
         group_change().prop_map(ToServer::from),
         group_fetch().prop_map(ToServer::from),
