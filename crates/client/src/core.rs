@@ -269,7 +269,8 @@ impl Core {
             | ToClient::GroupLog(_)
             | ToClient::Roster(_)
             | ToClient::GroupReceipt(_)
-            | ToClient::Progress(_) => {}
+            | ToClient::Progress(_)
+            | ToClient::Relayed(_) => {}
             ToClient::Goodbye(goodbye) => self.on_goodbye(goodbye, now),
         }
     }

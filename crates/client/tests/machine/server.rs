@@ -202,6 +202,8 @@ impl Server {
             }
             ToServer::PublishDeviceList(publish) => self.publish_list(at, publish),
             ToServer::Terms(_)
+            | ToServer::Relay(_)
+            | ToServer::Claim(_)
             | ToServer::PresenceSet(_)
             | ToServer::PresenceWatch(_)
             | ToServer::GroupChange(_)
