@@ -53,6 +53,30 @@ struct Device {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+struct SignedEntry {
+    #[prost(bytes = "vec", tag = "1")]
+    content: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    signature: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Entry {
+    #[prost(bytes = "vec", tag = "1")]
+    group: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    epoch: u64,
+    #[prost(bytes = "vec", tag = "3")]
+    previous: Vec<u8>,
+    #[prost(bytes = "vec", tag = "4")]
+    author_list: Vec<u8>,
+    #[prost(uint32, tag = "5")]
+    author_device: u32,
+    #[prost(bytes = "vec", tag = "7")]
+    nonce: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
 struct SignedKey {
     #[prost(uint64, tag = "1")]
     id: u64,
@@ -101,6 +125,40 @@ impl Forger {
         let content =
             ListContent { account_key, version: 1, highest_number: NUMBER, devices: vec![device] };
         content.encode_to_vec()
+    }
+
+    /// Any bytes as the content of an entry of a group's log with a right signature.
+    pub fn entry_of(&self, content: &[u8]) -> Vec<u8> {
+        let signed = [b"godwit/group-entry/1\0\x01", content].concat();
+        let signature = self.device.sign(signed).to_bytes().to_vec();
+        blob(&SignedEntry { content: content.to_vec(), signature })
+    }
+
+    /// The content of the first entry of a group of its own.
+    pub fn first_entry(&self) -> Vec<u8> {
+        let entry = Entry {
+            epoch: 1,
+            author_list: self.list_of(&self.content()),
+            author_device: NUMBER,
+            nonce: vec![7; 16],
+            ..Entry::default()
+        };
+        entry.encode_to_vec()
+    }
+
+    /// The content of the entry after the first.
+    pub fn next_entry(&self, first: &[u8]) -> Vec<u8> {
+        let signed = SignedEntry::decode(&first[1..]).unwrap();
+        let hash = |domain: &[u8]| Sha256::digest([domain, &signed.content].concat()).to_vec();
+        let entry = Entry {
+            group: hash(b"godwit/group/1\0\x01")[..16].to_vec(),
+            epoch: 2,
+            previous: hash(b"godwit/group-entry-content/1\0\x01"),
+            author_list: self.list_of(&self.content()),
+            author_device: NUMBER,
+            ..Entry::default()
+        };
+        entry.encode_to_vec()
     }
 
     /// A signed one-time key.

@@ -4,6 +4,7 @@
 mod claim;
 mod id;
 mod invariant;
+mod invite;
 mod join;
 pub mod limits;
 mod seam;
@@ -13,5 +14,6 @@ pub use id::{AccountId, DeviceId, DeviceNumber, GroupId, Handle, IdError, Messag
 #[doc(hidden)]
 pub use invariant::broken as __broken;
 pub use invariant::{Invariant, set_alarm, violations};
+pub use invite::{GroupLink, GroupLinkError};
 pub use join::{JoinError, JoinLink};
 pub use seam::{Clock, ManualClock, SystemClock};

@@ -1,5 +1,7 @@
 //! What can go wrong when a message is sealed or opened.
 
+use crate::group::GroupHint;
+
 /// Why a message was not sealed. Nothing changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -60,6 +62,15 @@ pub enum OpenError {
     /// The peer opened too many sessions under one fallback key.
     #[error("the device opened too many sessions under one key")]
     TooManySessions,
+    /// It was said in a group, or at an epoch of one, that is not here yet: fetch the group's log and
+    /// try again.
+    #[error("the message was said in a group at epoch {epoch}, which is not here")]
+    UnknownPlace {
+        /// What it says of the group.
+        group: GroupHint,
+        /// The epoch.
+        epoch: u64,
+    },
     /// A key in it makes no secret (a low-order point).
     #[error("the message holds an unsafe key")]
     UnsafeKey,

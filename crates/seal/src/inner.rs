@@ -9,6 +9,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::{OpenError, SealError};
 use crate::format;
+use crate::group::{GroupHint, Place};
 use crate::list::Peer;
 use crate::padding::{pad, padded_len, unpad};
 use crate::suite::Domain;
@@ -18,6 +19,9 @@ use crate::suite::Domain;
 pub const INNER_BODY_BYTES_MAX: usize = 48 * 1024;
 
 const BINDING_BYTES: usize = 16;
+
+/// What ties a plaintext to who says it, to whom and where.
+pub(crate) type Binding = [u8; BINDING_BYTES];
 
 /// What the sender says and the recipient reads. The body is wiped when dropped and is not printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -42,29 +46,29 @@ impl fmt::Debug for Inner {
     }
 }
 
-/// The two ends of a message, in the order it travels.
+/// The two ends of a message, in the order it travels, and the group it is for, if it is for one.
 #[derive(Clone, Copy)]
 pub(crate) struct Route<'a> {
     pub(crate) sender: &'a Peer,
     pub(crate) recipient: &'a Peer,
+    pub(crate) place: Option<Place>,
 }
 
-impl Route<'_> {
-    fn binding(&self) -> [u8; BINDING_BYTES] {
-        let (from, to) = (self.sender, self.recipient);
-        let hash = Domain::Binding.hash(&[
-            &from.account.0,
-            &from.number.0.to_be_bytes(),
-            &from.signing_key,
-            &from.dh_key,
-            &to.account.0,
-            &to.number.0.to_be_bytes(),
-            &to.signing_key,
-            &to.dh_key,
-        ]);
-        let mut binding = [0; BINDING_BYTES];
-        binding.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
-        binding
+/// Finds the places that a copy may have been said at, by what it says of its group and epoch. None:
+/// the reader is not there yet, or never was.
+pub(crate) type Places<'a> = &'a dyn Fn(GroupHint, u64) -> Vec<Place>;
+
+impl<'a> Route<'a> {
+    pub(crate) const fn new(sender: &'a Peer, recipient: &'a Peer) -> Self {
+        Self { sender, recipient, place: None }
+    }
+
+    fn binding(&self) -> Binding {
+        let (sender, recipient) = (of_peer(self.sender), of_peer(self.recipient));
+        head(&match self.place {
+            None => Domain::Binding.hash(&[&sender, &recipient]),
+            Some(place) => Domain::GroupCopyBinding.hash(&[&sender, &recipient, &of_place(&place)]),
+        })
     }
 
     fn parties(&self) -> format::Parties {
@@ -77,22 +81,55 @@ impl Route<'_> {
     }
 }
 
+/// The binding of a message that is sealed once for a whole group.
+pub(crate) fn group_binding(sender: &Peer, place: &Place) -> Binding {
+    head(&Domain::GroupBinding.hash(&[&of_peer(sender), &of_place(place)]))
+}
+
+fn of_peer(peer: &Peer) -> Vec<u8> {
+    let number = peer.number.0.to_be_bytes();
+    [&peer.account.0, number.as_slice(), &peer.signing_key, &peer.dh_key].concat()
+}
+
+fn of_place(place: &Place) -> Vec<u8> {
+    [place.group.0.as_slice(), &place.epoch.to_be_bytes(), &place.head].concat()
+}
+
+fn head(hash: &[u8; 32]) -> Binding {
+    let mut binding = [0; BINDING_BYTES];
+    binding.iter_mut().zip(hash).for_each(|(to, from)| *to = *from);
+    binding
+}
+
 /// The padded plaintext of a message. One that opens a session names both ends in full.
 pub(crate) fn encode(
     inner: &Inner,
     route: Route<'_>,
     opening: bool,
 ) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    let parties = opening.then(|| route.parties());
+    encode_bound(inner, &route.binding(), parties, route.place.as_ref())
+}
+
+/// The padded plaintext of a message with this binding.
+pub(crate) fn encode_bound(
+    inner: &Inner,
+    binding: &Binding,
+    parties: Option<format::Parties>,
+    place: Option<&Place>,
+) -> Result<Zeroizing<Vec<u8>>, SealError> {
     if inner.body.len() > INNER_BODY_BYTES_MAX {
         return Err(SealError::BodyTooLarge);
     }
     let mut message = format::Inner {
-        binding: route.binding().to_vec(),
+        binding: binding.to_vec(),
         counter: inner.counter,
         sent_at_ms: inner.sent_at_ms,
         body: inner.body.to_vec(),
         resend_of: inner.resend_of.unwrap_or(0),
-        parties: opening.then(|| route.parties()),
+        parties,
+        group: place.map(|place| place.hint().0.to_vec()).unwrap_or_default(),
+        epoch: place.map_or(0, Place::epoch),
     };
     // All at once, so that no growth leaves a copy of the text behind.
     let mut text = Zeroizing::new(Vec::with_capacity(padded_len(message.encoded_len())));
@@ -103,32 +140,74 @@ pub(crate) fn encode(
 }
 
 /// Reads a decrypted plaintext, which must be for us, from the peer and with the counter of its
-/// envelope.
+/// envelope; and if it was said in a group, at one of the `places`, which is returned.
 pub(crate) fn decode(
     padded: &[u8],
     route: Route<'_>,
     opening: bool,
     counter: u64,
+    places: Places<'_>,
+) -> Result<(Inner, Option<Place>), OpenError> {
+    let message = parse(padded)?;
+    let names_the_route = match &message.parties {
+        Some(parties) => *parties == route.parties(),
+        None => !opening,
+    };
+    if !names_the_route {
+        return Err(OpenError::WrongIdentity);
+    }
+    let candidates = candidates(&message, places)?;
+    let is_bound = |place: &Option<Place>| {
+        let binding = Route { place: *place, ..route }.binding();
+        bool::from(message.binding.ct_eq(binding.as_slice()))
+    };
+    let place = candidates.into_iter().find(is_bound).ok_or(OpenError::WrongIdentity)?;
+    Ok((checked(message, counter)?, place))
+}
+
+/// Where the message says that it was said; nowhere in particular if it names no group.
+fn candidates(
+    message: &format::Inner,
+    places: Places<'_>,
+) -> Result<Vec<Option<Place>>, OpenError> {
+    if message.group.is_empty() && message.epoch == 0 {
+        return Ok(vec![None]);
+    }
+    let hint = GroupHint(message.group.as_slice().try_into().map_err(|_| OpenError::Malformed)?);
+    let places = places(hint, message.epoch);
+    if places.is_empty() {
+        return Err(OpenError::UnknownPlace { group: hint, epoch: message.epoch });
+    }
+    Ok(places.into_iter().map(Some).collect())
+}
+
+/// Reads a plaintext that was sealed for a whole group and must have this binding.
+pub(crate) fn decode_bound(
+    padded: &[u8],
+    binding: &Binding,
+    counter: u64,
 ) -> Result<Inner, OpenError> {
+    let message = parse(padded)?;
+    let is_bound = bool::from(message.binding.ct_eq(binding.as_slice()));
+    if message.parties.is_some() || !is_bound {
+        return Err(OpenError::WrongIdentity);
+    }
+    checked(message, counter)
+}
+
+fn parse(padded: &[u8]) -> Result<format::Inner, OpenError> {
     let text = unpad(padded).ok_or(OpenError::Malformed)?;
-    let message = format::Inner::decode(text).map_err(|_| OpenError::Malformed)?;
+    format::Inner::decode(text).map_err(|_| OpenError::Malformed)
+}
+
+fn checked(message: format::Inner, counter: u64) -> Result<Inner, OpenError> {
     let inner = Inner {
         counter: message.counter,
         sent_at_ms: message.sent_at_ms,
         resend_of: (message.resend_of != 0).then_some(message.resend_of),
         body: Zeroizing::new(message.body),
     };
-    let names_the_route = match &message.parties {
-        Some(parties) => *parties == route.parties(),
-        None => !opening,
-    };
-    if !names_the_route || !bool::from(message.binding.ct_eq(route.binding().as_slice())) {
-        return Err(OpenError::WrongIdentity);
-    }
-    if inner.counter != counter {
-        return Err(OpenError::WrongCounter);
-    }
-    Ok(inner)
+    if inner.counter == counter { Ok(inner) } else { Err(OpenError::WrongCounter) }
 }
 
 #[cfg(test)]
@@ -154,7 +233,16 @@ mod tests {
             resend_of: Some(7),
             body: Zeroizing::new(b"hi".to_vec()),
         };
-        encode(&inner, Route { sender: &peer(10), recipient: &peer(20) }, opening).unwrap()
+        encode(&inner, Route::new(&peer(10), &peer(20)), opening).unwrap()
+    }
+
+    fn read(
+        text: &[u8],
+        route: Route<'_>,
+        opening: bool,
+        counter: u64,
+    ) -> Result<Inner, OpenError> {
+        decode(text, route, opening, counter, &|_, _| Vec::new()).map(|(inner, _)| inner)
     }
 
     fn hex(bytes: &[u8]) -> String {
@@ -185,24 +273,25 @@ mod tests {
     fn each_end_and_each_direction_is_bound() {
         let refused = |sender: u8, recipient: u8| {
             let (sender, recipient) = (peer(sender), peer(recipient));
-            let route = Route { sender: &sender, recipient: &recipient };
-            decode(&text(false), route, false, 300).is_err_and(|e| e == OpenError::WrongIdentity)
+            let route = Route::new(&sender, &recipient);
+            read(&text(false), route, false, 300).is_err_and(|e| e == OpenError::WrongIdentity)
         };
         assert!(refused(11, 20) && refused(10, 21) && refused(20, 10));
         assert!(!refused(10, 20));
         let mut changed = peer(10);
         changed.signing_key[31] ^= 1;
-        let route = Route { sender: &changed, recipient: &peer(20) };
-        assert_eq!(decode(&text(false), route, false, 300), Err(OpenError::WrongIdentity));
+        let recipient = peer(20);
+        let route = Route::new(&changed, &recipient);
+        assert_eq!(read(&text(false), route, false, 300), Err(OpenError::WrongIdentity));
     }
 
     #[test]
     fn an_opening_message_must_name_its_ends_in_full() {
         let (sender, recipient) = (peer(10), peer(20));
-        let route = Route { sender: &sender, recipient: &recipient };
-        assert_eq!(decode(&text(false), route, true, 300), Err(OpenError::WrongIdentity));
-        assert!(decode(&text(true), route, true, 300).is_ok());
-        assert!(decode(&text(true), route, false, 300).is_ok());
-        assert_eq!(decode(&text(true), route, true, 301), Err(OpenError::WrongCounter));
+        let route = Route::new(&sender, &recipient);
+        assert_eq!(read(&text(false), route, true, 300), Err(OpenError::WrongIdentity));
+        assert!(read(&text(true), route, true, 300).is_ok());
+        assert!(read(&text(true), route, false, 300).is_ok());
+        assert_eq!(read(&text(true), route, true, 301), Err(OpenError::WrongCounter));
     }
 }

@@ -6,13 +6,15 @@
 //! How a message travels: [`DeviceList::verify`] and [`Bundle::verify`] turn what the server says
 //! into [`Verified`] values; [`Pairing::start`] opens a session with a [`Verified`] bundle;
 //! [`Pairing::seal`] and [`Pairing::open`] carry [`Inner`] messages. Nothing unverified reaches a
-//! session. [`RowKey`] seals what is stored.
+//! session. [`RowKey`] seals what is stored. A [`Group`] is the same for many: only entries of its
+//! log that were verified make one.
 
 mod account;
 mod bundle;
 mod device;
 mod error;
 mod format;
+mod group;
 mod inner;
 mod list;
 mod padding;
@@ -27,6 +29,12 @@ pub use account::{AccountKey, AccountPublic};
 pub use bundle::{Bundle, BundleError};
 pub use device::{DeviceKeys, FALLBACK_KEEP_MS, FALLBACK_ROTATE_MS, KeyUpload};
 pub use error::{OpenError, SealError};
+pub use group::{
+    Applied, Change, Group, GroupError, GroupHint, GroupProfile, GroupSecret, GroupShare, HeardKey,
+    InviteOffer, InviteSecret, Member, NAME_BYTES_MAX, PAST_EPOCHS_MAX, PICTURE_BYTES_MAX, Place,
+    SENDER_KEY_AGE_MAX_MS, SENDER_KEY_INDEX_MAX, SENDER_KEY_MESSAGES_MAX, SENDER_KEY_WINDOW,
+    SealedProfile, SenderKey, SenderKeyId, ShareError,
+};
 pub use inner::{INNER_BODY_BYTES_MAX, Inner};
 pub use list::{
     DeviceEntry, DeviceList, LIST_AGE_MAX_MS, LIST_AHEAD_MAX_MS, LIST_RENEW_MS, ListError, Peer,

@@ -173,8 +173,8 @@ impl Verified<DeviceList> {
     /// [`RowError::Damaged`] if the row was changed or belongs to another account.
     pub fn from_row(row_key: &RowKey, account: AccountId, row: &[u8]) -> Result<Self, RowError> {
         let signed = row_key.open(TABLE, &account.0.to_be_bytes(), row)?;
-        let (list, _) =
-            DeviceList::read(&signed, Trust::FirstUse(account)).map_err(|_| RowError::Damaged)?;
+        let (list, _) = DeviceList::read(&signed, Some(Trust::FirstUse(account)))
+            .map_err(|_| RowError::Damaged)?;
         Ok(Self::vouch(list))
     }
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::bundle::Bundle;
 use crate::device::DeviceKeys;
 use crate::error::SealError;
+use crate::group::Place;
 use crate::inner::{Inner, Route, encode};
 use crate::list::Peer;
 use crate::retry::REPAIR_INTERVAL_MS;
@@ -100,6 +101,8 @@ pub struct Opened {
     pub inner: Inner,
     /// The session it came on.
     pub session: SessionId,
+    /// The group and epoch in which it was said, if in one.
+    pub place: Option<Place>,
     /// The session was new: [`DeviceKeys`] changed too and must be stored in the same commit.
     pub new_session: bool,
 }
@@ -173,11 +176,34 @@ impl Pairing {
     /// [`SealError::NeedsSession`] if there is no session, or each has [`BURST_MAX`] messages
     /// unacknowledged; [`SealError::BodyTooLarge`]. Nothing changed then.
     pub fn seal(&mut self, me: &DeviceKeys, inner: &Inner) -> Result<Sealed, SealError> {
+        self.seal_at(me, inner, None)
+    }
+
+    /// As [`Pairing::seal`], for a message that is said in a group: it opens in no other group and no
+    /// other epoch.
+    ///
+    /// # Errors
+    /// As [`Pairing::seal`].
+    pub fn seal_in(
+        &mut self,
+        me: &DeviceKeys,
+        place: &Place,
+        inner: &Inner,
+    ) -> Result<Sealed, SealError> {
+        self.seal_at(me, inner, Some(*place))
+    }
+
+    fn seal_at(
+        &mut self,
+        me: &DeviceKeys,
+        inner: &Inner,
+        place: Option<Place>,
+    ) -> Result<Sealed, SealError> {
         let recipient = self.peer.clone();
         let ordinal = self.ordinal.saturating_add(1);
         let session = self.sending_mut().ok_or(SealError::NeedsSession)?;
         let opening = session.ratchet.is_opening();
-        let route = Route { sender: &me.as_peer(), recipient: &recipient };
+        let route = Route { sender: &me.as_peer(), recipient: &recipient, place };
         let text = encode(inner, route, opening)?;
         let mut bytes = vec![SUITE];
         session.ratchet.seal(&text, &mut bytes)?;

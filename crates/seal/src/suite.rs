@@ -17,6 +17,15 @@ pub(crate) enum Domain {
     FallbackKey,
     Binding,
     Session,
+    Group,
+    GroupEntry,
+    GroupEntryContent,
+    GroupJoin,
+    GroupInviteSign,
+    GroupInviteWrap,
+    GroupInviteDoor,
+    GroupBinding,
+    GroupCopyBinding,
 }
 
 impl Domain {
@@ -29,6 +38,15 @@ impl Domain {
             Self::FallbackKey => b"godwit/fallback/1\0",
             Self::Binding => b"godwit/binding/1\0",
             Self::Session => b"godwit/session/1\0",
+            Self::Group => b"godwit/group/1\0",
+            Self::GroupEntry => b"godwit/group-entry/1\0",
+            Self::GroupEntryContent => b"godwit/group-entry-content/1\0",
+            Self::GroupJoin => b"godwit/group-join/1\0",
+            Self::GroupInviteSign => b"godwit/group-invite-sign/1\0",
+            Self::GroupInviteWrap => b"godwit/group-invite-wrap/1\0",
+            Self::GroupInviteDoor => b"godwit/group-invite-door/1\0",
+            Self::GroupBinding => b"godwit/group-binding/1\0",
+            Self::GroupCopyBinding => b"godwit/group-copy-binding/1\0",
         }
     }
 

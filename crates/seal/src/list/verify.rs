@@ -94,7 +94,7 @@ impl DeviceList {
         previous: Option<&Verified<Self>>,
         now_ms: u64,
     ) -> Result<Verified<Self>, ListError> {
-        let (list, previous_hash) = Self::read(bytes, trust)?;
+        let (list, previous_hash) = Self::read(bytes, Some(trust))?;
         check_age(&list, now_ms)?;
         if let Some(previous) = previous {
             check_follows(&list, &previous_hash, previous)?;
@@ -103,8 +103,12 @@ impl DeviceList {
     }
 
     /// Parses and checks every signature; knows nothing of time and of earlier lists. Returns the
-    /// list and the hash that it names as its predecessor.
-    pub(super) fn read(bytes: &[u8], trust: Trust<'_>) -> Result<(Self, Vec<u8>), ListError> {
+    /// list and the hash that it names as its predecessor. Without `trust` the caller compares the
+    /// account key itself.
+    pub(crate) fn read(
+        bytes: &[u8],
+        trust: Option<Trust<'_>>,
+    ) -> Result<(Self, Vec<u8>), ListError> {
         let (signed, content) = decode(bytes)?;
         let account = trusted_key(&content, trust)?;
         let bytes_signed =
@@ -144,14 +148,14 @@ fn decode(bytes: &[u8]) -> Result<(format::SignedList, format::ListContent), Lis
 
 fn trusted_key(
     content: &format::ListContent,
-    trust: Trust<'_>,
+    trust: Option<Trust<'_>>,
 ) -> Result<AccountPublic, ListError> {
     let seen = AccountPublic(array(&content.account_key)?);
     match trust {
-        Trust::Pinned(pinned) if *pinned != seen => {
+        Some(Trust::Pinned(pinned)) if *pinned != seen => {
             Err(ListError::KeyChanged { pinned: *pinned, seen })
         }
-        Trust::FirstUse(id) if seen.id() != id => Err(ListError::WrongAccount),
+        Some(Trust::FirstUse(id)) if seen.id() != id => Err(ListError::WrongAccount),
         _ => Ok(seen),
     }
 }

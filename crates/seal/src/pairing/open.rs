@@ -7,7 +7,8 @@ use super::ratchet::{Arrived, Ratchet, session_id};
 use super::{FALLBACK_SESSIONS_MAX, FallbackSession, Opened, Pairing, SessionId};
 use crate::device::DeviceKeys;
 use crate::error::OpenError;
-use crate::inner::{self, Inner, Route};
+use crate::group::{GroupHint, Place};
+use crate::inner::{self, Places, Route};
 use crate::list::Peer;
 use crate::suite::strip;
 
@@ -20,6 +21,13 @@ pub struct Envelope<'a> {
     pub opening: bool,
     /// [`Sealed::bytes`](super::Sealed::bytes).
     pub bytes: &'a [u8],
+}
+
+/// What must be so inside the encryption: the counter of the envelope, and one of our places.
+#[derive(Clone, Copy)]
+struct Claims<'a> {
+    counter: u64,
+    places: Places<'a>,
 }
 
 impl Pairing {
@@ -38,6 +46,25 @@ impl Pairing {
         envelope: Envelope<'_>,
         now_ms: u64,
     ) -> Result<Opened, OpenError> {
+        self.open_among(me, from, envelope, &|_, _| Vec::new(), now_ms)
+    }
+
+    /// As [`Pairing::open`], for a device that is in groups: `places` gives those of its groups with
+    /// this hint, as they were at this epoch, of which the sender was a member then. See
+    /// [`Opened::place`].
+    ///
+    /// # Errors
+    /// As [`Pairing::open`]; [`OpenError::UnknownPlace`] if there are none, and
+    /// [`OpenError::WrongIdentity`] also if it was said elsewhere, or by somebody who sees another
+    /// log of the group.
+    pub fn open_among(
+        &mut self,
+        me: &mut DeviceKeys,
+        from: &Peer,
+        envelope: Envelope<'_>,
+        places: &dyn Fn(GroupHint, u64) -> Vec<Place>,
+        now_ms: u64,
+    ) -> Result<Opened, OpenError> {
         if *from != self.peer {
             return Err(OpenError::PeerChanged);
         }
@@ -46,9 +73,10 @@ impl Pairing {
         }
         let blob = strip(envelope.bytes)
             .map_err(|suite| suite.map_or(OpenError::Malformed, OpenError::UnknownSuite))?;
+        let claims = Claims { counter: envelope.counter, places };
         let opened = match Arrived::parse(envelope.opening, blob)? {
-            Arrived::Opening(message) => self.open_opening(me, envelope.counter, message, now_ms),
-            Arrived::Settled(message) => self.open_settled(me, envelope.counter, message, now_ms),
+            Arrived::Opening(message) => self.open_opening(me, claims, message, now_ms),
+            Arrived::Settled(message) => self.open_settled(me, claims, message, now_ms),
         }?;
         self.tidy(now_ms);
         Ok(opened)
@@ -57,29 +85,30 @@ impl Pairing {
     fn open_opening(
         &mut self,
         me: &mut DeviceKeys,
-        counter: u64,
+        claims: Claims<'_>,
         message: PreKeyMessage,
         now_ms: u64,
     ) -> Result<Opened, OpenError> {
         let keys = message.session_keys();
         let id = session_id(&keys);
         if let Some(at) = self.sessions.iter().position(|session| session.id == id) {
-            return self.open_at(at, me, true, counter, &OlmMessage::PreKey(message), now_ms);
+            return self.open_at(at, me, true, claims, &OlmMessage::PreKey(message), now_ms);
         }
         let key = keys.one_time_key.to_bytes();
         let fallback = me.fallback_id(&key);
         self.check_fallback_replay(id, fallback)?;
 
         let myself = me.as_peer();
-        let route = Route { sender: &self.peer, recipient: &myself };
-        let (ratchet, inner) = Ratchet::inbound(me.olm_mut(), &self.peer, &message, |text| {
-            inner::decode(text, route, true, counter)
-        })?;
+        let route = Route::new(&self.peer, &myself);
+        let (ratchet, (inner, place)) =
+            Ratchet::inbound(me.olm_mut(), &self.peer, &message, |text| {
+                inner::decode(text, route, true, claims.counter, claims.places)
+            })?;
         me.forget_one_time(&key);
         self.add(ratchet, false, now_ms);
         self.fallback_sessions.retain(|seen| me.fallback_lives(seen.key));
         self.fallback_sessions.extend(fallback.map(|key| FallbackSession { session: id, key }));
-        Ok(Opened { inner, session: id, new_session: true })
+        Ok(Opened { inner, session: id, place, new_session: true })
     }
 
     /// A fallback key stays, so that the library would open a message under it again and again.
@@ -99,7 +128,7 @@ impl Pairing {
     fn open_settled(
         &mut self,
         me: &DeviceKeys,
-        counter: u64,
+        claims: Claims<'_>,
         message: Message,
         now_ms: u64,
     ) -> Result<Opened, OpenError> {
@@ -110,7 +139,7 @@ impl Pairing {
         });
         let mut failure = OpenError::NoSession;
         for at in order {
-            match self.open_at(at, me, false, counter, &message, now_ms) {
+            match self.open_at(at, me, false, claims, &message, now_ms) {
                 // The tag is wrong under this session: it is another's message, or nobody's.
                 Err(OpenError::Forged) => {}
                 // Another session may still open it; if none does, this says more than "none".
@@ -128,15 +157,16 @@ impl Pairing {
         at: usize,
         me: &DeviceKeys,
         opening: bool,
-        counter: u64,
+        claims: Claims<'_>,
         message: &OlmMessage,
         now_ms: u64,
     ) -> Result<Opened, OpenError> {
         let ordinal = self.ordinal.saturating_add(1);
         let session = self.sessions.get_mut(at).ok_or(OpenError::NoSession)?;
         let (moved, text) = session.ratchet.open(message)?;
-        let route = Route { sender: &self.peer, recipient: &me.as_peer() };
-        let inner: Inner = inner::decode(&text, route, opening, counter)?;
+        let myself = me.as_peer();
+        let route = Route::new(&self.peer, &myself);
+        let (inner, place) = inner::decode(&text, route, opening, claims.counter, claims.places)?;
 
         session.ratchet = moved;
         session.opened = ordinal;
@@ -145,6 +175,6 @@ impl Pairing {
         session.burst.restart();
         let id = session.id;
         self.ordinal = ordinal;
-        Ok(Opened { inner, session: id, new_session: false })
+        Ok(Opened { inner, session: id, place, new_session: false })
     }
 }

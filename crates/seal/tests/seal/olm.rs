@@ -65,6 +65,8 @@ fn another_implementation_understands_us_and_we_understand_it() {
             body: b"hi".to_vec(),
             resend_of: 0,
             parties: None,
+            group: Vec::new(),
+            epoch: 0,
         };
         let mut text = answer.encode_to_vec();
         text.push(0x80);

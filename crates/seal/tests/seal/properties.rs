@@ -1,8 +1,9 @@
 //! For all inputs: round trips hold, and bytes from outside never panic.
 
 use godwit_seal::{
-    AccountKey, AccountPublic, Bundle, DeviceKeys, DeviceList, Envelope, Pairing, RetryRequest,
-    RowKey, SafetyNumber, Side, Trust, Verified,
+    AccountKey, AccountPublic, Bundle, Change, DeviceKeys, DeviceList, Envelope, Group, GroupShare,
+    HeardKey, Pairing, RetryRequest, RowKey, SafetyNumber, SenderKey, SenderKeyId, Side, Trust,
+    Verified,
 };
 use proptest::prelude::*;
 
@@ -100,8 +101,81 @@ proptest! {
         prop_assert!(AccountKey::from_row(&row_key, &bytes).is_err());
         prop_assert!(Pairing::from_row(&row_key, bob.device.id(), &bytes).is_err());
         prop_assert!(Verified::<DeviceList>::from_row(&row_key, key.id(), &bytes).is_err());
+        let (_, group) = bob.founds(&[]);
+        prop_assert!(Group::found(&bytes).is_err());
+        prop_assert!(group.clone().apply(&bytes).is_err());
+        if let Ok(share) = GroupShare::decode(&bytes) {
+            prop_assert!(share.check(&bob.peer(), &group).is_err());
+        }
+        SenderKeyId::of_message(&bytes);
+        prop_assert!(Group::from_row(&row_key, group.id(), &bytes).is_err());
         let side = Side { account_key: key, list_version: 1 };
         SafetyNumber::compare(&side, &side, &bytes);
+    }
+
+    #[test]
+    fn any_order_under_a_sender_key_opens_each_message_once(
+        order in Just((0..40).collect::<Vec<usize>>()).prop_shuffle(),
+        restart in proptest::collection::vec(any::<bool>(), 40),
+        body in proptest::collection::vec(any::<u8>(), 0..500),
+    ) {
+        let (alice, bob) = (Person::new(), Person::new());
+        let (_, group) = alice.founds(&[&bob]);
+        let (place, row_key) = (group.place(), RowKey::generate().unwrap());
+        let mut key = SenderKey::create(&place, NOW_MS);
+        let share = GroupShare::decode(&GroupShare::of_key(&key, &place, None)).unwrap();
+        let mut heard = HeardKey::accept(&share, &alice.peer(), &group).unwrap();
+        let inner = |n: usize| godwit_seal::Inner {
+            counter: n as u64,
+            sent_at_ms: NOW_MS,
+            resend_of: None,
+            body: body.clone().into(),
+        };
+        let said: Vec<_> =
+            (0..40).map(|n| key.seal(&alice.device, &place, &inner(n)).unwrap()).collect();
+        for (n, restarts) in order.iter().zip(restart) {
+            let opened = heard.open(&alice.peer(), &place, *n as u64, &said[*n]).unwrap();
+            prop_assert_eq!(opened, inner(*n));
+            prop_assert!(heard.open(&alice.peer(), &place, *n as u64, &said[*n]).is_err());
+            if restarts {
+                let row = heard.to_row(&row_key).unwrap();
+                heard = HeardKey::from_row(&row_key, group.id(), heard.from(), heard.id(), &row).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn any_changes_of_a_group_leave_it_whole_and_alike(
+        wanted in proptest::collection::vec((0..5_usize, 0..6_u8, 0..5_usize), 1..60),
+    ) {
+        let people: Vec<_> = (0..5).map(|_| Person::new()).collect();
+        let (first, mut group) = people[0].founds(&[&people[1], &people[2]]);
+        let mut log = vec![first];
+        for (author, what, whom) in wanted {
+            let (author, whom) = (&people[author], &people[whom]);
+            let change = match what {
+                0 | 1 => Change::Add(whom.key()),
+                2 => Change::Remove(whom.id()),
+                3 => Change::Promote(whom.id()),
+                4 => Change::Demote(whom.id()),
+                _ => Change::OnlyAdminsWrite(!group.only_admins_write()),
+            };
+            let before = group.clone();
+            match author.signs(&group, &[change]) {
+                Ok(entry) => {
+                    group.apply(&entry).unwrap();
+                    prop_assert!(before.member(author.id()).is_some());
+                    log.push(entry);
+                }
+                Err(_) => prop_assert_eq!(&group, &before),
+            }
+            prop_assert!(group.is_closed() || group.members().any(|(_, member)| member.is_admin()));
+        }
+        let (mut late, _) = Group::found(&log[0]).unwrap();
+        for entry in &log[1..] {
+            late.apply(entry).unwrap();
+        }
+        prop_assert_eq!(late, group);
     }
 
     #[test]

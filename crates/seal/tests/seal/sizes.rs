@@ -1,6 +1,8 @@
 //! What a message costs on the wire. The budget for a settled text of 20 characters is 140 bytes.
 
-use crate::people::{Letter, Person, inner, settled};
+use godwit_seal::{Change, Group, GroupShare, SenderKey};
+
+use crate::people::{Letter, NOW_MS, Person, inner, settled};
 
 fn sealed_len(body_len: usize) -> usize {
     let (mut alice, mut bob) = settled();
@@ -55,4 +57,42 @@ fn lengths_tell_little() {
 fn an_opening_message_costs_371_bytes_of_which_the_keys_are_most() {
     let (mut alice, mut bob) = (Person::new(), Person::new());
     assert_eq!(alice.writes(&mut bob, &"x".repeat(24)).sealed.bytes.len(), 371);
+}
+
+/// A text of 20 characters for a group of any size, and what each device is given once for it.
+#[test]
+fn a_short_text_under_a_sender_key_costs_179_bytes_for_all_and_the_key_about_400_a_device() {
+    let (mut alice, mut bob) = settled();
+    let (_, group) = alice.founds(&[&bob]);
+    let mut key = SenderKey::create(&group.place(), NOW_MS);
+    let share = GroupShare::of_key(&key, &group.place(), None);
+    let text = "x".repeat(24);
+    let sealed = key.seal(&alice.device, &group.place(), &inner(300, &text)).unwrap();
+    assert_eq!(sealed.len(), 179);
+    let letter = alice.writes(&mut bob, &"x".repeat(share.len()));
+    assert_eq!((share.len(), letter.sealed.bytes.len()), (287, 393));
+}
+
+#[test]
+fn an_entry_of_one_device_costs_about_400_bytes() {
+    let (alice, bob) = settled();
+    let (_, group) = alice.founds(&[]);
+    let entry = alice.signs(&group, &[Change::Add(bob.key())]).unwrap();
+    assert!(entry.len() < 500, "{}", entry.len());
+}
+
+/// The hint of the group and the epoch fit beside a text of 20 characters.
+#[test]
+fn a_short_text_of_a_small_group_costs_no_more_than_any_other() {
+    let (mut alice, bob) = settled();
+    let (_, mut group) = alice.founds(&[&bob]);
+    for _ in 1..127 {
+        alice.changes(&mut group, &[]);
+    }
+    let text = "x".repeat(24);
+    let pairing = alice.pairings.get_mut(&bob.device.id()).unwrap();
+    let mut seal = |group: &Group| {
+        pairing.seal_in(&alice.device, &group.place(), &inner(16_383, &text)).unwrap().bytes.len()
+    };
+    assert_eq!((group.epoch(), seal(&group)), (127, 136));
 }

@@ -4,14 +4,18 @@
 
 use godwit_base::{DeviceId, DeviceNumber};
 use godwit_seal::{
-    AccountKey, Bundle, DeviceKeys, DeviceList, Envelope, KeyUpload, Pairing, RowKey, Trust,
+    AccountKey, Bundle, Change, DeviceKeys, DeviceList, Envelope, Group, GroupProfile, GroupSecret,
+    GroupShare, HeardKey, InviteSecret, KeyUpload, Pairing, RowKey, SenderKey, SenderKeyId, Trust,
     Verified,
 };
 use vodozemac::{base64_decode, base64_encode};
 
 use crate::people::{NOW_MS, ONE, inner, text_of};
 
-/// Made by `freeze` below: name, then base64.
+/// The id of the group among the vectors.
+const GROUP: &str = "c1e6b235c97d59d5da0153d890a2a4c5";
+
+/// Made by `freeze` and `freeze_groups` below: name, then base64.
 const FROZEN: &str = include_str!("frozen.txt");
 
 fn frozen(name: &str) -> Vec<u8> {
@@ -103,6 +107,83 @@ fn stored_rows_are_read_for_ever() {
     let mut bob_device = device("bob device row");
     let mut bobs = Pairing::from_row(&row_key, id(&alice()), &frozen("bob pairing row")).unwrap();
     assert_eq!(open(&mut bobs, &mut bob_device, 9, "settled to bob", false), "second turn");
+}
+
+#[test]
+fn groups_are_believed_and_read_for_ever() {
+    let (mut group, _) = Group::found(&frozen("group first entry")).unwrap();
+    group.apply(&frozen("group second entry")).unwrap();
+    assert_eq!(group.id().to_string(), GROUP);
+    assert!(group.is_admin(bob().public().id()) && group.only_admins_write());
+    let row_key = row_key();
+    let stored = Group::from_row(&row_key, group.id(), &frozen("group row")).unwrap();
+    assert_eq!(stored, group);
+    let share = GroupShare::decode(&frozen("group share")).unwrap();
+    let secret = share.secret().unwrap();
+    assert_eq!(secret.open_profile(group.profile().unwrap()).unwrap().name, "Herons");
+
+    let alice_peer = list("alice list", &alice()).peer(ONE).unwrap();
+    let mut heard = HeardKey::accept(&share, &alice_peer, &group).unwrap();
+    let message = frozen("group message");
+    let inner = heard.open(&alice_peer, &group.place(), 12, &message).unwrap();
+    assert_eq!(inner.body.as_slice(), b"to all");
+    let row = frozen("heard key row");
+    let (from, id) = (heard.from(), heard.id());
+    let stored = HeardKey::from_row(&row_key, group.id(), from, id, &row).unwrap();
+    assert_eq!(stored.id(), SenderKeyId::of_message(&message).unwrap());
+    let key = SenderKey::from_row(&row_key, group.id(), &frozen("sender key row")).unwrap();
+    assert_eq!((key.id(), key.message_count()), (id, 1));
+
+    let link = InviteSecret::from_bytes(&[6; 32]);
+    assert_eq!(link.open(group.invite().unwrap()).unwrap().generation(), 1);
+    let joins = link.join(group.id(), &device("carol device row"));
+    let carol = AccountKey::from_seed(&[3; 32]);
+    let carols = frozen("carol list");
+    let carols = DeviceList::verify(&carols, Trust::Pinned(&carol.public()), None, NOW_MS).unwrap();
+    let entry = group.sign(&device("carol device row"), &carols, &[joins], NOW_MS).unwrap();
+    assert_eq!(entry, frozen("group join entry"), "made the same for ever");
+}
+
+/// Plays the group behind the vectors and prints them.
+#[test]
+#[ignore = "prints new vectors; only for a new suite or row format"]
+fn freeze_groups() {
+    let row_key = row_key();
+    let print = |name: &str, bytes: &[u8]| println!("{name}: {}", base64_encode(bytes));
+    let (alice_device, alices) = (device("alice device row"), list("alice list", &alice()));
+    let secret = GroupSecret::generate(1).unwrap();
+    let link = InviteSecret::from_bytes(&[6; 32]);
+    let name = GroupProfile { name: "Herons".to_owned(), picture: vec![1] };
+    let changes = [
+        Change::Add(bob().public()),
+        Change::Profile(secret.seal_profile(&name).unwrap()),
+        Change::Invite(Some(link.offer(&secret).unwrap())),
+    ];
+    let (first, mut group) = Group::create(&alice_device, &alices, &changes, NOW_MS).unwrap();
+    println!("group id: {}", group.id());
+    print("group first entry", &first);
+    let changes = [Change::Promote(bob().public().id()), Change::OnlyAdminsWrite(true)];
+    let second = group.sign(&alice_device, &alices, &changes, NOW_MS).unwrap();
+    group.apply(&second).unwrap();
+    print("group second entry", &second);
+    print("group row", &group.to_row(&row_key).unwrap());
+
+    let mut key = SenderKey::create(&group.place(), NOW_MS);
+    let share = GroupShare::of_key(&key, &group.place(), Some(&secret));
+    print("group share", &share);
+    let message = key.seal(&alice_device, &group.place(), &inner(12, "to all")).unwrap();
+    print("group message", &message);
+    print("sender key row", &key.to_row(&row_key).unwrap());
+    let share = GroupShare::decode(&share).unwrap();
+    let heard = HeardKey::accept(&share, &alices.peer(ONE).unwrap(), &group).unwrap();
+    print("heard key row", &heard.to_row(&row_key).unwrap());
+
+    let carol = AccountKey::from_seed(&[3; 32]);
+    let (carol_device, carols) = settler(&carol);
+    print("carol device row", &carol_device.to_row(&row_key).unwrap());
+    print("carol list", carols.signed());
+    let join = group.sign(&carol_device, &carols, &[link.join(group.id(), &carol_device)], NOW_MS);
+    print("group join entry", &join.unwrap());
 }
 
 /// Plays the conversation behind the vectors and prints them.
