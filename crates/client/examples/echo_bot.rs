@@ -16,8 +16,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut inbox = client.inbox()?;
     loop {
         let message = inbox.next().await?;
-        if let Some(text) = &message.text {
-            client.send(&message.from, text.clone()).await?;
+        // What another device of this account sent is in the inbox too: it is nobody's question.
+        if let (Some(text), false) = (&message.text, message.outgoing) {
+            client.send(&message.with, text.clone()).await?;
             client.mark_message_read(message.id).await?;
         }
         inbox.shown(&message)?;

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
-use godwit_client::{Client, MessageState};
+use godwit_client::{ChatId, Client, MessageState};
 
 const USAGE: &str = "usage: sender HOME HANDLE TEXT [JOIN-LINK AS]";
 
@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("joined as {handle}, account {}", joined.account);
     }
     let client = Client::open(home).await?;
-    let id = client.send(&to.parse()?, text.clone()).await?;
+    let id = client.send(to.parse::<ChatId>()?, text.clone()).await?;
     let delivered = client.wait_for(id, MessageState::Delivered);
     match tokio::time::timeout(Duration::from_secs(30), delivered).await {
         Ok(state) => println!("{id} {}", state?),

@@ -11,7 +11,7 @@
 //! | `inbox` `receiving` `window` | what others said: order, exactly once, acknowledgement |
 //! | `contact` `pin` `lookup` `asking` `age` | who they are, and how that is learned |
 //! | `repair` | messages that did not open |
-//! | `identity` `joining` `keys` `listing` | who we are |
+//! | `identity` `joining` `keys` `listing` `own` | who we are, and our other devices |
 //! | `reading` `verifying` | marks that the user sets |
 //! | `vault` | rows sealed at rest |
 
@@ -32,6 +32,7 @@ mod lookup;
 mod now;
 mod outbox;
 mod output;
+mod own;
 mod pin;
 mod reading;
 mod receiving;
@@ -63,6 +64,7 @@ pub(crate) use body::{Body, Content};
 pub use body::{TEXT_BYTES_MAX, text_of_body};
 pub use command::SendKey;
 pub use contact::CONTACTS_MAX;
+pub use identity::Seat;
 pub use now::Now;
 pub use outbox::{OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX};
 pub use output::{Batch, LinkOrder, Row, Table, Write};
@@ -95,6 +97,8 @@ pub struct Core {
     home_changed: bool,
     list_changed: bool,
     counters_changed: bool,
+    /// Our other devices get no copies until the next link: the server does not say how to reach them.
+    without_copies: bool,
     invite: Option<String>,
     join_result: Option<Result<(), Error>>,
     stopped_because: Option<String>,
@@ -145,7 +149,7 @@ impl Core {
             return Ok(None);
         };
         let mut core = Self::with(vault, me, seed);
-        core.contacts = Contacts::restore(&core.vault, &rows).map_err(damaged)?;
+        core.contacts = Contacts::restore(&core.vault, core.device(), &rows).map_err(damaged)?;
         core.outbox = Outbox::restore(&core.vault, &rows).map_err(damaged)?;
         core.waiting = Waiting::restore(&core.vault, &rows).map_err(damaged)?;
         core.commands = Commands::restore(&core.vault, &rows).map_err(damaged)?;
@@ -155,8 +159,8 @@ impl Core {
     fn with(vault: Vault, me: Identity, seed: u64) -> Self {
         Self {
             vault,
+            contacts: Contacts::of(me.device()),
             me,
-            contacts: Contacts::default(),
             outbox: Outbox::default(),
             inbox: Inbox::default(),
             lookups: Lookups::default(),
@@ -174,6 +178,7 @@ impl Core {
             home_changed: false,
             list_changed: false,
             counters_changed: false,
+            without_copies: false,
             invite: None,
             join_result: None,
             stopped_because: None,
@@ -256,7 +261,7 @@ impl Core {
             }
             ToClient::Refused(refused) => self.on_refused(&refused, now),
             ToClient::Deliver(deliver) => self.on_deliver(deliver, now),
-            ToClient::Receipt(receipt) => self.on_receipt(&receipt, now),
+            ToClient::Receipt(receipt) => self.on_receipt(receipt, now),
             ToClient::CaughtUp(caught_up) => self.on_caught_up(caught_up, now),
             ToClient::Bundles(bundles) => self.on_bundles(&bundles, now),
             ToClient::Registered(registered) => self.on_registered(&registered),
@@ -320,10 +325,6 @@ impl Core {
         self.tidy_at_ms = now.mono_ms + TIDY_MS;
         self.outbox.tidy(self.wall_ms(now));
         self.ask_again(now);
-    }
-
-    fn is_me(&self, device: DeviceId) -> bool {
-        device == self.me.device()
     }
 }
 

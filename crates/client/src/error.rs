@@ -3,6 +3,8 @@
 use godwit_base::{Handle, MessageId};
 use serde::{Deserialize, Serialize};
 
+use crate::ChatId;
+
 /// Why a call failed. Each message says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
@@ -94,9 +96,24 @@ pub enum Error {
     /// The contact's key changed and the user had verified the old one.
     #[error("{0} was verified and now has another key: compare the safety number, then accept it")]
     KeyChanged(Handle),
-    /// No chat with this handle.
+    /// Only the main device changes the account's devices.
+    #[error("only the main device, which holds the account key, can do that: use that one")]
+    NotMain,
+    /// The account has as many devices as it may.
+    #[error("an account has at most {max} devices: revoke one first (`godwit devices`)")]
+    TooManyDevices {
+        /// So many.
+        max: usize,
+    },
+    /// The account has no such device, or it is this one.
+    #[error("no other device {0}: `godwit devices` lists them")]
+    NoDevice(u32),
+    /// The account's list changes already.
+    #[error("another change of the devices is on its way to the server: try again in a moment")]
+    ListBusy,
+    /// No such chat.
     #[error("there is no chat with {0}: send a message first")]
-    NoChat(Handle),
+    NoChat(ChatId),
     /// This home never sent such a message.
     #[error("no message {0} in this home")]
     NoMessage(MessageId),

@@ -15,7 +15,7 @@ mod native;
 
 pub use error::Error;
 pub use model::{
-    ChatSummary, ConnectionState, Event, Failure, HistoryItem, Me, MessageState, Note,
+    ChatId, ChatSummary, ConnectionState, Event, Failure, HistoryItem, Me, MessageState, Note,
     SafetyNumber, WarningKind,
 };
 #[cfg(feature = "native")]

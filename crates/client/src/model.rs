@@ -1,9 +1,105 @@
 //! What an application sees: messages, chats, states, events.
 
 use std::fmt;
+use std::str::FromStr;
 
-use godwit_base::{AccountId, DeviceId, Handle, MessageId};
+use godwit_base::{AccountId, DeviceId, GroupId, Handle, IdError, MessageId};
 use serde::{Deserialize, Serialize};
+
+/// A conversation: with one contact, or in a group.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum ChatId {
+    /// With one contact. As text its handle.
+    Contact(Handle),
+    /// In a group. As text `group:` and its id; no handle holds a colon.
+    Group(GroupId),
+}
+
+/// What the text of a group's chat begins with.
+const GROUP_PREFIX: &str = "group:";
+
+impl ChatId {
+    /// The contact, if it is a chat with one.
+    pub fn contact(&self) -> Option<&Handle> {
+        match self {
+            Self::Contact(handle) => Some(handle),
+            Self::Group(_) => None,
+        }
+    }
+
+    /// The group, if it is a chat in one.
+    pub fn group(&self) -> Option<GroupId> {
+        match self {
+            Self::Contact(_) => None,
+            Self::Group(group) => Some(*group),
+        }
+    }
+}
+
+impl From<Handle> for ChatId {
+    fn from(handle: Handle) -> Self {
+        Self::Contact(handle)
+    }
+}
+
+impl From<&Handle> for ChatId {
+    fn from(handle: &Handle) -> Self {
+        Self::Contact(handle.clone())
+    }
+}
+
+impl From<&Self> for ChatId {
+    fn from(chat: &Self) -> Self {
+        chat.clone()
+    }
+}
+
+impl From<GroupId> for ChatId {
+    fn from(group: GroupId) -> Self {
+        Self::Group(group)
+    }
+}
+
+impl PartialEq<Handle> for ChatId {
+    fn eq(&self, handle: &Handle) -> bool {
+        self.contact() == Some(handle)
+    }
+}
+
+impl fmt::Display for ChatId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Contact(handle) => f.write_str(handle.as_str()),
+            Self::Group(group) => write!(f, "{GROUP_PREFIX}{group}"),
+        }
+    }
+}
+
+impl FromStr for ChatId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        match text.strip_prefix(GROUP_PREFIX) {
+            Some(group) => group.parse().map(Self::Group),
+            None => text.parse().map(Self::Contact),
+        }
+    }
+}
+
+impl TryFrom<String> for ChatId {
+    type Error = IdError;
+
+    fn try_from(text: String) -> Result<Self, IdError> {
+        text.parse()
+    }
+}
+
+impl From<ChatId> for String {
+    fn from(chat: ChatId) -> Self {
+        chat.to_string()
+    }
+}
 
 /// Who this installation is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,12 +214,14 @@ pub struct HistoryItem {
     pub row: u64,
     /// Which message.
     pub id: MessageId,
-    /// The other side of the conversation.
-    pub with: Handle,
+    /// The conversation.
+    pub with: ChatId,
     /// Who sent it.
     pub from: Handle,
-    /// To whom.
-    pub to: Handle,
+    /// To whom: the contact, the group, or this account.
+    pub to: ChatId,
+    /// Whether this account sent it, from this device or another of its devices.
+    pub outgoing: bool,
     /// The text; none when `note` says why.
     pub text: Option<String>,
     /// Why there is no text.
@@ -139,16 +237,16 @@ pub struct HistoryItem {
 
 impl HistoryItem {
     /// Whether this device's account sent it.
-    pub fn is_outgoing(&self) -> bool {
-        self.with == self.to && self.with != self.from
+    pub const fn is_outgoing(&self) -> bool {
+        self.outgoing
     }
 }
 
 /// One line of the list of chats.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChatSummary {
-    /// The other side.
-    pub with: Handle,
+    /// Which chat.
+    pub with: ChatId,
     /// Text of the newest message; none when the chat has none or it cannot be shown.
     pub last_text: Option<String>,
     /// When the newest message was sent, unix milliseconds; 0 when there is none.
@@ -223,13 +321,18 @@ pub enum Event {
         /// Which message.
         id: MessageId,
         /// The chat it belongs to.
-        with: Handle,
+        with: ChatId,
         /// Who caused it: the contact for `Delivered` and `Read`, ourselves for `Accepted`.
         by: Handle,
         /// The new state.
         state: MessageState,
         /// When, unix milliseconds.
         at_ms: u64,
+    },
+    /// Another device of this account has read messages of a chat.
+    ReadElsewhere {
+        /// Which chat.
+        with: ChatId,
     },
     /// Everything that waited on the server has been received.
     CaughtUp,

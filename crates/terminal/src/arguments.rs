@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use godwit_base::{Handle, JoinLink};
+use godwit_client::ChatId;
 
 /// How the exit code is to be read; the last part of every help page.
 const EXIT_CODES: &str = "\
@@ -85,7 +86,7 @@ pub(crate) struct Join {
 pub(crate) struct Send {
     /// Who gets the message
     #[arg(value_name = "HANDLE")]
-    pub(crate) to: Handle,
+    pub(crate) to: ChatId,
 
     /// What to say; put -- before a text that starts with a dash
     #[arg(required_unless_present = "lines", conflicts_with = "lines")]
@@ -132,9 +133,9 @@ pub(crate) struct Listen {
 
 #[derive(Debug, Args)]
 pub(crate) struct History {
-    /// Whose chat
-    #[arg(value_name = "HANDLE")]
-    pub(crate) with: Handle,
+    /// Whose chat: a handle, or group:ID
+    #[arg(value_name = "CHAT")]
+    pub(crate) with: ChatId,
 
     /// Only the newest N messages [default: all]
     #[arg(long, value_name = "N")]
@@ -171,7 +172,7 @@ pub(crate) struct Verify {
 pub(crate) struct Chat {
     /// The chat to open first
     #[arg(value_name = "HANDLE")]
-    pub(crate) with: Option<Handle>,
+    pub(crate) with: Option<ChatId>,
 }
 
 /// Longest timeout, seconds: ten years. Above, adding it to the present could overflow.

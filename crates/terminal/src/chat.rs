@@ -20,8 +20,7 @@ use std::time::Duration;
 
 use crossterm::event::EventStream as Inputs;
 use futures_util::{StreamExt, poll};
-use godwit_base::Handle;
-use godwit_client::{Client, EventStream, Since};
+use godwit_client::{ChatId, Client, EventStream, Since};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::effects::Effects;
@@ -40,7 +39,7 @@ const TICK_OFFLINE: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_secs(30);
 
 /// Runs the messenger until the user leaves.
-pub(crate) async fn run(client: &Client, with: Option<Handle>) -> Result<(), Failure> {
+pub(crate) async fn run(client: &Client, with: Option<ChatId>) -> Result<(), Failure> {
     if !(stdin().is_terminal() && stdout().is_terminal()) {
         return Err(Failure::Other(
             "chat needs a terminal: in scripts use `godwit send` and `godwit listen --json`"

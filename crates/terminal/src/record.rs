@@ -1,7 +1,7 @@
 //! The lines that scripts read: one JSON object each, its fields stable from the first release.
 
-use godwit_base::{Handle, MessageId};
-use godwit_client::{HistoryItem, MessageState, Note, WarningKind};
+use godwit_base::{GroupId, Handle, MessageId};
+use godwit_client::{ChatId, HistoryItem, MessageState, Note, WarningKind};
 use serde::Serialize;
 
 use crate::text::printable;
@@ -39,7 +39,9 @@ pub(crate) enum Kind {
 pub(crate) struct Message<'a> {
     id: MessageId,
     from: &'a Handle,
-    to: &'a Handle,
+    to: &'a ChatId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<GroupId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,6 +66,7 @@ impl<'a> Message<'a> {
             id: item.id,
             from: &item.from,
             to: &item.to,
+            group: item.with.group(),
             text: item.text.as_deref(),
             note: item.note,
             sent_at_ms: item.sent_at_ms,
@@ -138,6 +141,7 @@ mod tests {
             with: "bob".parse().unwrap(),
             from: "alice".parse().unwrap(),
             to: "bob".parse().unwrap(),
+            outgoing: true,
             text: Some(text.to_owned()),
             note: None,
             sent_at_ms: 1_000,

@@ -73,7 +73,7 @@ impl Core {
         let told = old_ms.map(|issued_at_ms| told(&with, issued_at_ms, now_ms, verified));
         // A key that changed is the graver news.
         let notice = notice.or_else(|| told.clone());
-        self.staged.writes.push(Write::Chat { with: with.clone(), verified, notice });
+        self.staged.writes.push(Write::Chat { with: (&with).into(), verified, notice });
         if let Some(text) = told {
             self.warn(WarningKind::DeviceList, Some(with), text);
         }

@@ -59,7 +59,7 @@ impl Core {
                 }
             }
             Some(Request::OwnHandle) => self.on_own_handle(bundles),
-            Some(Request::OwnList) => self.on_own_list(bundles, now),
+            Some(Request::OwnList) => self.on_own_list(&bundles.signed_list, now),
             _ => {}
         }
     }
@@ -96,26 +96,41 @@ impl Core {
             Who::Handle(asked) => *asked == handle,
             Who::Account(asked) => *asked == account,
         };
-        if !is_asked_for || account == self.me.device().account {
+        if !is_asked_for || (self.is_own(account) && matches!(who, Who::Handle(_))) {
             return Err(self.distrust(&handle, "it answers for somebody else"));
         }
-        let pinned = self.contacts.pinned(account);
-        let trust = pinned.map_or(Trust::FirstUse(account), Trust::Pinned);
-        let previous = self.contacts.get(account).map(|contact| &contact.list);
-        let list = match self.verify_list(&bundles.signed_list, trust, previous, now) {
-            Ok(list) => list,
-            Err(error) => return Err(self.distrust(&handle, &error.to_string())),
-        };
-        self.make_room(account);
-        self.contacts.learn(&handle, list);
-        self.contacts.was_looked_up(account, now.mono_ms);
-        self.take_handle(&handle, account);
-        self.mark_age(account, now);
+        if self.is_own(account) {
+            self.on_own_list(&bundles.signed_list, now);
+        } else {
+            self.learn_contact(account, &handle, &bundles.signed_list, now)?;
+        }
         // They are known now, whatever their keys are worth.
         self.release(account, now);
         for device in &bundles.devices {
             self.start_session(account, device, now)?;
         }
+        Ok(())
+    }
+
+    fn learn_contact(
+        &mut self,
+        account: AccountId,
+        handle: &Handle,
+        signed: &[u8],
+        now: Now,
+    ) -> Result<(), Failure> {
+        let pinned = self.contacts.pinned(account);
+        let trust = pinned.map_or(Trust::FirstUse(account), Trust::Pinned);
+        let previous = self.contacts.get(account).map(|contact| &contact.list);
+        let list = match self.verify_list(signed, trust, previous, now) {
+            Ok(list) => list,
+            Err(error) => return Err(self.distrust(handle, &error.to_string())),
+        };
+        self.make_room(account);
+        self.contacts.learn(handle, list);
+        self.contacts.was_looked_up(account, now.mono_ms);
+        self.take_handle(handle, account);
+        self.mark_age(account, now);
         Ok(())
     }
 
@@ -226,7 +241,11 @@ impl Core {
             }
             (Who::Handle(_), Target::Account(_)) => false,
         };
-        let unsealed = self.outbox.pending().filter(|(_, message)| message.sealed.is_none());
+        if *who == Who::Account(self.me.device().account) {
+            // What people are told does not wait for our own devices.
+            self.without_copies = true;
+        }
+        let unsealed = self.outbox.pending().filter(|(_, message)| message.sealed.is_empty());
         let stuck: Vec<u64> = unsealed
             .filter(|(_, message)| leads_to(&message.target))
             .map(|(counter, _)| counter)

@@ -1,6 +1,6 @@
 //! What people say to each other: `proto/godwit/body/v1`.
 
-use godwit_base::DeviceNumber;
+use godwit_base::{AccountId, DeviceNumber, GroupId, Handle};
 use prost::Message;
 
 use self::format::body::Content as Wire;
@@ -39,6 +39,18 @@ pub(crate) struct Body {
     pub(crate) content: Content,
     /// Counters of failed attempts whose placeholders this body removes.
     pub(crate) repeats: Vec<u64>,
+    /// The group whose chat it belongs to.
+    pub(crate) group: Option<GroupId>,
+    /// To whom another device of the sender's account sent it. Worth something only if the sender is
+    /// of our own account.
+    pub(crate) sent_to: Option<SentTo>,
+}
+
+/// The other side of a chat, as another device of our account knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SentTo {
+    pub(crate) account: AccountId,
+    pub(crate) handle: Handle,
 }
 
 impl Body {
@@ -55,9 +67,7 @@ impl Body {
     /// Reads a body. What does not decode, and a text beyond its limit, is unknown: the sender is a
     /// contact, and a person should see that something came.
     pub(crate) fn decode(bytes: &[u8]) -> Self {
-        let Ok(body) = format::Body::decode(bytes) else {
-            return Self { content: Content::Unknown, repeats: Vec::new() };
-        };
+        let Ok(body) = format::Body::decode(bytes) else { return Self::of(Content::Unknown) };
         let content = match body.content {
             Some(Wire::Text(text)) if text.len() <= TEXT_BYTES_MAX => Content::Text(text),
             Some(Wire::Read(read)) => {
@@ -65,8 +75,28 @@ impl Body {
             }
             _ => Content::Unknown,
         };
-        let repeats = body.repeats.into_iter().take(REPEATS_MAX).collect();
-        Self { content, repeats }
+        let sent_to = body.sent_to.and_then(|to| {
+            let handle = to.handle.parse().ok()?;
+            Some(SentTo { account: AccountId(to.account), handle })
+        });
+        Self {
+            content,
+            repeats: body.repeats.into_iter().take(REPEATS_MAX).collect(),
+            group: <[u8; 16]>::try_from(body.group.as_slice()).ok().map(GroupId),
+            sent_to,
+        }
+    }
+
+    fn of(content: Content) -> Self {
+        Self { content, repeats: Vec::new(), group: None, sent_to: None }
+    }
+
+    /// The same body as a copy for our own other devices.
+    pub(crate) fn for_own_devices(bytes: &[u8], to: &SentTo) -> Vec<u8> {
+        let mut body = format::Body::decode(bytes).unwrap_or_default();
+        body.sent_to =
+            Some(format::SentTo { account: to.account.0, handle: to.handle.as_str().to_owned() });
+        body.encode_to_vec()
     }
 
     /// The same body, naming failed attempts to deliver it.
@@ -87,7 +117,7 @@ pub fn text_of_body(bytes: &[u8]) -> Option<String> {
 }
 
 fn encode(content: Wire) -> Vec<u8> {
-    format::Body { content: Some(content), repeats: Vec::new() }.encode_to_vec()
+    format::Body { content: Some(content), ..format::Body::default() }.encode_to_vec()
 }
 
 #[cfg(test)]
@@ -128,7 +158,8 @@ mod tests {
         }
         // What another client says beyond the bound is not heard either.
         let content = Some(Wire::Text("hi".to_owned()));
-        let body = format::Body { content, repeats: attempts.clone() }.encode_to_vec();
+        let body = format::Body { content, repeats: attempts.clone(), ..format::Body::default() }
+            .encode_to_vec();
         assert_eq!(Body::decode(&body).repeats, most);
     }
 

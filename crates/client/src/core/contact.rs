@@ -81,6 +81,8 @@ pub(crate) struct RemoteRecord {
 
 /// All contacts, and which rows changed since they were written.
 pub(crate) struct Contacts {
+    /// This device. The other devices of its account are a contact like any other.
+    own: DeviceId,
     /// How many there may be: [`CONTACTS_MAX`].
     room: usize,
     by_account: BTreeMap<AccountId, Contact>,
@@ -93,9 +95,11 @@ pub(crate) struct Contacts {
     changed_pairings: BTreeSet<DeviceId>,
 }
 
-impl Default for Contacts {
-    fn default() -> Self {
+impl Contacts {
+    /// No contacts yet.
+    pub(crate) fn of(own: DeviceId) -> Self {
         Self {
+            own,
             room: CONTACTS_MAX,
             by_account: BTreeMap::new(),
             by_handle: BTreeMap::new(),
@@ -106,9 +110,7 @@ impl Default for Contacts {
             changed_pairings: BTreeSet::new(),
         }
     }
-}
 
-impl Contacts {
     pub(crate) fn get(&self, account: AccountId) -> Option<&Contact> {
         self.by_account.get(&account)
     }
@@ -174,7 +176,10 @@ impl Contacts {
         may_go: impl Fn(AccountId, &Contact) -> bool,
     ) -> Option<Handle> {
         let candidates = self.by_account.iter().filter(|(account, contact)| {
-            !contact.record.verified && !contact.record.blocked && may_go(**account, contact)
+            !contact.record.verified
+                && !contact.record.blocked
+                && **account != self.own.account
+                && may_go(**account, contact)
         });
         let (account, _) = candidates.min_by_key(|(_, contact)| contact.weight())?;
         let account = *account;
@@ -196,9 +201,10 @@ impl Contacts {
     }
 
     /// Takes a verified list: a new contact, or newer devices of a known one. Ratchets with devices
-    /// that are gone go too.
+    /// that are gone go too. Of our own account: the other devices.
     pub(crate) fn learn(&mut self, handle: &Handle, list: Verified<DeviceList>) {
         let account = list.account();
+        let own = self.own;
         let pin = self.pins.take(account);
         if let Some(pin) = pin.as_ref().filter(|pin| pin.current) {
             self.by_handle.entry(pin.handle.clone()).or_insert(account);
@@ -221,7 +227,7 @@ impl Contacts {
             looked_up_at_ms: None,
         });
         contact.list = list;
-        let numbers: BTreeSet<DeviceNumber> = contact.list.numbers().collect();
+        let numbers: BTreeSet<DeviceNumber> = others(own, &contact.list).collect();
         let gone = contact.devices.extract_if(.., |number, _| !numbers.contains(number));
         for (number, _) in gone {
             let device = DeviceId { account, number };
@@ -320,8 +326,8 @@ impl Contacts {
     }
 
     /// Reads what [`changes`](Self::changes) wrote over time.
-    pub(crate) fn restore(vault: &Vault, rows: &[Row]) -> Result<Self, RowError> {
-        let mut contacts = Self { pins: Pins::restore(vault, rows)?, ..Self::default() };
+    pub(crate) fn restore(vault: &Vault, own: DeviceId, rows: &[Row]) -> Result<Self, RowError> {
+        let mut contacts = Self { pins: Pins::restore(vault, rows)?, ..Self::of(own) };
         for (_, key, value) in rows.iter().filter(|(table, ..)| *table == Table::List) {
             let account = account_of_key(key)?;
             let list = Verified::<DeviceList>::from_row(vault.key(), account, value)?;
@@ -348,7 +354,7 @@ impl Contacts {
             contact.devices.insert(device.number, Remote { pairing, record });
         }
         for contact in contacts.by_account.values_mut() {
-            for peer in contact.list.numbers().filter_map(|number| contact.list.peer(number)) {
+            for peer in others(own, &contact.list).filter_map(|n| contact.list.peer(n)) {
                 contact.devices.entry(peer.id().number).or_insert_with(|| Remote {
                     pairing: Pairing::new(&peer),
                     record: RemoteRecord::default(),
@@ -357,6 +363,13 @@ impl Contacts {
         }
         Ok(contacts)
     }
+}
+
+/// The devices of a list but this one.
+fn others(own: DeviceId, list: &Verified<DeviceList>) -> impl Iterator<Item = DeviceNumber> {
+    let is_other =
+        move |number: &DeviceNumber| list.account() != own.account || *number != own.number;
+    list.numbers().filter(is_other)
 }
 
 pub(super) fn put(table: Table, key: &[u8], value: Vec<u8>) -> Write {
@@ -398,7 +411,7 @@ mod tests {
     use super::*;
 
     fn contacts_for(room: usize) -> Contacts {
-        Contacts { room, ..Contacts::default() }
+        Contacts { room, ..Contacts::of(DeviceId::new(0, 1)) }
     }
 
     /// Somebody with one device whose list was verified.
@@ -424,7 +437,7 @@ mod tests {
 
     #[test]
     fn there_is_room_below_the_bound_and_none_at_it() {
-        assert_eq!(Contacts::default().room, CONTACTS_MAX);
+        assert_eq!(Contacts::of(DeviceId::new(0, 1)).room, CONTACTS_MAX);
         let mut contacts = contacts_for(2);
         learn(&mut contacts, "alice");
         assert!(!contacts.is_full());
@@ -469,7 +482,7 @@ mod tests {
                 _ => None,
             })
             .collect();
-        let mut contacts = Contacts::restore(&vault, &rows).unwrap();
+        let mut contacts = Contacts::restore(&vault, DeviceId::new(0, 1), &rows).unwrap();
         let handle: Handle = "alice".parse().unwrap();
         assert_eq!(contacts.pinned(alice), Some(&key));
         assert_eq!(contacts.accounts_of(&handle), [alice]);

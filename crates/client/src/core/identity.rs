@@ -1,8 +1,12 @@
 //! Who this device is: its keys, its server, its counters.
 
+use std::collections::BTreeMap;
+
 use godwit_base::{DeviceId, DeviceNumber, Handle, JoinLink};
 use godwit_link::{PublicKey, StaticKey};
-use godwit_seal::{AccountKey, DeviceKeys, DeviceList, ListError, RowError, Side, Trust, Verified};
+use godwit_seal::{
+    AccountKey, DeviceEntry, DeviceKeys, DeviceList, ListError, RowError, Side, Trust, Verified,
+};
 use godwit_wire::v1;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -23,7 +27,8 @@ mod key {
 /// Everything that makes this device itself. Without an account on the server yet, `home.joined`
 /// is false.
 pub(crate) struct Identity {
-    account_key: AccountKey,
+    /// On the account's main device only: whoever has it says which devices the account has.
+    account_key: Option<AccountKey>,
     pub(crate) keys: DeviceKeys,
     /// The account's list as the server has it, to our knowledge.
     pub(crate) list: Verified<DeviceList>,
@@ -33,6 +38,17 @@ pub(crate) struct Identity {
     pub(crate) link_key: StaticKey,
     pub(crate) home: HomeRecord,
     pub(crate) counters: Counters,
+}
+
+/// What makes a new installation a device of an account that exists: its keys, and the list of the
+/// account that names it.
+pub struct Seat {
+    /// For the end-to-end sessions.
+    pub keys: DeviceKeys,
+    /// For the link to the server.
+    pub link_key: StaticKey,
+    /// It holds the device.
+    pub list: Verified<DeviceList>,
 }
 
 /// Where the account lives.
@@ -46,6 +62,10 @@ pub(crate) struct HomeRecord {
     link_key: Blob,
     /// A resumption ticket with its secret, and until when it is good (server's clock).
     pub(crate) ticket: Option<(Blob, u64)>,
+    /// Number and public link key of the account's other devices. The main device keeps them: the
+    /// server wants them beside a list.
+    #[serde(default)]
+    pub(crate) links: BTreeMap<u32, [u8; 32]>,
 }
 
 /// The next numbers to give out.
@@ -79,9 +99,28 @@ impl Identity {
             server_key: link.server_key,
             link_key: Blob(link_key.to_bytes().to_vec()),
             ticket: None,
+            links: BTreeMap::new(),
         };
         let counters = Counters { message: 1, row: 1 };
+        let account_key = Some(account_key);
         Ok(Self { account_key, keys, list, next: None, link_key, home, counters })
+    }
+
+    /// A further device of an account, which its main device has put on `list`.
+    pub(crate) fn linked(link: &JoinLink, handle: &Handle, seat: Seat) -> Self {
+        let Seat { keys, link_key, list } = seat;
+        let home = HomeRecord {
+            handle: handle.clone(),
+            joined: true,
+            host: link.host.clone(),
+            port: link.port,
+            server_key: link.server_key,
+            link_key: Blob(link_key.to_bytes().to_vec()),
+            ticket: None,
+            links: BTreeMap::new(),
+        };
+        let counters = Counters { message: 1, row: 1 };
+        Self { account_key: None, keys, list, next: None, link_key, home, counters }
     }
 
     /// Reads what [`write_all`](Self::write_all) wrote; `None` when there is nothing.
@@ -95,13 +134,14 @@ impl Identity {
         let secret: Zeroizing<[u8; 32]> =
             Zeroizing::new(home.link_key.0.as_slice().try_into().map_err(|_| RowError::Damaged)?);
         let account_key =
-            AccountKey::from_row(vault.key(), row(key::ACCOUNT).ok_or(RowError::Damaged)?)?;
+            row(key::ACCOUNT).map(|row| AccountKey::from_row(vault.key(), row)).transpose()?;
+        let keys = DeviceKeys::from_row(vault.key(), row(key::DEVICE).ok_or(RowError::Damaged)?)?;
         let list = row(key::LIST).ok_or(RowError::Damaged)?;
         let counters = row(key::COUNTERS).ok_or(RowError::Damaged)?;
-        let account = account_key.public().id();
+        let account = keys.id().account;
         let list_of = |row: &[u8]| Verified::<DeviceList>::from_row(vault.key(), account, row);
         Ok(Some(Self {
-            keys: DeviceKeys::from_row(vault.key(), row(key::DEVICE).ok_or(RowError::Damaged)?)?,
+            keys,
             list: list_of(list)?,
             next: row(key::NEXT).map(list_of).transpose()?,
             link_key: StaticKey::from_bytes(*secret),
@@ -113,13 +153,22 @@ impl Identity {
 
     /// All rows, for a new home.
     pub(crate) fn write_all(&self, vault: &Vault) -> Result<Vec<Write>, RowError> {
-        Ok(vec![
-            put(key::ACCOUNT, self.account_key.to_row(vault.key())?),
-            put(key::LIST, self.list.to_row(vault.key())?),
-            self.write_keys(vault)?,
-            self.write_home(vault)?,
-            self.write_counters(vault)?,
-        ])
+        let account = self.account_key.as_ref().map(|account| account.to_row(vault.key()));
+        let account = account.transpose()?.map(|row| put(key::ACCOUNT, row));
+        Ok(account
+            .into_iter()
+            .chain([
+                put(key::LIST, self.list.to_row(vault.key())?),
+                self.write_keys(vault)?,
+                self.write_home(vault)?,
+                self.write_counters(vault)?,
+            ])
+            .collect())
+    }
+
+    /// Whether this device signs the account's list.
+    pub(crate) fn is_main(&self) -> bool {
+        self.account_key.is_some()
     }
 
     /// The account's lists.
@@ -133,7 +182,8 @@ impl Identity {
 
     /// Signs the first version anew, before anybody has seen it. Whether it could be.
     pub(crate) fn sign_first(&mut self, now_ms: u64) -> bool {
-        let list = self.signed(None, now_ms);
+        let Some(account_key) = &self.account_key else { return false };
+        let list = self.signed(account_key, None, self.list.entries(), now_ms);
         let is_signed = self.list.version() == 1 && list.is_ok();
         if let (true, Ok(list)) = (is_signed, list) {
             self.list = list;
@@ -141,21 +191,37 @@ impl Identity {
         is_signed
     }
 
-    /// Signs the next version, of the same devices.
+    /// Signs the next version, of the same devices. Nothing on a device that is not the main one.
     ///
     /// # Errors
     /// A [`ListError`] if the list cannot be signed.
     pub(crate) fn sign_next(&mut self, now_ms: u64) -> Result<(), ListError> {
-        self.next = Some(self.signed(Some(&self.list), now_ms)?);
+        self.sign_next_of(&self.list.entries().to_vec(), now_ms)
+    }
+
+    /// The same with these devices.
+    ///
+    /// # Errors
+    /// A [`ListError`] if the list cannot be signed, such as one of too many devices.
+    pub(crate) fn sign_next_of(
+        &mut self,
+        devices: &[DeviceEntry],
+        now_ms: u64,
+    ) -> Result<(), ListError> {
+        if let Some(account_key) = &self.account_key {
+            self.next = Some(self.signed(account_key, Some(&self.list), devices, now_ms)?);
+        }
         Ok(())
     }
 
     fn signed(
         &self,
+        account_key: &AccountKey,
         previous: Option<&Verified<DeviceList>>,
+        devices: &[DeviceEntry],
         now_ms: u64,
     ) -> Result<Verified<DeviceList>, ListError> {
-        let signed = DeviceList::sign(&self.account_key, previous, self.list.entries(), now_ms)?;
+        let signed = DeviceList::sign(account_key, previous, devices, now_ms)?;
         let trust = Trust::Pinned(self.list.account_key());
         DeviceList::verify(&signed, trust, previous, now_ms)
     }
@@ -170,9 +236,12 @@ impl Identity {
     /// key is not known here.
     pub(crate) fn upload_of(&self, list: &DeviceList) -> Option<v1::DeviceListUpload> {
         let row = |number: DeviceNumber| {
-            let link_key = self.link_key.public().0.to_vec().into();
-            let is_ours = number == self.device().number;
-            is_ours.then_some(v1::DeviceRow { number: number.0, link_key })
+            let link_key = if number == self.device().number {
+                self.link_key.public().0
+            } else {
+                *self.home.links.get(&number.0)?
+            };
+            Some(v1::DeviceRow { number: number.0, link_key: link_key.to_vec().into() })
         };
         Some(v1::DeviceListUpload {
             version: list.version(),

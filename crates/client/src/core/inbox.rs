@@ -17,10 +17,41 @@ pub(crate) const HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// so that it must end.
 pub(crate) const ASKED_AGAIN_MAX: u32 = 10;
 
+/// A record that waits.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Held {
+    Message(v1::Deliver),
+    /// About a message of another device of ours, to somebody whom this one does not know yet.
+    Receipt(v1::Receipt),
+}
+
+impl Held {
+    const fn seq(&self) -> u64 {
+        match self {
+            Self::Message(record) => record.seq,
+            Self::Receipt(record) => record.seq,
+        }
+    }
+
+    const fn account(&self) -> u64 {
+        match self {
+            Self::Message(record) => record.account,
+            Self::Receipt(record) => record.account,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Message(record) => record.body.len(),
+            Self::Receipt(_) => 0,
+        }
+    }
+}
+
 /// State of the inbox on the present link; the mailbox is drained anew on the next.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
-    held: VecDeque<v1::Deliver>,
+    held: VecDeque<Held>,
     held_bytes: usize,
     /// How often the question about the sender of held records was refused.
     refused: BTreeMap<AccountId, u32>,
@@ -37,7 +68,7 @@ impl Inbox {
     }
 
     pub(crate) fn holds_any_of(&self, account: AccountId) -> bool {
-        self.held.iter().any(|record| record.account == account.0)
+        self.held.iter().any(|record| record.account() == account.0)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -51,13 +82,13 @@ impl Inbox {
 
     /// Keeps a record until more is known of its sender. Without room it, and all that follow, are
     /// dropped.
-    pub(crate) fn hold(&mut self, record: v1::Deliver) {
-        let bytes = self.held_bytes + record.body.len();
+    pub(crate) fn hold(&mut self, record: Held) {
+        let bytes = self.held_bytes + record.bytes();
         if self.held.len() >= HELD_RECORDS_MAX || bytes > HELD_BYTES_MAX {
             self.skips = true;
             return;
         }
-        self.saw(record.seq);
+        self.saw(record.seq());
         self.held_bytes = bytes;
         self.held.push_back(record);
     }
@@ -73,19 +104,19 @@ impl Inbox {
     }
 
     /// Takes what was held of an account, in order.
-    pub(crate) fn take_of(&mut self, account: AccountId) -> Vec<v1::Deliver> {
+    pub(crate) fn take_of(&mut self, account: AccountId) -> Vec<Held> {
         self.refused.remove(&account);
         let (taken, kept): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.held).into_iter().partition(|r| r.account == account.0);
+            std::mem::take(&mut self.held).into_iter().partition(|r| r.account() == account.0);
         self.held = kept.into();
-        self.held_bytes = self.held.iter().map(|record| record.body.len()).sum();
+        self.held_bytes = self.held.iter().map(Held::bytes).sum();
         taken
     }
 
     /// Up to where everything is done, if that has grown since the last call.
     pub(crate) fn take_acknowledgement(&mut self) -> Option<u64> {
         let done = match self.held.front() {
-            Some(first) => first.seq.saturating_sub(1),
+            Some(first) => first.seq().saturating_sub(1),
             None => self.last_seq,
         };
         if done <= self.acknowledged {
@@ -105,8 +136,9 @@ impl Inbox {
 mod tests {
     use super::*;
 
-    fn record(seq: u64, account: u64, bytes: usize) -> v1::Deliver {
-        v1::Deliver { seq, account, body: vec![0; bytes].into(), ..v1::Deliver::default() }
+    fn record(seq: u64, account: u64, bytes: usize) -> Held {
+        let body = vec![0; bytes].into();
+        Held::Message(v1::Deliver { seq, account, body, ..v1::Deliver::default() })
     }
 
     #[test]

@@ -305,7 +305,7 @@ impl Core {
     /// home was put back from a copy, and another of its lives has used its counters and ratchets.
     fn is_older_than(&self, welcome: &v1::Welcome) -> bool {
         let highest = welcome.highest_counter;
-        let unsealed = |message: &Outgoing| message.sealed.is_none();
+        let unsealed = |message: &Outgoing| message.sealed.is_empty();
         highest >= self.me.counters.message || self.outbox.get(highest).is_some_and(unsealed)
     }
 
@@ -425,6 +425,7 @@ impl Core {
         self.staged.link = Some(LinkOrder::Close);
         self.staged.messages.clear();
         self.staged.raw.clear();
+        self.without_copies = false;
         self.outbox.link_lost();
         self.outbox_paused_until_ms = None;
         self.lookups.link_lost();

@@ -31,6 +31,13 @@ pub(super) struct Listing {
     check_at_ms: Option<u64>,
 }
 
+impl Listing {
+    /// What waits is offered with the next batch.
+    pub(super) fn offer_now(&mut self) {
+        self.offer_at_ms = 0;
+    }
+}
+
 impl Core {
     /// Signs, offers and compares what is due; nothing while an answer is awaited.
     pub(super) fn tend_list(&mut self, now: Now) {
@@ -47,7 +54,8 @@ impl Core {
             return;
         }
         let now_ms = self.list_ms(now);
-        if self.me.next.is_none() && self.me.list.is_renewal_due(now_ms) {
+        let is_due = self.me.is_main() && self.me.list.is_renewal_due(now_ms);
+        if self.me.next.is_none() && is_due {
             match self.me.sign_next(now_ms) {
                 Ok(()) => self.list_changed = true,
                 Err(error) => {
@@ -79,9 +87,11 @@ impl Core {
         }
     }
 
+    /// This is the account's list now; the other devices on it get copies.
     fn adopt(&mut self, list: Verified<DeviceList>) {
         self.me.adopt(list);
         self.list_changed = true;
+        self.know_own_devices();
     }
 
     /// The server does not take it.
@@ -113,12 +123,11 @@ impl Core {
     }
 
     /// What the server has of us.
-    pub(super) fn on_own_list(&mut self, bundles: &v1::Bundles, now: Now) {
-        let signed = &bundles.signed_list;
-        if *signed == self.me.list.signed() {
+    pub(super) fn on_own_list(&mut self, signed: &[u8], now: Now) {
+        if signed == self.me.list.signed() {
             return;
         }
-        if let Some(next) = self.me.next.take_if(|next| *signed == next.signed()) {
+        if let Some(next) = self.me.next.take_if(|next| signed == next.signed()) {
             return self.adopt(next); // it was taken, and the answer was lost
         }
         let trust = Trust::Pinned(self.me.list.account_key());
@@ -130,10 +139,20 @@ impl Core {
     }
 
     /// Whoever signed it has the account's key, and the server knows no later one: go on from it.
+    /// On a device without that key this is how it learns of its siblings.
     fn on_changed_elsewhere(&mut self, newer: Verified<DeviceList>) {
         let (version, devices) = (newer.version(), newer.numbers().count());
+        let is_same = newer.numbers().eq(self.me.list.numbers());
         self.adopt(newer);
         self.listing.offer_at_ms = 0;
+        if !self.me.is_main() {
+            if !is_same {
+                self.warn_of_list(&format!(
+                    "the main device changed it to {devices} devices: `godwit devices` shows them"
+                ));
+            }
+            return;
+        }
         self.warn_of_list(&format!(
             "it was changed by another holder of the account key and has {devices} devices now, \
              version {version}: if that was not you, make a new account"
@@ -146,7 +165,10 @@ impl Core {
         let mine = self.me.list.clone();
         let trust = Trust::Pinned(mine.account_key());
         match self.verify_list(signed, trust, None, now) {
-            Ok(old) if old.version().checked_add(1) == Some(mine.version()) => {
+            Ok(old)
+                if old.version().checked_add(1) == Some(mine.version())
+                    && self.me.upload_of(&mine).is_some() =>
+            {
                 self.listing.offer_at_ms = 0;
                 self.publish_list(&mine);
             }

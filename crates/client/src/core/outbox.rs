@@ -62,9 +62,9 @@ pub(crate) struct Outgoing {
     /// What is sealed, or for a retry request sent as it is.
     pub(crate) body: Blob,
     pub(crate) sent_at_ms: u64,
-    /// The copies as they are submitted, always the same bytes; absent before the message is
-    /// sealed and after it was accepted.
-    pub(crate) sealed: Option<SealedFor>,
+    /// The copies as they are submitted, always the same bytes: first for the one it is to, then for
+    /// our own other devices. Empty before the message is sealed and after it was accepted.
+    pub(crate) sealed: Vec<SealedFor>,
     /// How often it was sealed because devices had changed.
     pub(crate) rounds: u32,
     /// After the server accepted it: for whom it was sealed.
@@ -72,6 +72,7 @@ pub(crate) struct Outgoing {
     pub(crate) resends: u32,
 }
 
+/// The copies for one account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SealedFor {
     pub(crate) account_key: AccountPublic,
@@ -89,9 +90,24 @@ pub(crate) struct Copy {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Accepted {
+    /// In the order in which it was sealed.
+    pub(crate) by: Vec<AcceptedBy>,
+    /// When all of them had it, each on its first device.
+    pub(crate) delivered_at_ms: Option<u64>,
+}
+
+/// An account and those of its devices for which a message was sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AcceptedBy {
     pub(crate) account_key: AccountPublic,
     pub(crate) devices: Vec<u32>,
-    pub(crate) delivered_at_ms: Option<u64>,
+}
+
+impl Kind {
+    /// Whether our own other devices get a copy.
+    pub(crate) const fn is_copied(&self) -> bool {
+        matches!(self, Self::Shown | Self::Read)
+    }
 }
 
 impl Outgoing {
@@ -101,7 +117,7 @@ impl Outgoing {
             kind,
             body: Blob(body),
             sent_at_ms,
-            sealed: None,
+            sealed: Vec::new(),
             rounds: 0,
             accepted: None,
             resends: 0,
@@ -239,14 +255,14 @@ impl Outbox {
     /// it was.
     pub(crate) fn accept(&mut self, counter: u64) -> Option<Outgoing> {
         let message = self.remove(counter)?;
-        if let (Some(sealed), false) = (&message.sealed, message.kind == Kind::Retry) {
-            let accepted = Accepted {
+        if !message.sealed.is_empty() && message.kind != Kind::Retry {
+            let by = |sealed: &SealedFor| AcceptedBy {
                 account_key: sealed.account_key,
                 devices: sealed.copies.iter().map(|copy| copy.device).collect(),
-                delivered_at_ms: None,
             };
-            let logged = Outgoing { sealed: None, accepted: Some(accepted), ..message.clone() };
-            self.add_to_log(counter, logged);
+            let by = message.sealed.iter().map(by).collect();
+            let accepted = Some(Accepted { by, delivered_at_ms: None });
+            self.add_to_log(counter, Outgoing { sealed: Vec::new(), accepted, ..message.clone() });
             self.bound_log();
         }
         Some(message)
@@ -268,9 +284,12 @@ impl Outbox {
     /// An account has everything up to a counter.
     pub(crate) fn delivered(&mut self, account: AccountId, up_to: u64, now_ms: u64) {
         let delivered = self.undelivered.extract_if((account, 0)..=(account, up_to), |_| true);
-        for (_, counter) in delivered {
+        for (_, counter) in delivered.collect::<Vec<_>>() {
             let accepted = self.log.get_mut(&counter).and_then(|m| m.accepted.as_mut());
-            if let Some(accepted) = accepted {
+            let Some(accepted) = accepted else { continue };
+            let is_awaited =
+                |by: &AcceptedBy| self.undelivered.contains(&(by.account_key.id(), counter));
+            if !accepted.by.iter().any(is_awaited) {
                 accepted.delivered_at_ms = Some(now_ms);
                 self.changed.insert(counter);
             }
@@ -292,7 +311,8 @@ impl Outbox {
     fn add_to_log(&mut self, counter: u64, message: Outgoing) {
         self.log_bytes += message.body.0.len();
         if let Some(accepted) = message.accepted.as_ref().filter(|a| a.delivered_at_ms.is_none()) {
-            self.undelivered.insert((accepted.account_key.id(), counter));
+            let accounts = accepted.by.iter().map(|by| (by.account_key.id(), counter));
+            self.undelivered.extend(accounts);
         }
         self.log.insert(counter, message);
     }
@@ -307,8 +327,8 @@ impl Outbox {
     fn forget(&mut self, counter: u64) {
         if let Some(message) = self.log.remove(&counter) {
             self.log_bytes = self.log_bytes.saturating_sub(message.body.0.len());
-            if let Some(accepted) = message.accepted {
-                self.undelivered.remove(&(accepted.account_key.id(), counter));
+            for by in message.accepted.into_iter().flat_map(|accepted| accepted.by) {
+                self.undelivered.remove(&(by.account_key.id(), counter));
             }
             self.changed.insert(counter);
         }
@@ -364,10 +384,8 @@ mod tests {
     fn sealed(bytes: usize) -> Outgoing {
         let copies = vec![Copy { device: 1, kind: 0, body: Blob(vec![1]) }];
         let account_key = AccountPublic([1; 32]);
-        Outgoing {
-            sealed: Some(SealedFor { account_key, list_version: 1, copies }),
-            ..message(bytes)
-        }
+        let sealed = vec![SealedFor { account_key, list_version: 1, copies }];
+        Outgoing { sealed, ..message(bytes) }
     }
 
     #[test]
@@ -460,6 +478,23 @@ mod tests {
         assert!(outbox.logged(2).is_some());
         outbox.tidy(1_000 + RESEND_AGE_MAX_MS);
         assert!(outbox.logged(2).is_none());
+    }
+
+    #[test]
+    fn the_log_waits_for_every_account() {
+        let mut outbox = Outbox::default();
+        let mut to_two = sealed(1);
+        to_two
+            .sealed
+            .push(SealedFor { account_key: AccountPublic([2; 32]), ..to_two.sealed[0].clone() });
+        outbox.push(1, to_two);
+        outbox.accept(1);
+        outbox.delivered(AccountPublic([2; 32]).id(), 1, 5_000);
+        outbox.tidy(5_000 + LOG_DELIVERED_MS);
+        assert!(outbox.logged(1).is_some(), "the first account does not have it");
+        outbox.delivered(AccountPublic([1; 32]).id(), 1, 6_000);
+        outbox.tidy(6_000 + LOG_DELIVERED_MS);
+        assert!(outbox.logged(1).is_none());
     }
 
     #[test]

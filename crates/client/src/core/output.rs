@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use godwit_base::{DeviceId, Handle, MessageId};
+use godwit_base::{DeviceId, DeviceNumber, Handle, MessageId};
 
-use crate::{Event, HistoryItem, MessageState};
+use crate::{ChatId, Event, HistoryItem, MessageState};
 
 /// Everything to be done since the last one, in this order: commit all of `writes` in one
 /// transaction; then give `send` to the link; then do what `link` says; then hand out `events`.
@@ -131,23 +131,25 @@ pub enum Write {
         /// Of which message.
         id: MessageId,
     },
-    /// Gives an outgoing message a new state: [`Event::State`]. `at_ms` is stored as
+    /// Gives a message of this device a new state: [`Event::State`]. `at_ms` is stored as
     /// `received_at_ms` when the state is accepted. A state never goes back.
     State {
         /// Our counter.
         counter: u64,
         /// The chat it is in.
-        with: Handle,
+        with: ChatId,
         /// The new state.
         state: MessageState,
         /// Since when, unix milliseconds.
         at_ms: u64,
     },
-    /// Gives every outgoing message of a chat up to a counter, if it was accepted, the state
-    /// `Delivered` or `Read`: one [`Event::State`] for each that changes, in order.
+    /// Gives every message that one device of ours sent to a contact up to a counter, if it was
+    /// accepted, the state `Delivered` or `Read`: one [`Event::State`] for each that changes, in order.
     Watermark {
-        /// The chat.
+        /// The contact.
         with: Handle,
+        /// The sending device, by its number in this account.
+        origin: DeviceNumber,
         /// Up to and including this counter.
         up_to: u64,
         /// The new state.
@@ -162,10 +164,10 @@ pub enum Write {
         /// Up to and including this counter.
         up_to: u64,
     },
-    /// What the list of chats says about a contact.
+    /// What the list of chats says about a chat.
     Chat {
-        /// The contact.
-        with: Handle,
+        /// Which chat.
+        with: ChatId,
         /// The user compared the safety number.
         verified: bool,
         /// What the user must know.

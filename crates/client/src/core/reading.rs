@@ -1,16 +1,17 @@
 //! Marks that the user sets: read.
 
-use godwit_base::{DeviceId, Handle, MessageId};
+use godwit_base::{DeviceId, MessageId};
 
 use super::now::Now;
 use super::outbox::{Kind, Target};
 use super::output::Write;
 use super::{Body, Content, Core};
-use crate::Error;
+use crate::{ChatId, Error};
 
 impl Core {
     /// Marks everything that a contact sent as read, and tells them.
-    pub fn mark_read(&mut self, with: &Handle, now: Now) {
+    pub fn mark_read(&mut self, with: &ChatId, now: Now) {
+        let ChatId::Contact(with) = with else { return };
         for account in self.contacts.accounts_of(with) {
             let Some(contact) = self.contacts.get(account) else { continue };
             let shown: Vec<(DeviceId, u64)> = contact
@@ -63,7 +64,7 @@ impl Core {
     fn unsealed_read(&self, device: DeviceId) -> Option<u64> {
         let found = self.outbox.pending().find(|(_, message)| {
             message.kind == Kind::Read
-                && message.sealed.is_none()
+                && message.sealed.is_empty()
                 && message.target == Target::Account(device.account)
                 && matches!(
                     Body::decode(&message.body.0).content,

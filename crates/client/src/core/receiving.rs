@@ -4,11 +4,13 @@ use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle, MessageId, Seq};
 use godwit_seal::{Envelope, Inner};
 use godwit_wire::{ToServer, v1};
 
+use super::body::SentTo;
+use super::inbox::Held;
 use super::lookup::{Keys, Who};
 use super::now::Now;
 use super::output::Write;
 use super::{Body, Content, Core};
-use crate::{HistoryItem, MessageState, Note, WarningKind};
+use crate::{ChatId, Event, HistoryItem, MessageState, Note, WarningKind};
 
 /// How far a sender's claim of the time may be off before the server's time is shown instead: 1 day
 /// ahead, since nobody writes tomorrow, and 60 days behind, twice what a mailbox keeps.
@@ -26,7 +28,7 @@ impl Core {
             return;
         }
         let from = sender_of(&record);
-        if self.is_me(from) {
+        if from == self.me.device() {
             return self.inbox.saw(record.seq);
         }
         if self.contacts.remote(from).is_none() && record.kind() == v1::CopyKind::RetryRequest {
@@ -35,7 +37,7 @@ impl Core {
         }
         if self.inbox.holds_any_of(from.account) || self.contacts.remote(from).is_none() {
             self.lookups.want(Who::Account(from.account), Keys::None);
-            return self.inbox.hold(record);
+            return self.inbox.hold(Held::Message(record));
         }
         self.inbox.saw(record.seq);
         self.receive(&record, now);
@@ -44,7 +46,14 @@ impl Core {
     /// All is known of the sender that can be: takes what was held of them. What comes from a device
     /// that nobody has signed for cannot be opened, now or later, and leaves a placeholder.
     pub(super) fn release(&mut self, account: AccountId, now: Now) {
-        for record in self.inbox.take_of(account) {
+        for held in self.inbox.take_of(account) {
+            let record = match held {
+                Held::Message(record) => record,
+                Held::Receipt(receipt) => {
+                    self.receipt(&receipt, now);
+                    continue;
+                }
+            };
             if self.contacts.remote(sender_of(&record)).is_some() {
                 self.receive(&record, now);
             } else {
@@ -74,7 +83,8 @@ impl Core {
         };
         let id = MessageId { device: from, counter: record.counter };
         let stored_at_ms = Seq(record.seq).unix_ms();
-        self.write_as(with, id, [stored_at_ms; 2], None, Some(Note::Lost), &[]);
+        let place = Place { with: ChatId::Contact(with.clone()), from: with, outgoing: false };
+        self.write_as(place, id, [stored_at_ms; 2], None, Some(Note::Lost), &[]);
     }
 
     /// Records were dropped for want of room; now there is some.
@@ -134,114 +144,175 @@ impl Core {
         if inner.resend_of.is_some() && !self.forget_placeholder(id) {
             return; // it was shown, or never missed
         }
+        let Some(place) = self.place_of(from.account, body.sent_to.as_ref()) else { return };
+        let times = [Seq(record.seq).unix_ms(), inner.sent_at_ms];
         match body.content {
-            Content::Text(text) => self.show(id, record.seq, inner, Some(text), None),
-            Content::Unknown => self.show(id, record.seq, inner, None, Some(Note::UpdateNeeded)),
-            Content::Read { device, up_to } => self.on_read(from, device, up_to, now),
+            Content::Text(text) => self.show(place, id, times, Some(text), None, &inner.body),
+            Content::Unknown => {
+                self.show(place, id, times, None, Some(Note::UpdateNeeded), &inner.body);
+            }
+            Content::Read { device, up_to } => match body.sent_to {
+                Some(sent_to) if self.is_own(from.account) => {
+                    self.on_read_elsewhere(&sent_to, device, up_to);
+                }
+                _ => self.on_read(from, device, up_to, now),
+            },
         }
+    }
+
+    /// The chat in which something that `account` sent belongs. What another device of ours sent is in
+    /// the chat that it names, or among the notes to ourselves.
+    fn place_of(&mut self, account: AccountId, sent_to: Option<&SentTo>) -> Option<Place> {
+        let from = self.contacts.get(account)?.record.handle.clone();
+        if !self.is_own(account) {
+            return Some(Place { with: ChatId::Contact(from.clone()), from, outgoing: false });
+        }
+        let Some(to) = sent_to else {
+            return Some(Place { with: ChatId::Contact(from.clone()), from, outgoing: true });
+        };
+        let known = self.contacts.get(to.account).map(|contact| contact.record.handle.clone());
+        if known.is_none() {
+            // Their receipts will come: who they are is asked for in time.
+            self.lookups.want(Who::Account(to.account), Keys::None);
+        }
+        let with = ChatId::Contact(known.unwrap_or_else(|| to.handle.clone()));
+        Some(Place { with, from, outgoing: true })
     }
 
     fn show(
         &mut self,
-        id: MessageId,
-        seq: u64,
-        inner: &Inner,
-        text: Option<String>,
-        note: Option<Note>,
-    ) {
-        let stored_at_ms = Seq(seq).unix_ms();
-        let sent_at_ms = believed_ms(inner.sent_at_ms, stored_at_ms);
-        self.write_incoming(id, stored_at_ms, sent_at_ms, text, note, &inner.body);
-    }
-
-    /// Shows that something came which has no text.
-    pub(super) fn show_note(&mut self, from: DeviceId, counter: u64, seq: u64, note: Note) {
-        let id = MessageId { device: from, counter };
-        let stored_at_ms = Seq(seq).unix_ms();
-        self.write_incoming(id, stored_at_ms, stored_at_ms, None, Some(note), &[]);
-    }
-
-    fn write_incoming(
-        &mut self,
-        id: MessageId,
-        stored_at_ms: u64,
-        sent_at_ms: u64,
-        text: Option<String>,
-        note: Option<Note>,
-        body: &[u8],
-    ) {
-        let Some(contact) = self.contacts.get(id.device.account) else { return };
-        let with = contact.record.handle.clone();
-        let row = self.me.counters.row;
-        if let Some(record) = self.contacts.record_mut(id.device) {
-            record.shown = record.shown.max(id.counter);
-            (record.messages, record.last_row) = (record.messages.saturating_add(1), row);
-        }
-        self.write_as(with, id, [stored_at_ms, sent_at_ms], text, note, body);
-    }
-
-    fn write_as(
-        &mut self,
-        with: Handle,
+        place: Place,
         id: MessageId,
         [stored_at_ms, sent_at_ms]: [u64; 2],
         text: Option<String>,
         note: Option<Note>,
         body: &[u8],
     ) {
+        let times = [stored_at_ms, believed_ms(sent_at_ms, stored_at_ms)];
+        let row = self.me.counters.row;
+        if let Some(record) = self.contacts.record_mut(id.device) {
+            record.shown = record.shown.max(id.counter);
+            (record.messages, record.last_row) = (record.messages.saturating_add(1), row);
+        }
+        self.write_as(place, id, times, text, note, body);
+    }
+
+    /// Shows that something came which has no text.
+    pub(super) fn show_note(&mut self, from: DeviceId, counter: u64, seq: u64, note: Note) {
+        let id = MessageId { device: from, counter };
+        let Some(place) = self.place_of(from.account, None) else { return };
+        self.show(place, id, [Seq(seq).unix_ms(); 2], None, Some(note), &[]);
+    }
+
+    fn write_as(
+        &mut self,
+        place: Place,
+        id: MessageId,
+        [stored_at_ms, sent_at_ms]: [u64; 2],
+        text: Option<String>,
+        note: Option<Note>,
+        body: &[u8],
+    ) {
+        let Place { with, from, outgoing } = place;
+        let to = match (&with, outgoing) {
+            (ChatId::Contact(_), false) => ChatId::Contact(self.me.home.handle.clone()),
+            _ => with.clone(),
+        };
+        // Another device of ours had its tick before this one heard of it.
+        let state = if outgoing { MessageState::Accepted } else { MessageState::Delivered };
         let item = HistoryItem {
             row: self.next_row(),
             id,
-            from: with.clone(),
+            from,
             with,
-            to: self.me.home.handle.clone(),
+            to,
+            outgoing,
             text,
             note,
             sent_at_ms,
             received_at_ms: Some(stored_at_ms),
-            state: MessageState::Delivered,
+            state,
         };
         self.write_item(item, body);
     }
 
     /// Two ticks for everything that the device has.
-    pub(super) fn on_receipt(&mut self, receipt: &v1::Receipt, now: Now) {
+    pub(super) fn on_receipt(&mut self, receipt: v1::Receipt, now: Now) {
         if self.inbox.skips() {
             return;
         }
+        let account = AccountId(receipt.account);
+        let is_unknown = self.contacts.get(account).is_none() || self.inbox.holds_any_of(account);
+        if receipt.origin != self.me.device().number.0 && is_unknown {
+            self.lookups.want(Who::Account(account), Keys::None);
+            return self.inbox.hold(Held::Receipt(receipt));
+        }
         self.inbox.saw(receipt.seq);
+        self.receipt(&receipt, now);
+    }
+
+    fn receipt(&mut self, receipt: &v1::Receipt, now: Now) {
         let device =
             DeviceId { account: AccountId(receipt.account), number: DeviceNumber(receipt.device) };
-        // About messages of another device of this account, which keeps its own ticks.
-        if receipt.origin != self.me.device().number.0 {
-            return;
+        let (origin, up_to) = (DeviceNumber(receipt.origin), receipt.up_to);
+        let is_ours = origin == self.me.device().number;
+        if is_ours {
+            self.outbox.delivered(device.account, up_to, self.link.wall_ms(now));
         }
-        let up_to = receipt.up_to;
-        self.outbox.delivered(device.account, up_to, self.link.wall_ms(now));
-        if self.contacts.note_delivered(device, up_to) {
-            self.watermark(device, up_to, MessageState::Delivered, Seq(receipt.seq).unix_ms());
+        let is_news = !is_ours || self.contacts.note_delivered(device, up_to);
+        // A copy that came to another device of ours is no tick.
+        if is_news && !self.is_own(device.account) {
+            let at_ms = Seq(receipt.seq).unix_ms();
+            self.watermark(device, origin, up_to, MessageState::Delivered, at_ms);
         }
     }
 
     /// Blue ticks. The contact says so itself: `device` is the one of ours that it has read.
     fn on_read(&mut self, from: DeviceId, device: DeviceNumber, up_to: u64, now: Now) {
-        let is_ours = device == self.me.device().number;
+        if device != self.me.device().number {
+            // Our rows are of messages that were sent: a claim beyond them marks nothing.
+            return self.watermark(from, device, up_to, MessageState::Read, self.wall_ms(now));
+        }
         let is_news = self.contacts.get(from.account).is_some_and(|c| c.record.read_up_to < up_to);
         // Nobody has read what was not sent.
-        if !is_ours || !is_news || up_to >= self.me.counters.message {
+        if !is_news || up_to >= self.me.counters.message {
             return;
         }
         if let Some(contact) = self.contacts.get_mut(from.account) {
             contact.record.read_up_to = up_to;
         }
-        self.watermark(from, up_to, MessageState::Read, self.link.wall_ms(now));
+        self.watermark(from, device, up_to, MessageState::Read, self.link.wall_ms(now));
     }
 
-    fn watermark(&mut self, by: DeviceId, up_to: u64, state: MessageState, at_ms: u64) {
+    fn watermark(
+        &mut self,
+        by: DeviceId,
+        origin: DeviceNumber,
+        up_to: u64,
+        state: MessageState,
+        at_ms: u64,
+    ) {
         let Some(contact) = self.contacts.get(by.account) else { return };
         let with = contact.record.handle.clone();
-        self.staged.writes.push(Write::Watermark { with, up_to, state, at_ms });
+        self.staged.writes.push(Write::Watermark { with, origin, up_to, state, at_ms });
     }
+
+    /// Another device of ours has read what `number` of a contact sent.
+    fn on_read_elsewhere(&mut self, with: &SentTo, number: DeviceNumber, up_to: u64) {
+        let device = DeviceId { account: with.account, number };
+        if let Some(record) = self.contacts.record_mut(device) {
+            record.read_told = record.read_told.max(up_to);
+        }
+        self.staged.writes.push(Write::ReadHere { from: device, up_to });
+        self.say(Event::ReadElsewhere { with: ChatId::Contact(with.handle.clone()) });
+    }
+}
+
+/// Where a message is shown.
+struct Place {
+    with: ChatId,
+    from: Handle,
+    outgoing: bool,
 }
 
 fn sender_of(record: &v1::Deliver) -> DeviceId {

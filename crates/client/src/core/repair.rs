@@ -161,11 +161,10 @@ impl Core {
         let Some(remote) = self.contacts.remote(from) else { return };
         let logged = self.outbox.logged(request.counter);
         let sent = logged.and_then(|message| {
-            let accepted = message.accepted.as_ref()?;
-            let was_for_it = accepted.account_key.id() == from.account
-                && accepted.devices.contains(&from.number.0);
-            was_for_it.then_some(SentTo {
-                account_key: accepted.account_key,
+            let mut by = message.accepted.as_ref()?.by.iter();
+            let by = by.find(|by| by.account_key.id() == from.account)?;
+            by.devices.contains(&from.number.0).then_some(SentTo {
+                account_key: by.account_key,
                 sent_at_ms: message.sent_at_ms,
                 resends: message.resends,
             })
@@ -181,18 +180,24 @@ impl Core {
                 }
             }
         }
-        let (of, repeats) = match message.kind {
+        let (of, repeats) = match message.kind.clone() {
             Kind::Resend { of, mut repeats } => {
                 repeats.push(request.counter);
                 (of, repeats)
             }
             _ => (request.counter, Vec::new()),
         };
-        let body = if repeats.is_empty() {
-            message.body.0
-        } else {
-            Body::repeating(&message.body.0, &repeats)
-        };
+        let mut body = message.body.0.clone();
+        if let (true, Some(accepted)) = (self.is_own(from.account), &message.accepted) {
+            let Some(to) = self.logged_to(&message, accepted) else { return };
+            // What was resent before says already to whom it went.
+            if Body::decode(&body).sent_to.is_none() {
+                body = Body::for_own_devices(&body, &to);
+            }
+        }
+        if !repeats.is_empty() {
+            body = Body::repeating(&body, &repeats);
+        }
         self.outbox.count_resend(request.counter);
         self.say_to(from.account, Kind::Resend { of, repeats }, body, now);
     }

@@ -15,7 +15,7 @@ use super::outbox::{Copy, Kind, Outgoing, SealedFor, Target};
 use super::output::Write;
 use super::vault::Blob;
 use super::{Body, Core, OUTBOX_MESSAGES_MAX, TEXT_BYTES_MAX, refusal_of};
-use crate::{Error, Failure, HistoryItem, MessageState, WarningKind};
+use crate::{ChatId, Error, Failure, HistoryItem, MessageState, WarningKind};
 
 /// How often a message is sealed anew because the recipient's devices have changed.
 const ROUNDS_MAX: u32 = 3;
@@ -41,10 +41,11 @@ impl Core {
     pub fn send(
         &mut self,
         key: SendKey,
-        to: &Handle,
+        to: &ChatId,
         texts: &[String],
         now: Now,
     ) -> Result<Vec<MessageId>, Error> {
+        let ChatId::Contact(to) = to else { return Err(Error::NoChat(to.clone())) };
         if let Some(Made { first, count }) = self.commands.get(&key) {
             return Ok((first..first + count).map(|counter| self.own_id(counter)).collect());
         }
@@ -95,9 +96,10 @@ impl Core {
         let item = HistoryItem {
             row: self.next_row(),
             id: self.own_id(counter),
-            with: to.clone(),
+            with: to.into(),
             from: self.me.home.handle.clone(),
-            to: to.clone(),
+            to: to.into(),
+            outgoing: true,
             text: Some(text.to_owned()),
             note: None,
             sent_at_ms,
@@ -167,22 +169,19 @@ impl Core {
     }
 
     fn submit(&mut self, counter: u64) {
-        let Some(sealed) = self.outbox.get(counter).and_then(|m| m.sealed.as_ref()) else { return };
-        let copies = sealed
-            .copies
-            .iter()
-            .map(|copy| v1::SealedCopy {
-                device: copy.device,
-                kind: copy.kind,
-                body: copy.body.0.clone().into(),
-            })
-            .collect();
-        let recipient = v1::Recipient {
+        let Some(message) = self.outbox.get(counter) else { return };
+        let copy = |copy: &Copy| v1::SealedCopy {
+            device: copy.device,
+            kind: copy.kind,
+            body: copy.body.0.clone().into(),
+        };
+        let recipient = |sealed: &SealedFor| v1::Recipient {
             account: sealed.account_key.id().0,
             list_version: sealed.list_version,
-            copies,
+            copies: sealed.copies.iter().map(copy).collect(),
         };
-        let submit = v1::Submit { counter, recipients: vec![recipient], group: None };
+        let recipients = message.sealed.iter().map(recipient).collect();
+        let submit = v1::Submit { counter, recipients, group: None };
         self.staged.messages.push(ToServer::Submit(submit));
         self.outbox.submitted(counter);
     }
@@ -190,9 +189,10 @@ impl Core {
     /// Seals a message, unless it is sealed already: then the same bytes go out again.
     fn ready(&mut self, counter: u64, now: Now) -> Readiness {
         let Some(message) = self.outbox.get(counter) else { return Readiness::NotYet };
-        if message.sealed.is_some() {
+        if !message.sealed.is_empty() {
             return Readiness::Sealed;
         }
+        let is_retry = message.kind == Kind::Retry;
         let account = match &message.target {
             Target::Account(account) => *account,
             Target::Handle(handle) => match self.contacts.account_of(handle) {
@@ -203,17 +203,34 @@ impl Core {
                 }
             },
         };
+        let own = self.copied_to(message, account);
+        let accounts: Vec<AccountId> = [account].into_iter().chain(own).collect();
+        if is_retry {
+            self.address(counter, account);
+            return Readiness::Sealed;
+        }
+        let mut is_ready = true;
+        for account in &accounts {
+            match self.account_ready(*account, now) {
+                Readiness::Sealed => {}
+                Readiness::NotYet => is_ready = false,
+                Readiness::Failed(failure) => return Readiness::Failed(failure),
+            }
+        }
+        if is_ready { self.seal(counter, &accounts) } else { Readiness::NotYet }
+    }
+
+    /// Whether everything is there to seal for an account; if not, it is asked for.
+    fn account_ready(&mut self, account: AccountId, now: Now) -> Readiness {
         let Some(contact) = self.contacts.get(account) else {
             return Readiness::Failed(Failure::UnknownAccount);
         };
         if contact.record.blocked {
             return Readiness::Failed(Failure::KeyChanged);
         }
-        if message.kind == Kind::Retry {
-            self.address(counter, account);
-            return Readiness::Sealed;
-        }
-        match self.age_of(contact, now) {
+        // Our own list is ours to judge: an old one means that the main device was off for long.
+        let age = if self.is_own(account) { Age::Fresh } else { self.age_of(contact, now) };
+        match age {
             Age::Fresh | Age::Marked => {}
             Age::Held => return Readiness::NotYet,
             Age::Unasked => {
@@ -228,7 +245,7 @@ impl Core {
             .map(|(number, _)| number.0)
             .collect();
         if unready.is_empty() {
-            self.seal(counter, account)
+            Readiness::Sealed
         } else {
             self.lookups.want(Who::Account(account), Keys::Of(unready));
             Readiness::NotYet
@@ -244,18 +261,43 @@ impl Core {
             kind: v1::CopyKind::RetryRequest.into(),
             body: message.body.clone(),
         };
-        let copies = contact.list.numbers().map(copy).collect();
-        message.sealed = Some(SealedFor {
+        message.sealed = vec![SealedFor {
             account_key: *contact.list.account_key(),
             list_version: contact.list.version(),
-            copies,
-        });
+            copies: contact.devices.keys().copied().map(copy).collect(),
+        }];
     }
 
-    fn seal(&mut self, counter: u64, account: AccountId) -> Readiness {
+    /// Seals for every device of these accounts: the one that it is to, then our own.
+    fn seal(&mut self, counter: u64, accounts: &[AccountId]) -> Readiness {
+        let mut sealed = Vec::with_capacity(accounts.len());
+        for account in accounts {
+            let to = accounts.first().filter(|to| *to != account);
+            match self.seal_for(counter, *account, to.copied()) {
+                Ok(copies) => sealed.push(copies),
+                Err(readiness) => return readiness,
+            }
+        }
+        if let Some(message) = self.outbox.get_mut(counter) {
+            message.sealed = sealed;
+        }
+        Readiness::Sealed
+    }
+
+    /// Seals for an account; with `to` a copy of what goes there.
+    fn seal_for(
+        &mut self,
+        counter: u64,
+        account: AccountId,
+        to: Option<AccountId>,
+    ) -> Result<SealedFor, Readiness> {
         let (Some(message), Some(contact)) = (self.outbox.get(counter), self.contacts.get(account))
         else {
-            return Readiness::NotYet;
+            return Err(Readiness::NotYet);
+        };
+        let body = match to.and_then(|to| self.sent_to(to)) {
+            Some(to) => Body::for_own_devices(&message.body.0, &to),
+            None => message.body.0.clone(),
         };
         let resend_of = match message.kind {
             Kind::Resend { of, .. } => Some(of),
@@ -265,7 +307,7 @@ impl Core {
             counter,
             sent_at_ms: message.sent_at_ms,
             resend_of,
-            body: Zeroizing::new(message.body.0.clone()),
+            body: Zeroizing::new(body),
         };
         let account_key = *contact.list.account_key();
         let list_version = contact.list.version();
@@ -288,15 +330,12 @@ impl Core {
                 Err(SealError::NeedsSession) => {
                     let keys = Keys::Of(BTreeSet::from([number.0]));
                     self.lookups.want(Who::Account(account), keys);
-                    return Readiness::NotYet;
+                    return Err(Readiness::NotYet);
                 }
-                Err(_) => return Readiness::Failed(Failure::BadKeys),
+                Err(_) => return Err(Readiness::Failed(Failure::BadKeys)),
             }
         }
-        if let Some(message) = self.outbox.get_mut(counter) {
-            message.sealed = Some(SealedFor { account_key, list_version, copies });
-        }
-        Readiness::Sealed
+        Ok(SealedFor { account_key, list_version, copies })
     }
 
     /// One tick.
@@ -304,7 +343,7 @@ impl Core {
         let v1::Accepted { counter, time_ms } = accepted;
         let Some(message) = self.outbox.accept(counter) else { return };
         let Target::Handle(with) = message.target else { return };
-        let account = message.sealed.map(|sealed| sealed.account_key.id());
+        let account = message.sealed.first().map(|sealed| sealed.account_key.id());
         self.set_state(counter, &with, MessageState::Accepted, time_ms);
         // Its receipt may have come first: submitted on an earlier link, answered on this one.
         if let Some(contact) = account.and_then(|account| self.contacts.get(account)) {
@@ -320,8 +359,7 @@ impl Core {
     }
 
     fn set_state(&mut self, counter: u64, with: &Handle, state: MessageState, at_ms: u64) {
-        let with = with.clone();
-        self.staged.writes.push(Write::State { counter, with, state, at_ms });
+        self.staged.writes.push(Write::State { counter, with: with.into(), state, at_ms });
     }
 
     /// The message will not arrive.
@@ -374,6 +412,9 @@ impl Core {
     }
 
     fn learn_list(&mut self, account: AccountId, signed: &[u8], now: Now) {
+        if self.is_own(account) {
+            return self.on_own_list(signed, now);
+        }
         let Some(contact) = self.contacts.get(account) else { return };
         let handle = contact.record.handle.clone();
         let trust = Trust::Pinned(contact.list.account_key());
@@ -392,7 +433,7 @@ impl Core {
     fn seal_anew(&mut self, counter: u64, now: Now) {
         self.outbox.is_due_again(counter);
         let Some(message) = self.outbox.get_mut(counter) else { return };
-        message.sealed = None;
+        message.sealed.clear();
         message.rounds += 1;
         if message.rounds > ROUNDS_MAX {
             self.fail(counter, Failure::DevicesChanging, now);

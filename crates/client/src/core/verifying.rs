@@ -13,7 +13,7 @@ impl Core {
     /// # Errors
     /// [`Error::NoChat`] when their key is not known yet.
     pub fn safety_number(&self, with: &Handle) -> Result<SafetyNumber, Error> {
-        let contact = self.contacts.by_handle(with).ok_or_else(|| Error::NoChat(with.clone()))?;
+        let contact = self.contacts.by_handle(with).ok_or_else(|| Error::NoChat(with.into()))?;
         let theirs =
             Side { account_key: *contact.list.account_key(), list_version: contact.list.version() };
         let Number { digits, qr } = Number::of(&self.me.side(), &theirs);
@@ -27,7 +27,7 @@ impl Core {
     /// # Errors
     /// [`Error::NoChat`] when their key is not known yet.
     pub fn set_verified(&mut self, with: &Handle, verified: bool) -> Result<(), Error> {
-        let no_chat = || Error::NoChat(with.clone());
+        let no_chat = || Error::NoChat(with.into());
         let account = self.contacts.account_of(with).ok_or_else(no_chat)?;
         let contact = self.contacts.get_mut(account).ok_or_else(no_chat)?;
         let issued_at_ms = contact.list.issued_at_ms();
@@ -41,7 +41,7 @@ impl Core {
             contact.record.notice = None;
         }
         let (with, notice) = (with.clone(), contact.record.notice.clone());
-        self.staged.writes.push(Write::Chat { with, verified, notice });
+        self.staged.writes.push(Write::Chat { with: with.into(), verified, notice });
         Ok(())
     }
 
@@ -66,7 +66,7 @@ impl Core {
             contact.record.notice = Some(notice.clone());
         }
         self.staged.writes.push(Write::Chat {
-            with: handle.clone(),
+            with: handle.into(),
             verified: false,
             notice: Some(notice.clone()),
         });

@@ -12,7 +12,7 @@ use super::request::{Request, Response};
 use super::stream::{EventStream, InboxReader, Since};
 use crate::core::SendKey;
 use crate::{
-    ChatSummary, ConnectionState, Error, Event, HistoryItem, Me, MessageState, SafetyNumber,
+    ChatId, ChatSummary, ConnectionState, Error, Event, HistoryItem, Me, MessageState, SafetyNumber,
 };
 
 /// Most bytes of texts in one [`Client::send_all`], 4 MiB: an eighth of the outbox.
@@ -91,7 +91,7 @@ impl Client {
     /// # Cancel safety
     /// Not safe to repeat: dropped, the text may have been sent or not. Spawn it and keep the
     /// handle if that matters.
-    pub async fn send(&self, to: &Handle, text: String) -> Result<MessageId, Error> {
+    pub async fn send(&self, to: impl Into<ChatId>, text: String) -> Result<MessageId, Error> {
         let ids = self.send_all(to, vec![text]).await?;
         ids.first().copied().ok_or(Error::Closed)
     }
@@ -103,14 +103,18 @@ impl Client {
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
-    pub async fn send_all(&self, to: &Handle, texts: Vec<String>) -> Result<Vec<MessageId>, Error> {
+    pub async fn send_all(
+        &self,
+        to: impl Into<ChatId>,
+        texts: Vec<String>,
+    ) -> Result<Vec<MessageId>, Error> {
         let bytes = texts.iter().map(String::len).sum();
         if bytes > SEND_ALL_BYTES_MAX {
             return Err(Error::TextsTooLong { bytes, max: SEND_ALL_BYTES_MAX });
         }
         let mut key = SendKey::default();
         getrandom::fill(&mut key).map_err(|error| Error::Storage(error.to_string()))?;
-        match self.host.ask(Request::Send { key, to: to.clone(), texts }).await? {
+        match self.host.ask(Request::Send { key, to: to.into(), texts }).await? {
             Response::Sent(ids) => Ok(ids),
             _ => Err(Error::OtherVersion),
         }
@@ -186,11 +190,11 @@ impl Client {
     /// Safe: it only reads.
     pub async fn history(
         &self,
-        with: &Handle,
+        with: impl Into<ChatId>,
         before: Option<u64>,
         limit: u32,
     ) -> Result<Vec<HistoryItem>, Error> {
-        self.messages(Request::History { with: with.clone(), before, limit }).await
+        self.messages(Request::History { with: with.into(), before, limit }).await
     }
 
     /// Messages of one chat, oldest first: the oldest `limit` that were stored after the row
@@ -203,11 +207,11 @@ impl Client {
     /// Safe: it only reads.
     pub async fn history_after(
         &self,
-        with: &Handle,
+        with: impl Into<ChatId>,
         after: u64,
         limit: u32,
     ) -> Result<Vec<HistoryItem>, Error> {
-        self.messages(Request::HistoryAfter { with: with.clone(), after, limit }).await
+        self.messages(Request::HistoryAfter { with: with.into(), after, limit }).await
     }
 
     /// All chats, newest first.
@@ -231,8 +235,8 @@ impl Client {
     ///
     /// # Cancel safety
     /// Safe: done or not done, and it can be repeated.
-    pub async fn mark_read(&self, with: &Handle) -> Result<(), Error> {
-        self.done(Request::MarkRead { with: with.clone() }).await
+    pub async fn mark_read(&self, with: impl Into<ChatId>) -> Result<(), Error> {
+        self.done(Request::MarkRead { with: with.into() }).await
     }
 
     /// Marks a message, and all of its sender before it, as read and tells its sender.

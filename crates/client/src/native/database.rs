@@ -20,7 +20,7 @@ pub(crate) use read::Reader;
 pub(crate) use write::Writer;
 
 /// Version of the schema, kept in the file.
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
 
 /// How long a commit waits for another program that holds the file, such as a backup, 1 second: half
 /// of what the end of a client waits for.

@@ -5,38 +5,39 @@ use godwit_base::{Handle, MessageId};
 use serde::{Deserialize, Serialize};
 
 use crate::core::SendKey;
-use crate::{ChatSummary, Error, HistoryItem, MessageState, SafetyNumber};
+use crate::{ChatId, ChatSummary, Error, HistoryItem, MessageState, SafetyNumber};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Request {
     /// The key names the command: asked again after the owner died, it sends nothing twice.
     Send {
         key: SendKey,
-        to: Handle,
+        to: ChatId,
         texts: Vec<String>,
     },
     State {
         id: MessageId,
     },
     History {
-        with: Handle,
+        with: ChatId,
         before: Option<u64>,
         limit: u32,
     },
     /// Messages of a chat stored after a row, oldest first.
     HistoryAfter {
-        with: Handle,
+        with: ChatId,
         after: u64,
         limit: u32,
     },
-    /// Incoming messages stored after a row, oldest first.
+    /// Messages that came, from others or from other devices of this account, stored after a row,
+    /// oldest first.
     IncomingAfter {
         row: u64,
         limit: u32,
     },
     Chats,
     MarkRead {
-        with: Handle,
+        with: ChatId,
     },
     MarkMessageRead {
         id: MessageId,

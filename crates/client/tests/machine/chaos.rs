@@ -91,7 +91,7 @@ fn happen(world: &mut World, what: Happening, sent: &mut Vec<(usize, usize, Stri
             world.devices[at].restart(now);
         }
         Happening::Read { at, from } if at != from && world.devices[at].core.is_some() => {
-            world.devices[at].core().mark_read(&handle(PEOPLE[from]), now);
+            world.devices[at].core().mark_read(&handle(PEOPLE[from]).into(), now);
         }
         Happening::Busy => world.server.mischief.busy += 1,
         Happening::FetchLimited => world.server.mischief.fetch_limited += 1,

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use godwit_base::{Handle, JoinLink, MessageId};
-use godwit_client::core::{Batch, Core, LinkOrder, Now, Row, SendKey, Table, Vault, Write};
+use godwit_base::{DeviceId, Handle, JoinLink, MessageId};
+use godwit_client::core::{Batch, Core, LinkOrder, Now, Row, Seat, SendKey, Table, Vault, Write};
 use godwit_client::{Event, HistoryItem, MessageState, Note};
 use godwit_seal::RowKey;
 
@@ -38,6 +38,7 @@ pub(crate) struct Device {
     /// What the list of chats says that the user must know.
     pub(crate) notices: BTreeMap<Handle, Option<String>>,
     sends: u128,
+    id: DeviceId,
 }
 
 impl Device {
@@ -48,7 +49,22 @@ impl Device {
         let mut core = Core::create(vault, link, &handle, 1, now).unwrap();
         core.join(link, &handle, None);
         core.start(now);
+        Self::of(core, handle, key)
+    }
+
+    /// A further device of an account, which its main device has put on the list.
+    pub(crate) fn linked(handle: &Handle, link: &JoinLink, seat: Seat, now: Now) -> Self {
+        let key = [8; 32];
+        let vault = Vault::new(RowKey::from_bytes(&key));
+        let mut core = Core::linked(vault, link, handle, seat, 1).unwrap();
+        core.start(now);
+        Self::of(core, handle.clone(), key)
+    }
+
+    fn of(core: Core, handle: Handle, key: [u8; 32]) -> Self {
+        let id = core.device();
         Self {
+            id,
             handle,
             key,
             rows: BTreeMap::new(),
@@ -72,7 +88,7 @@ impl Device {
     pub(crate) fn send(&mut self, to: &Handle, text: &str, now: Now) -> MessageId {
         self.sends += 1;
         let key: SendKey = self.sends.to_be_bytes();
-        self.core().send(key, to, &[text.to_owned()], now).unwrap()[0]
+        self.core().send(key, &to.into(), &[text.to_owned()], now).unwrap()[0]
     }
 
     /// Takes the next batch from the core, unless one waits for its commit.
@@ -149,6 +165,7 @@ impl Device {
     }
 
     fn write(&mut self, write: Write, events: &mut Vec<Event>) {
+        let me = self.id;
         match write {
             Write::Put { table, key, value } => drop(self.rows.insert((table, key), value)),
             Write::Delete { table, key } => drop(self.rows.remove(&(table, key))),
@@ -162,27 +179,29 @@ impl Device {
             }
             Write::Forget { id } => self.history.items.retain(|_, item| item.id != id),
             Write::State { counter, with, state, at_ms } => {
-                let item = self.history.items.values_mut().find(|item| {
-                    item.with == with && item.is_outgoing() && item.id.counter == counter
-                });
+                let item =
+                    self.history.items.values_mut().find(|item| {
+                        item.with == with && item.id == MessageId { device: me, counter }
+                    });
                 if let Some(item) = item.filter(|item| rank(item.state) < rank(state)) {
                     item.state = state;
-                    let (id, by) = (item.id, with.clone());
+                    let (id, by) = (item.id, with.contact().unwrap().clone());
                     events.push(Event::State { id, with, by, state, at_ms });
                 }
             }
-            Write::Watermark { with, up_to, state, at_ms } => {
+            Write::Watermark { with, origin, up_to, state, at_ms } => {
                 for item in self.history.items.values_mut() {
                     let is_open =
                         matches!(item.state, MessageState::Accepted | MessageState::Delivered);
                     if item.with == with
                         && item.is_outgoing()
+                        && item.id.device.number == origin
                         && is_open
                         && item.id.counter <= up_to
                         && rank(item.state) < rank(state)
                     {
                         item.state = state;
-                        let (id, with, by) = (item.id, with.clone(), with.clone());
+                        let (id, with, by) = (item.id, (&with).into(), with.clone());
                         events.push(Event::State { id, with, by, state, at_ms });
                     }
                 }
@@ -194,7 +213,9 @@ impl Device {
                     }
                 }
             }
-            Write::Chat { with, notice, .. } => drop(self.notices.insert(with, notice)),
+            Write::Chat { with, notice, .. } => {
+                self.notices.insert(with.contact().unwrap().clone(), notice);
+            }
         }
     }
 

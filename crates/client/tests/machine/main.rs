@@ -10,6 +10,7 @@
 
 mod chaos;
 mod device;
+mod devices;
 mod keys;
 mod link;
 mod lists;

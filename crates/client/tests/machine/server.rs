@@ -8,15 +8,21 @@ use godwit_wire::frame::{self, Header};
 use godwit_wire::preface::{ClientPreface, Mode, ServerPreface};
 use godwit_wire::{Refusal, ToClient, ToServer, v1};
 
-/// An account with its one device.
+/// An account and its devices, by number.
 pub(crate) struct Account {
     pub(crate) handle: Handle,
     key: Vec<u8>,
-    link_key: Vec<u8>,
     pub(crate) list_version: u64,
     pub(crate) signed_list: Vec<u8>,
     /// The list that was published last, if another one is shown.
     withheld: Option<(u64, Vec<u8>)>,
+    devices: BTreeMap<u32, Published>,
+}
+
+/// What the server knows of a device.
+#[derive(Default)]
+struct Published {
+    link_key: Vec<u8>,
     one_time: BTreeMap<u64, Vec<u8>>,
     fallback: Vec<u8>,
 }
@@ -25,7 +31,7 @@ pub(crate) struct Account {
 #[derive(Clone)]
 pub(crate) enum Entry {
     Message { from: DeviceId, counter: u64, kind: i32, body: Vec<u8> },
-    Receipt { by: DeviceId, up_to: u64 },
+    Receipt { by: DeviceId, origin: u32, up_to: u64 },
 }
 
 /// One end of a connection, as the server sees it.
@@ -86,6 +92,8 @@ pub(crate) struct Server {
     pub(crate) resumed: u32,
     pub(crate) fetches: u32,
     pub(crate) submitted: Vec<Vec<u8>>,
+    /// Devices that left their lists, by link key.
+    revoked: BTreeMap<Vec<u8>, DeviceId>,
     /// Every device list that was offered, with its version.
     pub(crate) lists: Vec<(u64, Vec<u8>)>,
 }
@@ -107,6 +115,7 @@ impl Server {
             resumed: 0,
             fetches: 0,
             submitted: Vec::new(),
+            revoked: BTreeMap::new(),
             lists: Vec::new(),
         }
     }
@@ -154,16 +163,16 @@ impl Server {
             }
         };
         connection.link_key = arrival.peer.0.to_vec();
-        let known = self.accounts.iter().find(|(_, a)| a.link_key == connection.link_key);
-        let device = known.map(|(id, _)| DeviceId { account: *id, number: DeviceNumber(1) });
+        let device = self.holder_of(&connection.link_key);
+        let was_one = self.revoked.get(&connection.link_key).copied();
         connection.device = device;
         let expires_ms = self.now_ms + 3_600_000;
         let welcome = v1::Welcome {
             version: 1,
             features: 0,
-            standing: if device.is_some() { 1 } else { 2 },
-            account: device.map_or(0, |d| d.account.0),
-            device: device.map_or(0, |d| d.number.0),
+            standing: device.map_or(if was_one.is_some() { 3 } else { 2 }, |_| 1),
+            account: device.or(was_one).map_or(0, |d| d.account.0),
+            device: device.or(was_one).map_or(0, |d| d.number.0),
             time_ms: self.now_ms,
             keepalive_s: 30,
             ticket: self.tickets.issue(&arrival.peer, expires_ms).unwrap().into(),
@@ -174,6 +183,13 @@ impl Server {
         ServerPreface::Reply(&reply).encode_into(&mut connection.outgoing).unwrap();
         connection.transport = Some(established.transport);
         true
+    }
+
+    fn holder_of(&self, link_key: &[u8]) -> Option<DeviceId> {
+        self.accounts.iter().find_map(|(account, known)| {
+            let found = known.devices.iter().find(|(_, device)| device.link_key == link_key);
+            found.map(|(number, _)| DeviceId { account: *account, number: DeviceNumber(*number) })
+        })
     }
 
     pub(crate) fn say(&mut self, at: usize, message: impl Into<ToClient>) {
@@ -193,10 +209,10 @@ impl Server {
             ToServer::Register(register) => self.register(at, register),
             ToServer::Fetch(fetch) => self.fetch(at, fetch),
             ToServer::PublishKeys(publish) => {
-                let account = self.connections[&at].device.unwrap().account;
-                let account = self.accounts.get_mut(&account).unwrap();
-                account.take(publish.keys.unwrap());
-                let one_time_left = u32::try_from(account.one_time.len()).unwrap();
+                let device = self.connections[&at].device.unwrap();
+                let published = self.published(device).unwrap();
+                published.take(publish.keys.unwrap());
+                let one_time_left = u32::try_from(published.one_time.len()).unwrap();
                 let request = publish.request;
                 self.say(at, v1::KeysPublished { request, one_time_left });
             }
@@ -221,17 +237,17 @@ impl Server {
             return self.refuse(at, 0, register.request, Refusal::HandleTaken, 0);
         }
         let list = register.list.unwrap();
-        let mut account = Account {
+        let link_key = list.devices[0].link_key.to_vec();
+        let mut first = Published { link_key, ..Published::default() };
+        first.take(register.keys.unwrap());
+        let account = Account {
             handle,
             key: key.to_vec(),
-            link_key: list.devices[0].link_key.to_vec(),
             list_version: list.version,
             signed_list: list.signed.to_vec(),
             withheld: None,
-            one_time: BTreeMap::new(),
-            fallback: Vec::new(),
+            devices: BTreeMap::from([(1, first)]),
         };
-        account.take(register.keys.unwrap());
         self.accounts.insert(id, account);
         let device = DeviceId { account: id, number: DeviceNumber(1) };
         self.mailboxes.entry(device).or_default();
@@ -242,7 +258,8 @@ impl Server {
     fn publish_list(&mut self, at: usize, publish: v1::PublishDeviceList) {
         let request = publish.request;
         let list = publish.list.unwrap();
-        let id = self.connections[&at].device.unwrap().account;
+        let by = self.connections[&at].device.unwrap();
+        let id = by.account;
         let offered = (list.version, list.signed.to_vec());
         self.lists.push(offered.clone());
         if let Some((left, refusal, retry_after_ms)) = &mut self.mischief.list_refused
@@ -254,7 +271,11 @@ impl Server {
         }
         let is_frozen = self.mischief.freezes.contains(&id);
         let account = self.accounts.get_mut(&id).unwrap();
-        assert_eq!(account.link_key, list.devices[0].link_key, "the row is the device's");
+        for row in &list.devices {
+            if let Some(known) = account.devices.get(&row.number) {
+                assert_eq!(known.link_key, row.link_key, "the row is the device's");
+            }
+        }
         let shown = (account.list_version, account.signed_list.clone());
         let stored = account.withheld.clone().unwrap_or(shown);
         if offered != stored {
@@ -267,9 +288,32 @@ impl Server {
             account.withheld = Some(offered);
             if !is_frozen {
                 account.thaw();
+                self.take_rows(id, &list.devices);
             }
         }
         self.say(at, v1::DeviceListPublished { request, version: list.version });
+    }
+
+    /// The devices are those of the rows now; whoever left is revoked.
+    fn take_rows(&mut self, id: AccountId, rows: &[v1::DeviceRow]) {
+        let account = self.accounts.get_mut(&id).unwrap();
+        for row in rows {
+            let known = account.devices.entry(row.number).or_default();
+            known.link_key = row.link_key.to_vec();
+            let device = DeviceId { account: id, number: DeviceNumber(row.number) };
+            self.mailboxes.entry(device).or_default();
+        }
+        let is_gone = |number: &u32| rows.iter().all(|row| row.number != *number);
+        for (number, gone) in account.devices.extract_if(.., |number, _| is_gone(number)) {
+            let device = DeviceId { account: id, number: DeviceNumber(number) };
+            self.mailboxes.remove(&device);
+            self.revoked.insert(gone.link_key, device);
+            self.connections.retain(|_, connection| connection.device != Some(device));
+        }
+    }
+
+    fn published(&mut self, device: DeviceId) -> Option<&mut Published> {
+        self.accounts.get_mut(&device.account)?.devices.get_mut(&device.number.0)
     }
 
     fn attach(&mut self, at: usize) {
@@ -279,13 +323,14 @@ impl Server {
         }
         self.connections.get_mut(&at).unwrap().attached = true;
         for record in self.mailboxes[&device].clone() {
-            self.hand_over(at, device, &record);
+            self.hand_over(at, &record);
         }
-        let one_time_left = u32::try_from(self.one_time_left(device.account)).unwrap();
+        let left = self.published(device).unwrap().one_time.len();
+        let one_time_left = u32::try_from(left).unwrap();
         self.say(at, v1::CaughtUp { one_time_left });
     }
 
-    fn hand_over(&mut self, at: usize, to: DeviceId, (seq, entry): &(Seq, Entry)) {
+    fn hand_over(&mut self, at: usize, (seq, entry): &(Seq, Entry)) {
         match entry {
             Entry::Message { from, counter, kind, body } => {
                 let mut body = body.clone();
@@ -306,14 +351,14 @@ impl Server {
                     },
                 );
             }
-            Entry::Receipt { by, up_to } => self.say(
+            Entry::Receipt { by, origin, up_to } => self.say(
                 at,
                 v1::Receipt {
                     seq: seq.0,
                     account: by.account.0,
                     device: by.number.0,
                     up_to: *up_to,
-                    origin: to.number.0,
+                    origin: *origin,
                 },
             ),
         }
@@ -326,7 +371,7 @@ impl Server {
         let live = self.connections.iter().find(|(_, c)| c.attached && c.device == Some(to));
         if let Some((at, _)) = live {
             let at = *at;
-            self.hand_over(at, to, &record);
+            self.hand_over(at, &record);
         }
     }
 
@@ -351,31 +396,30 @@ impl Server {
             return self.say(at, v1::Accepted { counter, time_ms });
         }
         assert!(counter + 128 > self.highest_counter(from), "a counter below the server's window");
-        let recipient = &submit.recipients[0];
-        let account = AccountId(recipient.account);
-        let Some(known) = self.accounts.get(&account) else {
-            return self.refuse(at, counter, 0, Refusal::UnknownAccount, 0);
-        };
-        if known.list_version != recipient.list_version {
-            let mismatch = v1::Mismatch {
-                account: account.0,
-                list_version: known.list_version,
-                signed_list: known.signed_list.clone().into(),
-                missing: vec![],
-                extra: vec![],
+        let mut mismatches = Vec::new();
+        for recipient in &submit.recipients {
+            let account = AccountId(recipient.account);
+            let Some(known) = self.accounts.get(&account) else {
+                return self.refuse(at, counter, 0, Refusal::UnknownAccount, 0);
             };
+            if let Some(mismatch) = mismatch(known, from, recipient) {
+                mismatches.push(mismatch);
+            }
+        }
+        if !mismatches.is_empty() {
             let code = Refusal::DeviceMismatch.number().into();
-            let mismatches = vec![mismatch];
             return self.say(at, v1::Refused { counter, code, mismatches, ..Default::default() });
         }
         if self.mischief.full_for.contains(&counter) {
             return self.refuse(at, counter, 0, Refusal::MailboxFull, 0);
         }
         self.stored.insert((from, counter), self.now_ms);
-        for copy in &recipient.copies {
-            let to = DeviceId { account, number: DeviceNumber(copy.device) };
-            let (kind, body) = (copy.kind, copy.body.to_vec());
-            self.append(to, Entry::Message { from, counter, kind, body });
+        for recipient in &submit.recipients {
+            for copy in &recipient.copies {
+                let to = DeviceId::new(recipient.account, copy.device);
+                let (kind, body) = (copy.kind, copy.body.to_vec());
+                self.append(to, Entry::Message { from, counter, kind, body });
+            }
         }
         let time_ms = self.now_ms;
         self.say(at, v1::Accepted { counter, time_ms });
@@ -396,8 +440,14 @@ impl Server {
                 *highest = (*highest).max(counter);
             }
         }
-        for (origin, up_to) in origins {
-            self.append(origin, Entry::Receipt { by: device, up_to });
+        for (sender, up_to) in origins {
+            let Some(account) = self.accounts.get(&sender.account) else { continue };
+            let numbers: Vec<u32> = account.devices.keys().copied().collect();
+            for number in numbers {
+                let to = DeviceId { account: sender.account, number: DeviceNumber(number) };
+                let origin = sender.number.0;
+                self.append(to, Entry::Receipt { by: device, origin, up_to });
+            }
         }
     }
 
@@ -430,20 +480,22 @@ impl Server {
             return self.refuse(at, 0, request, Refusal::UnknownAccount, 0);
         };
         let mut devices = Vec::new();
-        if fetch.keys {
+        let is_asked = |number: &u32| fetch.devices.is_empty() || fetch.devices.contains(number);
+        let asked = account.devices.iter_mut().filter(|(number, _)| is_asked(number));
+        for (number, device) in asked.filter(|_| fetch.keys) {
             let one_time = if self.mischief.no_one_time {
                 Vec::new()
             } else {
-                account.one_time.pop_first().map(|(_, key)| key).unwrap_or_default()
+                device.one_time.pop_first().map(|(_, key)| key).unwrap_or_default()
             };
             devices.push(v1::DeviceBundle {
-                number: 1,
+                number: *number,
                 one_time: one_time.into(),
-                fallback: account.fallback.clone().into(),
+                fallback: device.fallback.clone().into(),
             });
         }
         if self.mischief.bad_bundle {
-            let mut fallback = account.fallback.clone();
+            let mut fallback = account.devices[&1].fallback.clone();
             *fallback.last_mut().unwrap() ^= 1;
             let one_time = Vec::new().into();
             devices.push(v1::DeviceBundle { number: 1, one_time, fallback: fallback.into() });
@@ -479,13 +531,29 @@ impl Server {
         self.append(to, Entry::Message { from, counter, kind, body });
     }
 
-    /// How many one-time keys of this account are left.
+    /// How many one-time keys of this account's first device are left.
     pub(crate) fn one_time_left(&self, account: AccountId) -> usize {
-        self.accounts[&account].one_time.len()
+        self.accounts[&account].devices[&1].one_time.len()
     }
 }
 
-impl Account {
+/// What is wrong with the copies for an account, as the real server sees it.
+fn mismatch(known: &Account, from: DeviceId, recipient: &v1::Recipient) -> Option<v1::Mismatch> {
+    let is_sender = |number: u32| recipient.account == from.account.0 && number == from.number.0;
+    let wanted: BTreeSet<u32> =
+        known.devices.keys().copied().filter(|number| !is_sender(*number)).collect();
+    let given: BTreeSet<u32> = recipient.copies.iter().map(|copy| copy.device).collect();
+    let fits = known.list_version == recipient.list_version && wanted == given;
+    (!fits).then(|| v1::Mismatch {
+        account: recipient.account,
+        list_version: known.list_version,
+        signed_list: known.signed_list.clone().into(),
+        missing: wanted.difference(&given).copied().collect(),
+        extra: given.difference(&wanted).copied().collect(),
+    })
+}
+
+impl Published {
     fn take(&mut self, keys: v1::KeyUpload) {
         for key in keys.one_time {
             self.one_time.entry(key.id).or_insert_with(|| key.signed.to_vec());
@@ -495,6 +563,15 @@ impl Account {
         }
     }
 
+    /// Forgets all one-time keys but so many.
+    fn keep_one_time(&mut self, count: usize) {
+        while self.one_time.len() > count {
+            self.one_time.pop_last();
+        }
+    }
+}
+
+impl Account {
     /// Shows the list that was published last.
     pub(crate) fn thaw(&mut self) {
         if let Some((version, signed)) = self.withheld.take() {
@@ -502,11 +579,9 @@ impl Account {
         }
     }
 
-    /// Forgets all one-time keys but so many.
+    /// Forgets all one-time keys of the first device but so many.
     pub(crate) fn keep_one_time(&mut self, count: usize) {
-        while self.one_time.len() > count {
-            self.one_time.pop_last();
-        }
+        self.devices.get_mut(&1).unwrap().keep_one_time(count);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use godwit_base::limits::DEDUP_WINDOW;
 use godwit_client::core::{OUTBOX_MESSAGES_MAX, TEXT_BYTES_MAX};
-use godwit_client::{Error, Event, Failure, MessageState};
+use godwit_client::{ChatId, Error, Event, Failure, MessageState};
 use godwit_wire::Refusal;
 
 use crate::world::{World, handle};
@@ -21,7 +21,7 @@ fn a_first_message_to_somebody_who_is_away_gets_every_tick() {
     assert_eq!(world.texts("bob", "alice"), ["hello"]);
     assert_eq!(world.state("alice", id), MessageState::Delivered);
     let now = world.now();
-    world.device("bob").core().mark_read(&handle("alice"), now);
+    world.device("bob").core().mark_read(&handle("alice").into(), now);
     world.settle();
     assert_eq!(world.state("alice", id), MessageState::Read);
 }
@@ -43,7 +43,8 @@ fn many_lines_keep_their_order_through_the_window() {
     let mut world = World::with(&["alice", "bob"]);
     let lines: Vec<String> = (0..3 * DEDUP_WINDOW + 7).map(|n| format!("line {n}")).collect();
     let now = world.now();
-    let ids = world.device("alice").core().send([9; 16], &handle("bob"), &lines, now).unwrap();
+    let ids =
+        world.device("alice").core().send([9; 16], &handle("bob").into(), &lines, now).unwrap();
     world.settle();
     assert_eq!(world.texts("bob", "alice"), lines);
     for id in ids {
@@ -57,11 +58,13 @@ fn a_command_asked_for_twice_sends_once_even_after_a_crash() {
     let texts = ["one".to_owned(), "two".to_owned()];
     let now = world.now();
     let alice = world.index("alice");
-    let first = world.devices[alice].core().send([5; 16], &handle("bob"), &texts, now).unwrap();
+    let first =
+        world.devices[alice].core().send([5; 16], &handle("bob").into(), &texts, now).unwrap();
     world.devices[alice].flush(now);
     world.devices[alice].commit(true); // durable, but nobody heard the answer
     world.devices[alice].restart(now);
-    let again = world.devices[alice].core().send([5; 16], &handle("bob"), &texts, now).unwrap();
+    let again =
+        world.devices[alice].core().send([5; 16], &handle("bob").into(), &texts, now).unwrap();
     assert_eq!(first, again);
     world.settle();
     assert_eq!(world.texts("bob", "alice"), ["one", "two"]);
@@ -171,7 +174,8 @@ fn a_text_has_both_limits_and_the_outbox_one() {
     let now = world.now();
     let bob = handle("bob");
     let core = world.device("alice").core();
-    let mut send = |key: u8, texts: &[String]| core.send([key; 16], &bob, texts, now);
+    let mut send =
+        |key: u8, texts: &[String]| core.send([key; 16], &ChatId::from(&bob), texts, now);
     assert!(send(1, &[String::new()]).is_ok(), "a blank line of a file is a message");
     let longest = "x".repeat(TEXT_BYTES_MAX);
     assert!(send(2, std::slice::from_ref(&longest)).is_ok());
@@ -188,7 +192,7 @@ fn writing_to_oneself_is_refused() {
     let mut world = World::with(&["alice"]);
     let now = world.now();
     let me = handle("alice");
-    let refused = world.device("alice").core().send([1; 16], &me, &["x".into()], now);
+    let refused = world.device("alice").core().send([1; 16], &(&me).into(), &["x".into()], now);
     assert_eq!(refused, Err(Error::ToYourself));
 }
 

@@ -22,7 +22,7 @@ fn both_see_the_same_safety_number() {
     let mut world = World::with(&["alice", "bob"]);
     assert_eq!(
         world.device("alice").core().safety_number(&handle("bob")),
-        Err(Error::NoChat(handle("bob")))
+        Err(Error::NoChat(handle("bob").into()))
     );
     world.send("alice", "bob", "hello");
     world.settle();
@@ -70,7 +70,8 @@ fn nothing_goes_to_the_new_key_of_a_verified_contact_until_it_is_accepted() {
     assert_eq!(world.state("alice", id), MessageState::Failed(Failure::KeyChanged));
     assert!(world.texts("bob", "alice").is_empty());
     let now = world.now();
-    let refused = world.device("alice").core().send([77; 16], &handle("bob"), &["x".into()], now);
+    let refused =
+        world.device("alice").core().send([77; 16], &handle("bob").into(), &["x".into()], now);
     assert_eq!(refused, Err(Error::KeyChanged(handle("bob"))));
     // That survives a restart of the client.
     let alice = world.index("alice");
@@ -78,12 +79,14 @@ fn nothing_goes_to_the_new_key_of_a_verified_contact_until_it_is_accepted() {
     world.obey(alice);
     world.settle();
     let now = world.now();
-    let refused = world.device("alice").core().send([78; 16], &handle("bob"), &["x".into()], now);
+    let refused =
+        world.device("alice").core().send([78; 16], &handle("bob").into(), &["x".into()], now);
     assert_eq!(refused, Err(Error::KeyChanged(handle("bob"))));
     // To take back what was compared is not to accept the new key.
     world.device("alice").core().set_verified(&handle("bob"), false).unwrap();
     let now = world.now();
-    let refused = world.device("alice").core().send([79; 16], &handle("bob"), &["x".into()], now);
+    let refused =
+        world.device("alice").core().send([79; 16], &handle("bob").into(), &["x".into()], now);
     assert_eq!(refused, Err(Error::KeyChanged(handle("bob"))));
     world.device("alice").core().set_verified(&handle("bob"), true).unwrap();
     world.send("alice", "bob", "accepted");

@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
-use godwit_base::{Handle, MessageId};
-use godwit_client::{HistoryItem, MessageState};
+use godwit_base::MessageId;
+use godwit_client::{ChatId, HistoryItem, MessageState};
 
 use super::bubble::{self, Line, Setting};
 
@@ -17,7 +17,7 @@ const AHEAD: usize = 30;
 /// Messages of one chat, and which of their lines is at the lower edge of the screen.
 #[derive(Debug)]
 pub(crate) struct Conversation {
-    pub(crate) with: Handle,
+    pub(crate) with: ChatId,
     items: VecDeque<HistoryItem>,
     has_older: bool,
     has_newer: bool,
@@ -44,7 +44,7 @@ pub(crate) struct Shown {
 
 impl Conversation {
     /// A conversation whose messages are not loaded yet.
-    pub(crate) fn new(with: Handle) -> Self {
+    pub(crate) fn new(with: ChatId) -> Self {
         Self {
             with,
             items: VecDeque::new(),

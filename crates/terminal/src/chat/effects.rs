@@ -5,8 +5,7 @@ use std::collections::VecDeque;
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
-use godwit_base::Handle;
-use godwit_client::{Client, Error, HistoryItem};
+use godwit_client::{ChatId, Client, Error, HistoryItem};
 
 use super::model::{Effect, Outcome, Place};
 
@@ -87,12 +86,18 @@ fn perform(client: &Client, effect: Effect) -> Option<LocalBoxFuture<'_, Outcome
         }
         .boxed_local(),
         Effect::LoadSafety { with } => async move {
-            let number = client.safety_number(&with).await;
+            let number = match with.contact() {
+                Some(contact) => client.safety_number(contact).await,
+                None => Err(Error::NoChat(with.clone())),
+            };
             Outcome::Safety { with, number }
         }
         .boxed_local(),
         Effect::SetVerified { with, verified } => async move {
-            let done = client.set_verified(&with, verified).await;
+            let done = match with.contact() {
+                Some(contact) => client.set_verified(contact, verified).await,
+                None => Err(Error::NoChat(with.clone())),
+            };
             Outcome::Verified { with, verified, done }
         }
         .boxed_local(),
@@ -101,7 +106,7 @@ fn perform(client: &Client, effect: Effect) -> Option<LocalBoxFuture<'_, Outcome
     })
 }
 
-async fn page(client: &Client, with: &Handle, place: Place) -> Result<Vec<HistoryItem>, Error> {
+async fn page(client: &Client, with: &ChatId, place: Place) -> Result<Vec<HistoryItem>, Error> {
     match place {
         Place::Newest => client.history(with, None, PAGE).await,
         Place::Before(row) => client.history(with, Some(row), PAGE).await,

@@ -9,9 +9,9 @@ mod mouse;
 use std::collections::HashMap;
 
 use crossterm::event::Event as Input;
-use godwit_base::{Handle, MessageId};
+use godwit_base::MessageId;
 use godwit_client::{
-    ChatSummary, ConnectionState, Error, Event, HistoryItem, Me, MessageState, SafetyNumber,
+    ChatId, ChatSummary, ConnectionState, Error, Event, HistoryItem, Me, MessageState, SafetyNumber,
 };
 
 pub(crate) use self::chats::Chats;
@@ -41,24 +41,24 @@ pub(crate) enum Wakeup {
 pub(crate) enum Effect {
     LoadChats,
     LoadPage {
-        with: Handle,
+        with: ChatId,
         place: Place,
     },
     Send {
-        to: Handle,
+        to: ChatId,
         text: String,
     },
     MarkRead {
-        with: Handle,
+        with: ChatId,
     },
     Search {
         text: String,
     },
     LoadSafety {
-        with: Handle,
+        with: ChatId,
     },
     SetVerified {
-        with: Handle,
+        with: ChatId,
         verified: bool,
     },
     /// Try to reach the server without waiting any longer.
@@ -80,13 +80,13 @@ pub(crate) enum Place {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Chats(Result<Vec<ChatSummary>, Error>),
-    Page { with: Handle, place: Place, page: Result<Vec<HistoryItem>, Error> },
-    Sent { to: Handle, text: String, sent: Result<MessageId, Error> },
+    Page { with: ChatId, place: Place, page: Result<Vec<HistoryItem>, Error> },
+    Sent { to: ChatId, text: String, sent: Result<MessageId, Error> },
     MarkedRead(Result<(), Error>),
     Dialled(Result<(), Error>),
     Found { text: String, hits: Result<Vec<HistoryItem>, Error> },
-    Safety { with: Handle, number: Result<SafetyNumber, Error> },
-    Verified { with: Handle, verified: bool, done: Result<(), Error> },
+    Safety { with: ChatId, number: Result<SafetyNumber, Error> },
+    Verified { with: ChatId, verified: bool, done: Result<(), Error> },
 }
 
 /// Where keys go when nothing lies on top.
@@ -102,7 +102,7 @@ pub(crate) enum Overlay {
     Help { top: u16 },
     NewChat { field: Field, problem: Option<String> },
     Search(Search),
-    Safety { with: Handle, number: Option<SafetyNumber> },
+    Safety { with: ChatId, number: Option<SafetyNumber> },
 }
 
 /// A search in everything stored.
@@ -137,7 +137,7 @@ pub(crate) struct Model {
     pub(crate) conversation: Option<Conversation>,
     pub(crate) composer: Field,
     /// What was typed in other chats and not sent. As many as chats were opened.
-    drafts: HashMap<Handle, Field>,
+    drafts: HashMap<ChatId, Field>,
     pub(crate) focus: Focus,
     pub(crate) overlay: Option<Overlay>,
     pub(crate) status: Option<Status>,
@@ -200,7 +200,7 @@ impl Model {
     }
 
     /// Opens a chat, new or known.
-    pub(crate) fn open(&mut self, with: &Handle, place: Place) {
+    pub(crate) fn open(&mut self, with: &ChatId, place: Place) {
         if let Some(old) = self.conversation.take() {
             let draft = std::mem::take(&mut self.composer);
             if draft.is_blank() {

@@ -1,19 +1,19 @@
 //! Messages and chats for the tests of the messenger.
 
-use godwit_base::{DeviceId, Handle, MessageId};
-use godwit_client::{ChatSummary, HistoryItem, Me, MessageState};
+use godwit_base::{DeviceId, MessageId};
+use godwit_client::{ChatId, ChatSummary, HistoryItem, Me, MessageState};
 
 /// Sunday 2026-03-01 14:23 UTC.
 pub(crate) const NOW: u64 = 1_772_374_980_000;
 
-pub(crate) fn handle(text: &str) -> Handle {
+pub(crate) fn handle(text: &str) -> ChatId {
     text.parse().unwrap()
 }
 
 /// Us.
 pub(crate) fn alice() -> Me {
     let device = DeviceId::new(0xa11ce, 1);
-    Me { handle: handle("alice"), account: device.account, device }
+    Me { handle: "alice".parse().unwrap(), account: device.account, device }
 }
 
 /// Builds one message between alice, who looks at the screen, and bob.
@@ -27,8 +27,9 @@ pub(crate) fn message(row: u64, from: &str, text: &str) -> Sample {
         row,
         id: MessageId { device: DeviceId::new(account, 1), counter: row },
         with: handle(with),
-        from: handle(from),
+        from: from.parse().unwrap(),
         to: handle(to),
+        outgoing: from == "alice",
         text: Some(text.to_owned()),
         note: None,
         sent_at_ms: NOW - 3_600_000 + row * 60_000,

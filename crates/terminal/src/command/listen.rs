@@ -74,7 +74,7 @@ impl Ear<'_> {
         self.output.record(&Heard::Message(Message::heard(item)), |_| message_line(item, time))?;
         self.inbox.shown(item)?;
         self.heard += 1;
-        if self.listen.read {
+        if self.listen.read && !item.outgoing {
             self.client.mark_message_read(item.id).await?;
         }
         Ok(())
@@ -89,7 +89,7 @@ impl Ear<'_> {
                 by,
                 state: state @ (MessageState::Delivered | MessageState::Read),
                 at_ms,
-            } if by == with => {
+            } if with == by => {
                 let state = state.as_str();
                 self.output.record(&Heard::Receipt { id, by: &by, state, at_ms }, |_| {
                     format!("{id} {state} by {by}")

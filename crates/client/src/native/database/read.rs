@@ -1,12 +1,14 @@
 //! The connection that reads: history, chats, search.
 
+use std::str::FromStr;
+
 use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle, MessageId};
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::convert::{note_of, signed, state_of, unsigned};
 use super::{Owner, storage};
 use crate::core::{Body, Content, Vault};
-use crate::{ChatSummary, Error, HistoryItem, MessageState, Note};
+use crate::{ChatId, ChatSummary, Error, HistoryItem, MessageState, Note};
 
 /// Most messages of a page.
 pub(crate) const PAGE_ROWS_MAX: u32 = 500;
@@ -23,7 +25,7 @@ pub(crate) const SEARCH_ROWS_MAX: u32 = 50_000;
 pub(crate) const CHATS_MAX: u32 = 1_000;
 
 const COLUMNS: &str = "m.row, m.account, m.device, m.counter, m.outgoing, m.state, m.failure, \
-                       m.note, m.sent_at, m.received_at, m.body, c.handle";
+                       m.note, m.sent_at, m.received_at, m.body, c.name, m.sender";
 
 /// Answers questions about what is stored.
 pub(crate) struct Reader {
@@ -55,17 +57,17 @@ impl Reader {
     /// The newest messages of a chat before a row, oldest first.
     pub(crate) fn history(
         &self,
-        with: &Handle,
+        with: &ChatId,
         before: Option<u64>,
         limit: u32,
     ) -> Result<Vec<HistoryItem>, Error> {
         let sql = format!(
             "SELECT {COLUMNS} FROM message m JOIN chat c ON c.id = m.chat
-             WHERE m.chat = (SELECT id FROM chat WHERE handle = ?1) AND m.row < ?2
+             WHERE m.chat = (SELECT id FROM chat WHERE name = ?1) AND m.row < ?2
              ORDER BY m.row DESC LIMIT ?3"
         );
         let before = before.map_or(i64::MAX, signed);
-        let values = params![with.as_str(), before, limit.min(PAGE_ROWS_MAX)];
+        let values = params![with.to_string(), before, limit.min(PAGE_ROWS_MAX)];
         let mut page = self.page(&sql, values, limit, |_| true)?;
         page.reverse();
         Ok(page)
@@ -74,29 +76,31 @@ impl Reader {
     /// The oldest messages of a chat after a row, oldest first.
     pub(crate) fn history_after(
         &self,
-        with: &Handle,
+        with: &ChatId,
         after: u64,
         limit: u32,
     ) -> Result<Vec<HistoryItem>, Error> {
         let sql = format!(
             "SELECT {COLUMNS} FROM message m JOIN chat c ON c.id = m.chat
-             WHERE m.chat = (SELECT id FROM chat WHERE handle = ?1) AND m.row > ?2
+             WHERE m.chat = (SELECT id FROM chat WHERE name = ?1) AND m.row > ?2
              ORDER BY m.row LIMIT ?3"
         );
         // Rows are below 2^63: nothing is stored after one above.
         let after = i64::try_from(after).unwrap_or(i64::MAX);
-        self.page(&sql, params![with.as_str(), after, limit.min(PAGE_ROWS_MAX)], limit, |_| true)
+        self.page(&sql, params![with.to_string(), after, limit.min(PAGE_ROWS_MAX)], limit, |_| true)
     }
 
-    /// Incoming messages after a row, oldest first; placeholders that may still be filled are left
-    /// out, since what fills them is a row of its own.
+    /// Messages that came after a row, oldest first: what others sent, and what other devices of this
+    /// account sent. Placeholders that may still be filled are left out, since what fills them is a
+    /// row of its own.
     pub(crate) fn incoming_after(&self, row: u64, limit: u32) -> Result<Vec<HistoryItem>, Error> {
         let sql = format!(
             "SELECT {COLUMNS} FROM message m JOIN chat c ON c.id = m.chat
-             WHERE m.outgoing = 0 AND m.row > ?1 AND m.note <> 1
+             WHERE (m.outgoing = 0 OR m.device <> ?3) AND m.row > ?1 AND m.note <> 1
              ORDER BY m.row LIMIT ?2"
         );
-        self.page(&sql, params![signed(row), limit.min(PAGE_ROWS_MAX)], limit, |_| true)
+        let own = self.owner.device.number.0;
+        self.page(&sql, params![signed(row), limit.min(PAGE_ROWS_MAX), own], limit, |_| true)
     }
 
     /// Messages that contain a text, newest first, without regard to case.
@@ -133,9 +137,9 @@ impl Reader {
                     with: item.with,
                     last_text: item.text,
                     last_at_ms: item.sent_at_ms,
-                    verified: row.get(12)?,
-                    notice: row.get(13)?,
-                    unread: row.get(14)?,
+                    verified: row.get(13)?,
+                    notice: row.get(14)?,
+                    unread: row.get(15)?,
                 })
             })?;
             rows.collect()
@@ -174,12 +178,16 @@ impl Reader {
         let account = AccountId(unsigned(row.get(1)?));
         let device = DeviceId { account, number: DeviceNumber(row.get(2)?) };
         let id = MessageId { device, counter: unsigned(row.get(3)?) };
-        let with: Handle = row
-            .get::<_, String>(11)?
-            .parse()
-            .map_err(|_| rusqlite::Error::InvalidColumnName("handle".to_owned()))?;
+        let with: ChatId = parsed(row.get(11)?, "name")?;
+        let sender: Option<String> = row.get(12)?;
+        let sender: Option<Handle> = sender.map(|sender| parsed(sender, "sender")).transpose()?;
         let me = self.owner.handle.clone();
-        let (from, to) = if row.get(4)? { (me, with.clone()) } else { (with.clone(), me) };
+        let outgoing = row.get(4)?;
+        let (from, to) = match (&with, outgoing) {
+            (_, true) => (me, with.clone()),
+            (ChatId::Contact(from), false) => (from.clone(), ChatId::Contact(me)),
+            (ChatId::Group(_), false) => (sender.unwrap_or(me), with.clone()),
+        };
         let (text, note) = self.content(id, row.get_ref(10)?.as_blob()?, note_of(row.get(7)?));
         Ok(HistoryItem {
             row: unsigned(row.get(0)?),
@@ -187,6 +195,7 @@ impl Reader {
             with,
             from,
             to,
+            outgoing,
             text,
             note,
             sent_at_ms: unsigned(row.get(8)?),
@@ -210,6 +219,10 @@ impl Reader {
             },
         }
     }
+}
+
+fn parsed<T: FromStr>(text: String, column: &str) -> rusqlite::Result<T> {
+    text.parse().map_err(|_| rusqlite::Error::InvalidColumnName(column.to_owned()))
 }
 
 #[cfg(test)]
@@ -251,8 +264,9 @@ mod tests {
                     row,
                     id,
                     from: with.clone(),
-                    with,
+                    with: with.into(),
                     to: "alice".parse().unwrap(),
+                    outgoing: false,
                     text: Some(text.to_owned()),
                     note: None,
                     sent_at_ms: 1,
@@ -273,10 +287,16 @@ mod tests {
         let name = |row| format!("h{row}");
         stage.store(1..=most, name, "hi");
         let chats = stage.reader.chats().unwrap();
-        assert_eq!((chats.len() as u64, chats.last().unwrap().with.as_str()), (most, "h1"));
+        assert_eq!(
+            (chats.len() as u64, chats.last().unwrap().with.to_string()),
+            (most, "h1".to_owned())
+        );
         stage.store(most + 1..=most + 1, name, "hi");
         let chats = stage.reader.chats().unwrap();
-        assert_eq!((chats.len() as u64, chats.last().unwrap().with.as_str()), (most, "h2"));
+        assert_eq!(
+            (chats.len() as u64, chats.last().unwrap().with.to_string()),
+            (most, "h2".to_owned())
+        );
     }
 
     #[test]

@@ -9,15 +9,16 @@ CREATE TABLE state (
     PRIMARY KEY (tab, key)
 ) WITHOUT ROWID;
 
+-- name: the contact's handle, or 'group:' and the group's id.
 CREATE TABLE chat (
     id       INTEGER PRIMARY KEY,
-    handle   TEXT NOT NULL UNIQUE,
+    name     TEXT NOT NULL UNIQUE,
     verified INTEGER NOT NULL DEFAULT 0,
     notice   TEXT
 );
 
 -- account, device, counter: the message id. state: 0 pending, 1 accepted, 2 delivered, 3 read,
--- 4 failed. note: 0 none, 1 waiting, 2 lost, 3 update needed. Times are unix milliseconds.
+-- 4 failed. outgoing: of this account, from any of its devices. sender: in groups, who sent it. note: 0 none, 1 waiting, 2 lost, 3 update needed. Times are unix milliseconds.
 CREATE TABLE message (
     row         INTEGER PRIMARY KEY,
     chat        INTEGER NOT NULL,
@@ -30,7 +31,8 @@ CREATE TABLE message (
     note        INTEGER NOT NULL DEFAULT 0,
     sent_at     INTEGER NOT NULL,
     received_at INTEGER,
-    body        BLOB NOT NULL
+    body        BLOB NOT NULL,
+    sender      TEXT
 );
 CREATE UNIQUE INDEX message_id ON message (account, device, counter);
 CREATE INDEX message_chat ON message (chat, row);

@@ -1,12 +1,12 @@
 //! The one connection that writes.
 
-use godwit_base::{DeviceId, Handle, MessageId};
+use godwit_base::{DeviceId, DeviceNumber, Handle, MessageId};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::convert::{failure_number, note_number, signed, state_number, unsigned};
 use super::{Owner, storage};
 use crate::core::Write;
-use crate::{Error, Event, HistoryItem, MessageState};
+use crate::{ChatId, Error, Event, HistoryItem, MessageState};
 
 /// Commits what the core has staged.
 pub(crate) struct Writer {
@@ -61,8 +61,8 @@ impl Step<'_> {
                 params![signed(id.device.account.0), id.device.number.0, signed(id.counter)],
             ),
             Write::State { counter, with, state, at_ms } => self.state(counter, with, state, at_ms),
-            Write::Watermark { with, up_to, state, at_ms } => {
-                self.watermark(&with, up_to, state, at_ms)
+            Write::Watermark { with, origin, up_to, state, at_ms } => {
+                self.watermark(&with, origin, up_to, state, at_ms)
             }
             Write::ReadHere { from, up_to } => self.read_here(from, up_to),
             Write::Chat { with, verified, notice } => {
@@ -79,16 +79,17 @@ impl Step<'_> {
         self.tx.prepare_cached(sql)?.execute(values).map(drop)
     }
 
-    fn chat(&self, with: &Handle) -> rusqlite::Result<i64> {
+    fn chat(&self, with: &ChatId) -> rusqlite::Result<i64> {
+        let name = with.to_string();
         let found = self
             .tx
-            .prepare_cached("SELECT id FROM chat WHERE handle = ?1")?
-            .query_row([with.as_str()], |row| row.get(0))
+            .prepare_cached("SELECT id FROM chat WHERE name = ?1")?
+            .query_row([&name], |row| row.get(0))
             .optional()?;
         match found {
             Some(chat) => Ok(chat),
             None => {
-                self.run("INSERT INTO chat (handle) VALUES (?1)", [with.as_str()])?;
+                self.run("INSERT INTO chat (name) VALUES (?1)", [&name])?;
                 Ok(self.tx.last_insert_rowid())
             }
         }
@@ -97,13 +98,15 @@ impl Step<'_> {
     fn message(&mut self, item: HistoryItem, sealed: &[u8]) -> rusqlite::Result<()> {
         let chat = self.chat(&item.with)?;
         let device = item.id.device;
+        // In a chat with one contact the sender is known by the chat.
+        let sender = item.with.group().map(|_| item.from.as_str().to_owned());
         // A message that is there already is not told of again (M3).
         let added = self
             .tx
             .prepare_cached(
                 "INSERT INTO message (row, chat, account, device, counter, outgoing, state, failure,
-                                      note, sent_at, received_at, body)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                                      note, sent_at, received_at, body, sender)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
                  ON CONFLICT (account, device, counter) DO NOTHING",
             )?
             .execute(params![
@@ -112,13 +115,14 @@ impl Step<'_> {
                 signed(device.account.0),
                 device.number.0,
                 signed(item.id.counter),
-                device == self.owner.device,
+                item.outgoing,
                 state_number(item.state),
                 failure_number(item.state),
                 note_number(item.note),
                 signed(item.sent_at_ms),
                 item.received_at_ms.map(signed),
                 sealed,
+                sender,
             ])?;
         if added == 1 {
             self.events.push(Event::Message(item));
@@ -129,7 +133,7 @@ impl Step<'_> {
     fn state(
         &mut self,
         counter: u64,
-        with: Handle,
+        with: ChatId,
         state: MessageState,
         at_ms: u64,
     ) -> rusqlite::Result<()> {
@@ -151,8 +155,8 @@ impl Step<'_> {
                 accepted_at,
             ])?;
         if changed == 1 {
-            let by = match state {
-                MessageState::Delivered | MessageState::Read => with.clone(),
+            let by = match (state, &with) {
+                (MessageState::Delivered | MessageState::Read, ChatId::Contact(by)) => by.clone(),
                 _ => self.owner.handle.clone(),
             };
             let id = MessageId { device, counter };
@@ -164,25 +168,29 @@ impl Step<'_> {
     fn watermark(
         &mut self,
         with: &Handle,
+        origin: DeviceNumber,
         up_to: u64,
         state: MessageState,
         at_ms: u64,
     ) -> rusqlite::Result<()> {
-        let chat = self.chat(with)?;
+        let chat = self.chat(&with.into())?;
         let mut update = self.tx.prepare_cached(
             "UPDATE message SET state = ?2
              WHERE chat = ?1 AND outgoing = 1 AND state IN (1, 2) AND state < ?2 AND counter <= ?3
+                   AND device = ?4
              RETURNING counter",
         )?;
         let changed = update
-            .query_map(params![chat, state_number(state), signed(up_to)], |row| row.get(0))?
+            .query_map(params![chat, state_number(state), signed(up_to), origin.0], |row| {
+                row.get(0)
+            })?
             .collect::<rusqlite::Result<Vec<i64>>>()?;
         let mut changed: Vec<u64> = changed.into_iter().map(unsigned).collect();
         changed.sort_unstable();
-        let device = self.owner.device;
+        let device = DeviceId { account: self.owner.device.account, number: origin };
         self.events.extend(changed.into_iter().map(|counter| Event::State {
             id: MessageId { device, counter },
-            with: with.clone(),
+            with: with.into(),
             by: with.clone(),
             state,
             at_ms,

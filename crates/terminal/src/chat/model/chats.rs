@@ -1,7 +1,6 @@
 //! The list of chats: newest first, one selected.
 
-use godwit_base::Handle;
-use godwit_client::{ChatSummary, HistoryItem};
+use godwit_client::{ChatId, ChatSummary, HistoryItem};
 
 /// Chats as the list shows them.
 #[derive(Debug, Default)]
@@ -21,11 +20,11 @@ impl Chats {
         self.selected
     }
 
-    pub(crate) fn selected_handle(&self) -> Option<&Handle> {
+    pub(crate) fn selected_handle(&self) -> Option<&ChatId> {
         self.entries.get(self.selected).map(|chat| &chat.with)
     }
 
-    pub(crate) fn get(&self, with: &Handle) -> Option<&ChatSummary> {
+    pub(crate) fn get(&self, with: &ChatId) -> Option<&ChatSummary> {
         self.entries.iter().find(|chat| chat.with == *with)
     }
 
@@ -37,7 +36,7 @@ impl Chats {
     /// Takes the client's list; a chat that was just begun and has no message yet stays on top.
     pub(crate) fn replace(&mut self, entries: Vec<ChatSummary>) {
         let selected = self.selected_handle().cloned();
-        let is_known = |with: &Handle| entries.iter().any(|chat| chat.with == *with);
+        let is_known = |with: &ChatId| entries.iter().any(|chat| chat.with == *with);
         let mut all: Vec<ChatSummary> = self
             .entries
             .drain(..)
@@ -50,7 +49,7 @@ impl Chats {
     }
 
     /// Selects a chat; one that is not known yet is put on top.
-    pub(crate) fn select(&mut self, with: &Handle) {
+    pub(crate) fn select(&mut self, with: &ChatId) {
         self.selected = self.index(with).unwrap_or_else(|| {
             self.entries.insert(0, empty(with));
             0
@@ -86,24 +85,24 @@ impl Chats {
     }
 
     /// Nothing is unread in this chat any more.
-    pub(crate) fn mark_read(&mut self, with: &Handle) {
+    pub(crate) fn mark_read(&mut self, with: &ChatId) {
         if let Some(chat) = self.entries.iter_mut().find(|chat| chat.with == *with) {
             chat.unread = 0;
         }
     }
 
-    pub(crate) fn set_verified(&mut self, with: &Handle, verified: bool) {
+    pub(crate) fn set_verified(&mut self, with: &ChatId, verified: bool) {
         if let Some(chat) = self.entries.iter_mut().find(|chat| chat.with == *with) {
             chat.verified = verified;
         }
     }
 
-    fn index(&self, with: &Handle) -> Option<usize> {
+    fn index(&self, with: &ChatId) -> Option<usize> {
         self.entries.iter().position(|chat| chat.with == *with)
     }
 }
 
-fn empty(with: &Handle) -> ChatSummary {
+fn empty(with: &ChatId) -> ChatSummary {
     ChatSummary {
         with: with.clone(),
         last_text: None,

@@ -1,6 +1,6 @@
 //! What the client tells, and what came of effects.
 
-use godwit_client::{ConnectionState, Error, Event, HistoryItem, WarningKind};
+use godwit_client::{ChatId, ConnectionState, Error, Event, HistoryItem, WarningKind};
 
 use super::{Effect, MessageState, Model, Outcome, Overlay, Place, Status};
 use crate::chat::field::Field;
@@ -18,6 +18,7 @@ impl Model {
                     self.trouble(&format!("a message to {with} was not sent: {failure}"));
                 }
             }
+            Event::ReadElsewhere { with } => self.chats.mark_read(&with),
             Event::CaughtUp => self.effects.push(Effect::LoadChats),
             Event::Connection(state) => self.connected(state),
             Event::Warning { kind, with, text } => {
@@ -125,7 +126,7 @@ impl Model {
     }
 
     /// The text goes back to where it was typed, before what was typed since.
-    fn not_sent(&mut self, to: &godwit_base::Handle, text: String, error: &Error) {
+    fn not_sent(&mut self, to: &ChatId, text: String, error: &Error) {
         let is_open = self.conversation.as_ref().is_some_and(|open| open.with == *to);
         let field = match is_open {
             true => &mut self.composer,

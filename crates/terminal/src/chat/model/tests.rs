@@ -160,7 +160,7 @@ fn ticks_change_live() {
     let id = item.id;
     tell(&mut model, Event::Message(item));
     for state in [MessageState::Accepted, MessageState::Delivered, MessageState::Read] {
-        let (with, by) = (handle("bob"), handle("bob"));
+        let (with, by) = (handle("bob"), "bob".parse().unwrap());
         tell(&mut model, Event::State { id, with, by, state, at_ms: NOW });
         let (set, rows) = model.setting();
         let shown = model.conversation.as_ref().unwrap().visible(&set, rows);
@@ -173,7 +173,7 @@ fn ticks_change_live() {
 fn a_failed_message_is_said_even_from_another_chat() {
     let mut model = listed();
     let id = message(1, "alice", "").item().id;
-    let (with, by) = (handle("carol"), handle("alice"));
+    let (with, by) = (handle("carol"), "alice".parse().unwrap());
     let state = MessageState::Failed(Failure::UnknownAccount);
     tell(&mut model, Event::State { id, with, by, state, at_ms: NOW });
     let Some(Status::Trouble(text)) = &model.status else { panic!("no trouble") };
@@ -235,7 +235,7 @@ fn the_safety_number_is_shown_and_marked_as_compared() {
 #[test]
 fn a_key_change_is_said_and_its_notice_loaded() {
     let mut model = with_bob();
-    let (kind, with) = (WarningKind::KeyChange, Some(handle("bob")));
+    let (kind, with) = (WarningKind::KeyChange, Some("bob".parse().unwrap()));
     let text = "the safety number changed".to_owned();
     assert_eq!(tell(&mut model, Event::Warning { kind, with, text }), [Effect::LoadChats]);
     assert_eq!(model.status, Some(Status::Trouble("bob: the safety number changed".into())));

@@ -58,7 +58,7 @@ fn welcome(frame: &mut Frame<'_>, theme: &Theme, area: Rect) {
 /// Who is at the other end, and whether that was verified.
 fn header(frame: &mut Frame<'_>, model: &Model, open: &Conversation, theme: &Theme, area: Rect) {
     let columns = usize::from(area.width).saturating_sub(2);
-    let name = fitted(open.with.as_str(), columns).into_owned();
+    let name = fitted(&open.with.to_string(), columns).into_owned();
     let buffer = frame.buffer_mut();
     buffer.set_string(area.x + 1, area.y, &name, theme.strong());
     let is_verified = model.open_chat().is_some_and(|chat| chat.verified);

@@ -1,7 +1,6 @@
 //! What lies on top: help, a new chat, search, the safety number.
 
-use godwit_base::Handle;
-use godwit_client::{HistoryItem, SafetyNumber};
+use godwit_client::{ChatId, HistoryItem, SafetyNumber};
 use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
@@ -138,7 +137,7 @@ fn hit(
 ) {
     let at = model.time.short(item.sent_at_ms, model.now_ms);
     let direction = if item.is_outgoing() { "to" } else { "from" };
-    let head = format!("{at:>8}  {direction:>4} {:<12} ", fitted(item.with.as_str(), 12));
+    let head = format!("{at:>8}  {direction:>4} {:<12} ", fitted(&item.with.to_string(), 12));
     let text = one_line(item.text.as_deref().unwrap_or_default()).into_owned();
     let left = usize::from(area.width).saturating_sub(width(&head));
     let (head_style, text_style) = match is_selected {
@@ -157,7 +156,7 @@ fn safety(
     frame: &mut Frame<'_>,
     model: &Model,
     theme: &Theme,
-    with: &Handle,
+    with: &ChatId,
     number: Option<&SafetyNumber>,
 ) {
     let screen = frame.area();
@@ -196,7 +195,7 @@ fn safety(
 fn words<'a>(
     model: &Model,
     theme: &Theme,
-    with: &Handle,
+    with: &ChatId,
     number: Option<&SafetyNumber>,
 ) -> Vec<Line<'a>> {
     let Some(number) = number else { return vec![Line::styled("…", theme.faint())] };

@@ -1,0 +1,194 @@
+//! Several devices of one account.
+
+use godwit_base::{DeviceNumber, MessageId};
+use godwit_client::core::Seat;
+use godwit_client::{ChatId, Error, Event, MessageState, WarningKind};
+use godwit_link::StaticKey;
+use godwit_seal::{DeviceKeys, DeviceList, Trust};
+
+use crate::device::Device;
+use crate::world::{World, handle};
+
+impl World {
+    /// Gives the account of `of` another device. Returns where it is among the devices.
+    fn add_device(&mut self, of: &str) -> usize {
+        let now = self.now();
+        let account = self.device(of).core().device().account;
+        let account_key = self.account_key(account);
+        let number = DeviceNumber(self.highest(of) + 1);
+        let keys = DeviceKeys::create(&account_key, number, now.wall_ms);
+        let link_key = StaticKey::generate().unwrap();
+        let entry = keys.describe();
+        self.device(of).core().add_device(entry, link_key.public().0, now).unwrap();
+        self.settle();
+        let signed = self.server.accounts[&account].signed_list.clone();
+        let trust = Trust::Pinned(&account_key);
+        let list = DeviceList::verify(&signed, trust, None, now.wall_ms).unwrap();
+        let seat = Seat { keys, link_key, list };
+        let device = Device::linked(&handle(of), &self.link(), seat, now);
+        self.devices.push(device);
+        self.settle();
+        self.devices.len() - 1
+    }
+
+    fn account_key(&self, account: godwit_base::AccountId) -> godwit_seal::AccountPublic {
+        let signed = &self.server.accounts[&account].signed_list;
+        let trust = Trust::FirstUse(account);
+        *DeviceList::verify(signed, trust, None, self.now().wall_ms).unwrap().account_key()
+    }
+
+    fn highest(&mut self, of: &str) -> u32 {
+        self.device(of).core().devices().last().unwrap().0
+    }
+
+    /// What a device shows of a chat: who said what, and how far it came.
+    fn chat(&self, at: usize, with: &str) -> Vec<(String, String, MessageState)> {
+        let with = ChatId::from(handle(with));
+        let items = self.devices[at].history.items.values().filter(|item| item.with == with);
+        let mut items: Vec<_> = items.collect();
+        items.sort_by_key(|item| (item.received_at_ms, item.id));
+        items
+            .into_iter()
+            .map(|item| (item.from.to_string(), item.text.clone().unwrap_or_default(), item.state))
+            .collect()
+    }
+}
+
+fn line(from: &str, text: &str, state: MessageState) -> (String, String, MessageState) {
+    (from.to_owned(), text.to_owned(), state)
+}
+
+#[test]
+fn both_devices_show_what_comes_and_what_either_sends() {
+    let mut world = World::with(&["alice", "bob"]);
+    let (main, bob) = (world.index("alice"), world.index("bob"));
+    let other = world.add_device("alice");
+    world.send("bob", "alice", "hello to both");
+    world.settle();
+    world.pass(10);
+    let now = world.now();
+    world.devices[other].send(&handle("bob"), "from the other", now);
+    world.settle();
+    world.pass(10);
+    let now = world.now();
+    let sent = world.devices[main].send(&handle("bob"), "from the main one", now);
+    world.settle();
+
+    for at in [main, other] {
+        let chat = [
+            line("bob", "hello to both", MessageState::Delivered),
+            line("alice", "from the other", MessageState::Delivered),
+            line("alice", "from the main one", MessageState::Delivered),
+        ];
+        assert_eq!(world.chat(at, "bob"), chat, "device {at}");
+    }
+    assert_eq!(world.texts("bob", "alice"), ["from the other", "from the main one"]);
+
+    let now = world.now();
+    world.devices[bob].core().mark_read(&handle("alice").into(), now);
+    world.settle();
+    for at in [main, other] {
+        assert_eq!(world.devices[at].state_of(sent), MessageState::Read, "device {at}");
+        assert_eq!(world.chat(at, "bob")[1].2, MessageState::Read, "device {at}");
+    }
+}
+
+#[test]
+fn what_one_device_reads_is_read_on_the_other() {
+    let mut world = World::with(&["alice", "bob"]);
+    let main = world.index("alice");
+    let other = world.add_device("alice");
+    let id = world.send("bob", "alice", "read me");
+    world.settle();
+    let now = world.now();
+    world.devices[other].core().mark_read(&handle("bob").into(), now);
+    world.settle();
+    assert_eq!(world.state("bob", id), MessageState::Read);
+    assert_eq!(world.devices[main].state_of(id), MessageState::Read);
+    let elsewhere = Event::ReadElsewhere { with: handle("bob").into() };
+    assert!(world.devices[main].told.contains(&elsewhere));
+    assert!(!world.devices[other].told.contains(&elsewhere));
+    // Nothing is left to tell.
+    let before = world.server.submitted.len();
+    let now = world.now();
+    world.devices[main].core().mark_read(&handle("bob").into(), now);
+    world.settle();
+    assert_eq!(world.server.submitted.len(), before);
+}
+
+#[test]
+fn a_copy_that_waited_is_shown_with_its_ticks() {
+    let mut world = World::with(&["alice", "bob", "carol"]);
+    let main = world.index("alice");
+    let other = world.add_device("alice");
+    world.devices[other].crash();
+    world.cut(other);
+    let ids: Vec<MessageId> = (0..5)
+        .map(|n| {
+            let now = world.now();
+            let to = if n % 2 == 0 { "bob" } else { "carol" };
+            world.devices[main].send(&handle(to), &format!("line {n}"), now)
+        })
+        .collect();
+    for _ in 0..40 {
+        world.pass(50);
+        for at in (0..world.devices.len()).filter(|at| *at != other) {
+            world.step(at);
+        }
+    }
+    world.settle();
+    for id in ids {
+        assert_eq!(world.devices[other].state_of(id), MessageState::Delivered);
+    }
+}
+
+#[test]
+fn a_sender_learns_of_a_new_device_and_of_one_that_is_gone() {
+    let mut world = World::with(&["alice", "bob"]);
+    world.send("bob", "alice", "one");
+    world.settle();
+    let other = world.add_device("alice");
+    world.send("bob", "alice", "two");
+    world.settle();
+    let texts = |world: &World, at: usize| world.devices[at].texts_from(&handle("bob"));
+    assert_eq!(texts(&world, other), ["two"]);
+
+    let now = world.now();
+    let number = world.devices[other].core().device().number;
+    world.device("alice").core().remove_device(number, now).unwrap();
+    world.settle();
+    world.cut(other);
+    world.send("bob", "alice", "three");
+    world.settle();
+    assert_eq!(texts(&world, other), ["two"]);
+    assert_eq!(world.texts("alice", "bob"), ["one", "two", "three"]);
+    assert!(world.devices[other].core().stopped_because().is_some());
+    assert_eq!(world.warnings("bob", WarningKind::Server), 0);
+    // Its number is never given out again.
+    let third = world.add_device("alice");
+    assert_eq!(world.devices[third].core().device().number, DeviceNumber(number.0 + 1));
+}
+
+#[test]
+fn devices_are_added_by_the_main_one_up_to_the_bound() {
+    let mut world = World::with(&["alice", "bob"]);
+    for _ in 1..godwit_base::limits::DEVICES_MAX {
+        world.add_device("alice");
+    }
+    let now = world.now();
+    let account = world.device("alice").core().device().account;
+    let account_key = world.account_key(account);
+    let keys = DeviceKeys::create(&account_key, DeviceNumber(9), now.wall_ms);
+    let full = Error::TooManyDevices { max: godwit_base::limits::DEVICES_MAX };
+    let added = world.device("alice").core().add_device(keys.describe(), [9; 32], now);
+    assert_eq!(added, Err(full));
+    let last = world.devices.len() - 1;
+    assert_eq!(world.devices[last].core().remove_device(DeviceNumber(1), now), Err(Error::NotMain));
+    let own = DeviceNumber(1);
+    assert_eq!(world.device("alice").core().remove_device(own, now), Err(Error::NoDevice(1)));
+    world.send("bob", "alice", "to all of you");
+    world.settle();
+    for at in (0..world.devices.len()).filter(|at| world.devices[*at].handle == handle("alice")) {
+        assert_eq!(world.devices[at].texts_from(&handle("bob")), ["to all of you"], "device {at}");
+    }
+}
