@@ -39,6 +39,11 @@ impl Core {
         self.me.list.numbers().collect()
     }
 
+    /// The number of the next device; none is ever given out twice.
+    pub fn next_device(&self) -> DeviceNumber {
+        DeviceNumber(self.me.list.highest_number().0.saturating_add(1))
+    }
+
     /// Whether this is the main device: the one that holds the account key.
     pub fn is_main(&self) -> bool {
         self.me.is_main()

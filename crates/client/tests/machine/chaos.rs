@@ -8,7 +8,7 @@ use crate::world::{World, handle};
 
 /// One thing that happens.
 #[derive(Debug, Clone, Copy)]
-enum Happening {
+pub(crate) enum Happening {
     /// A device sends a text to another.
     Send {
         from: usize,
@@ -40,10 +40,11 @@ enum Happening {
     Pass(u64),
 }
 
-const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
+pub(crate) const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
 
-fn happening() -> impl Strategy<Value = Happening> {
-    let who = 0..PEOPLE.len();
+/// Something that happens to one of so many devices: device `n` belongs to person `n % 3`.
+pub(crate) fn happening(devices: usize) -> impl Strategy<Value = Happening> {
+    let who = 0..devices;
     prop_oneof![
         12 => (who.clone(), who.clone()).prop_map(|(from, to)| Happening::Send { from, to }),
         20 => who.clone().prop_map(Happening::Step),
@@ -62,13 +63,20 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-/// Does one thing; returns the text that was durably sent, if one was.
-fn happen(world: &mut World, what: Happening, sent: &mut Vec<(usize, usize, String)>) {
+/// The person to whom a device belongs.
+pub(crate) const fn owner(device: usize) -> usize {
+    device % PEOPLE.len()
+}
+
+/// Does one thing; adds the text that was sent, if one was.
+pub(crate) fn happen(world: &mut World, what: Happening, sent: &mut Vec<(usize, usize, String)>) {
     let now = world.now();
     match what {
-        Happening::Send { from, to } if from != to && world.devices[from].core.is_some() => {
+        Happening::Send { from, to }
+            if owner(from) != owner(to) && world.devices[from].core.is_some() =>
+        {
             let text = format!("{}", sent.len());
-            world.devices[from].send(&handle(PEOPLE[to]), &text, now);
+            world.devices[from].send(&handle(PEOPLE[owner(to)]), &text, now);
             sent.push((from, to, text));
         }
         Happening::Step(at) if world.devices[at].core.is_some() => world.step(at),
@@ -90,8 +98,10 @@ fn happen(world: &mut World, what: Happening, sent: &mut Vec<(usize, usize, Stri
         Happening::Restart(at) if world.devices[at].core.is_none() => {
             world.devices[at].restart(now);
         }
-        Happening::Read { at, from } if at != from && world.devices[at].core.is_some() => {
-            world.devices[at].core().mark_read(&handle(PEOPLE[from]).into(), now);
+        Happening::Read { at, from }
+            if owner(at) != owner(from) && world.devices[at].core.is_some() =>
+        {
+            world.devices[at].core().mark_read(&handle(PEOPLE[owner(from)]).into(), now);
         }
         Happening::Busy => world.server.mischief.busy += 1,
         Happening::FetchLimited => world.server.mischief.fetch_limited += 1,
@@ -131,11 +141,11 @@ fn is_subsequence(part: &[String], whole: &[&String]) -> bool {
     part.iter().all(|text| whole.any(|other| *other == text))
 }
 
-/// 48 in everyday runs; `GODWIT_CHAOS_CASES=5000` for a long one.
-fn config() -> ProptestConfig {
-    let cases = std::env::var("GODWIT_CHAOS_CASES").ok().and_then(|cases| cases.parse().ok());
+/// So many cases in everyday runs; `GODWIT_CHAOS_CASES=5000` for a long one.
+pub(crate) fn config(cases: u32) -> ProptestConfig {
+    let wished = std::env::var("GODWIT_CHAOS_CASES").ok().and_then(|cases| cases.parse().ok());
     ProptestConfig {
-        cases: cases.unwrap_or(48),
+        cases: wished.unwrap_or(cases),
         max_shrink_iters: 400,
         failure_persistence: None, // keys are random: the same happenings are not the same run
         ..ProptestConfig::default()
@@ -143,11 +153,11 @@ fn config() -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(48))]
 
     #[test]
     fn every_message_is_shown_once_and_in_order(
-        happenings in prop::collection::vec(happening(), 50..400)
+        happenings in prop::collection::vec(happening(PEOPLE.len()), 50..400)
     ) {
         let mut world = World::with(&PEOPLE);
         let mut sent = Vec::new();

@@ -185,6 +185,9 @@ impl Device {
                     });
                 if let Some(item) = item.filter(|item| rank(item.state) < rank(state)) {
                     item.state = state;
+                    if state == MessageState::Accepted {
+                        item.received_at_ms.get_or_insert(at_ms);
+                    }
                     let (id, by) = (item.id, with.contact().unwrap().clone());
                     events.push(Event::State { id, with, by, state, at_ms });
                 }

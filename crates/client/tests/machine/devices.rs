@@ -1,46 +1,12 @@
 //! Several devices of one account.
 
 use godwit_base::{DeviceNumber, MessageId};
-use godwit_client::core::Seat;
 use godwit_client::{ChatId, Error, Event, MessageState, WarningKind};
-use godwit_link::StaticKey;
-use godwit_seal::{DeviceKeys, DeviceList, Trust};
+use godwit_seal::DeviceKeys;
 
-use crate::device::Device;
 use crate::world::{World, handle};
 
 impl World {
-    /// Gives the account of `of` another device. Returns where it is among the devices.
-    fn add_device(&mut self, of: &str) -> usize {
-        let now = self.now();
-        let account = self.device(of).core().device().account;
-        let account_key = self.account_key(account);
-        let number = DeviceNumber(self.highest(of) + 1);
-        let keys = DeviceKeys::create(&account_key, number, now.wall_ms);
-        let link_key = StaticKey::generate().unwrap();
-        let entry = keys.describe();
-        self.device(of).core().add_device(entry, link_key.public().0, now).unwrap();
-        self.settle();
-        let signed = self.server.accounts[&account].signed_list.clone();
-        let trust = Trust::Pinned(&account_key);
-        let list = DeviceList::verify(&signed, trust, None, now.wall_ms).unwrap();
-        let seat = Seat { keys, link_key, list };
-        let device = Device::linked(&handle(of), &self.link(), seat, now);
-        self.devices.push(device);
-        self.settle();
-        self.devices.len() - 1
-    }
-
-    fn account_key(&self, account: godwit_base::AccountId) -> godwit_seal::AccountPublic {
-        let signed = &self.server.accounts[&account].signed_list;
-        let trust = Trust::FirstUse(account);
-        *DeviceList::verify(signed, trust, None, self.now().wall_ms).unwrap().account_key()
-    }
-
-    fn highest(&mut self, of: &str) -> u32 {
-        self.device(of).core().devices().last().unwrap().0
-    }
-
     /// What a device shows of a chat: who said what, and how far it came.
     fn chat(&self, at: usize, with: &str) -> Vec<(String, String, MessageState)> {
         let with = ChatId::from(handle(with));

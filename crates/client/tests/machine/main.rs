@@ -14,6 +14,7 @@ mod devices;
 mod keys;
 mod link;
 mod lists;
+mod model;
 mod repair;
 mod server;
 mod strangers;

@@ -1,8 +1,11 @@
 //! Devices, the server and the wires between them; time moves only when told.
 
-use godwit_base::{Handle, JoinLink, MessageId};
-use godwit_client::core::{LinkOrder, Now};
+use godwit_base::{AccountId, Handle, JoinLink, MessageId};
+use godwit_client::core::{LinkOrder, Now, Seat};
 use godwit_client::{Event, MessageState, WarningKind};
+
+use godwit_link::StaticKey;
+use godwit_seal::{AccountPublic, DeviceKeys, DeviceList, Trust};
 
 use crate::device::Device;
 use crate::server::{Connection, Server};
@@ -68,6 +71,34 @@ impl World {
     pub(crate) fn send(&mut self, from: &str, to: &str, text: &str) -> MessageId {
         let now = self.now();
         self.device(from).send(&handle(to), text, now)
+    }
+
+    /// Gives the account of `of` another device. Returns where it is among the devices.
+    pub(crate) fn add_device(&mut self, of: &str) -> usize {
+        let now = self.now();
+        let account = self.device(of).core().device().account;
+        let account_key = self.account_key(account);
+        let number = self.device(of).core().next_device();
+        let keys = DeviceKeys::create(&account_key, number, now.wall_ms);
+        let link_key = StaticKey::generate().unwrap();
+        let entry = keys.describe();
+        self.device(of).core().add_device(entry, link_key.public().0, now).unwrap();
+        self.settle();
+        let signed = self.server.accounts[&account].signed_list.clone();
+        let trust = Trust::Pinned(&account_key);
+        let list = DeviceList::verify(&signed, trust, None, now.wall_ms).unwrap();
+        let seat = Seat { keys, link_key, list };
+        let device = Device::linked(&handle(of), &self.link(), seat, now);
+        self.devices.push(device);
+        self.settle();
+        self.devices.len() - 1
+    }
+
+    /// The account's key, as its list says.
+    pub(crate) fn account_key(&self, account: AccountId) -> AccountPublic {
+        let signed = &self.server.accounts[&account].signed_list;
+        let trust = Trust::FirstUse(account);
+        *DeviceList::verify(signed, trust, None, self.now().wall_ms).unwrap().account_key()
     }
 
     /// The driver of one device takes a batch and commits it.

@@ -1,0 +1,100 @@
+//! Three accounts of three devices each, and everything that can go wrong on the way; devices are
+//! revoked and linked in between. Afterwards all devices of an account tell the same story.
+
+use std::collections::BTreeMap;
+
+use godwit_base::MessageId;
+use godwit_client::{ChatId, HistoryItem, MessageState};
+use proptest::prelude::*;
+
+use crate::chaos::{PEOPLE, config, happen, happening, owner};
+use crate::world::World;
+
+/// Devices of each person at the start.
+const DEVICES_EACH: usize = 3;
+
+/// What a device knows of a message, less what is its own affair: row and place in its order.
+type Told = (ChatId, String, Option<String>, bool, Option<u64>, MessageState);
+
+fn told(item: &HistoryItem) -> Told {
+    let HistoryItem { with, from, text, outgoing, received_at_ms, state, .. } = item.clone();
+    (with, from.to_string(), text, outgoing, received_at_ms, state)
+}
+
+/// The story of a device. Messages read here or elsewhere count as read on all.
+fn story(world: &World, at: usize) -> BTreeMap<MessageId, Told> {
+    world.devices[at].history.items.values().map(|item| (item.id, told(item))).collect()
+}
+
+/// Lets everything come to rest.
+fn rest(world: &mut World) {
+    world.server.mischief = Default::default();
+    for _ in 0..5 {
+        world.settle();
+        world.pass(60_000);
+    }
+    world.settle();
+}
+
+/// Within a chat, what one device sent is shown in the order in which it was sent.
+fn check_order(world: &World, at: usize) {
+    let mut last = BTreeMap::new();
+    for item in world.devices[at].history.items.values() {
+        let before = last.insert((item.with.clone(), item.id.device), item.id.counter);
+        assert!(before < Some(item.id.counter), "device {at}: {} after {before:?}", item.id);
+    }
+}
+
+fn check(world: &World, revoked: usize, linked: usize) {
+    for person in 0..PEOPLE.len() {
+        let devices = (0..linked).filter(|at| owner(*at) == person && *at != revoked);
+        let stories: Vec<(usize, _)> = devices.map(|at| (at, story(world, at))).collect();
+        let (main, first) = &stories[0];
+        for (at, other) in &stories[1..] {
+            assert_eq!(other, first, "device {at} and device {main} of {}", PEOPLE[person]);
+        }
+        for (id, told) in first.iter().filter(|(_, told)| told.3) {
+            assert!(told.5.reached(MessageState::Delivered), "{id} is {:?}", told.5);
+        }
+        // What came last knows the end of the same story.
+        if person == owner(linked) {
+            for (id, told) in story(world, linked) {
+                assert_eq!(first.get(&id), Some(&told), "the device that came last, of {id}");
+            }
+        }
+    }
+    (0..world.devices.len()).for_each(|at| check_order(world, at));
+}
+
+proptest! {
+    #![proptest_config(config(12))]
+
+    #[test]
+    fn all_devices_of_an_account_tell_the_same_story(
+        first in prop::collection::vec(happening(PEOPLE.len() * DEVICES_EACH), 50..300),
+        second in prop::collection::vec(happening(PEOPLE.len() * DEVICES_EACH), 50..300),
+        third in prop::collection::vec(happening(PEOPLE.len() * DEVICES_EACH), 20..150),
+        revoked in PEOPLE.len()..PEOPLE.len() * DEVICES_EACH,
+    ) {
+        let mut world = World::with(&PEOPLE);
+        for _ in 1..DEVICES_EACH {
+            for person in PEOPLE {
+                world.add_device(person);
+            }
+        }
+        let mut sent = Vec::new();
+        first.into_iter().for_each(|what| happen(&mut world, what, &mut sent));
+        rest(&mut world);
+        // One goes, in the middle of a busy day.
+        let number = world.devices[revoked].core().device().number;
+        let now = world.now();
+        world.devices[owner(revoked)].core().remove_device(number, now).unwrap();
+        second.into_iter().for_each(|what| happen(&mut world, what, &mut sent));
+        rest(&mut world);
+        let linked = world.devices.len();
+        world.add_device(PEOPLE[0]);
+        third.into_iter().for_each(|what| happen(&mut world, what, &mut sent));
+        rest(&mut world);
+        check(&world, revoked, linked);
+    }
+}
