@@ -35,6 +35,10 @@ pub(crate) const RENDEZVOUS_PER_HOUR: u32 = 60;
 /// Claims of one address in an hour: each verifies a signature, and a person recovers one account.
 pub(crate) const CLAIMS_PER_HOUR: u32 = 20;
 
+/// Changes of groups by one account an hour, and as many at once: each is up to 1,024 small records, of
+/// which one waits in a mailbox for each group, and a row of 9 KB.
+pub(crate) const GROUP_CHANGES_PER_HOUR: u32 = 1_000;
+
 /// One server, as its sessions and doors see it.
 pub(crate) struct Node {
     pub(crate) parts: Parts,
@@ -56,6 +60,7 @@ pub(crate) struct Node {
     key_fetches_of: RateTable<(DeviceId, AccountId)>,
     rotating: Mutex<()>,
     lists: RateTable<AccountId>,
+    group_changes: RateTable<AccountId>,
     draining: AtomicBool,
     /// The clock when the server started.
     started_ns: u64,
@@ -143,6 +148,7 @@ impl Node {
             rendezvous_of_strangers: RateTable::new(Rate::per_hour(RENDEZVOUS_PER_HOUR)),
             rendezvous: RateTable::new(Rate::per_hour(RENDEZVOUS_PER_HOUR)),
             claims: RateTable::new(Rate::per_hour(CLAIMS_PER_HOUR)),
+            group_changes: RateTable::new(Rate::per_hour(GROUP_CHANGES_PER_HOUR)),
             quarantine: Quarantine::default(),
             relay: Relay::default(),
             tree: OnceLock::new(),
@@ -258,6 +264,7 @@ impl Node {
         self.lookups.forget_fresh(now_ns);
         self.key_fetches.forget_fresh(now_ns);
         self.key_fetches_of.forget_fresh(now_ns);
+        self.group_changes.forget_fresh(now_ns);
     }
 
     /// Whether the asker may look somebody up now; else when.
@@ -275,6 +282,11 @@ impl Node {
     /// Whether the account may publish a device list now; else when.
     pub(crate) fn allow_list(&self, account: AccountId) -> Result<(), u32> {
         self.lists.take(account, self.now_ns())
+    }
+
+    /// Whether the account may change a group now; else when.
+    pub(crate) fn allow_group_change(&self, account: AccountId) -> Result<(), u32> {
+        self.group_changes.take(account, self.now_ns())
     }
 
     /// A device list was decided: one log line and its counter.

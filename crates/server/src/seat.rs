@@ -56,7 +56,10 @@ impl Weigh for Handed {
         RECORD_BYTES
             + match &self.0.entry {
                 Entry::Message { body, .. } => body.len(),
-                Entry::Receipt { .. } => 0,
+                // Shared by all who have it, but nobody knows for how long.
+                Entry::Post(post) => post.body.len(),
+                Entry::GroupReceipt { posts, .. } => size_of_val(posts.as_slice()),
+                Entry::Receipt { .. } | Entry::GroupNews { .. } => 0,
             }
     }
 }

@@ -5,6 +5,7 @@
 //! bytes, the pure [`protocol`] machine, [`requests`] that wait for the store, [`turn`] for what one
 //! turn does with each event, [`keepalive`] for the silent.
 
+mod groups;
 mod inbound;
 mod keepalive;
 mod outbound;

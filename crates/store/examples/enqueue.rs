@@ -205,6 +205,7 @@ impl Driver {
             origin: self.device(sender),
             counter: self.counters[sender],
             recipients,
+            post: None,
             token: Token(self.next as u64),
         };
         self.started.push(Instant::now());

@@ -2,6 +2,7 @@
 
 pub(crate) mod directory;
 pub(crate) mod error;
+pub(crate) mod groups;
 pub(crate) mod mailbox;
 pub(crate) mod operations;
 pub(crate) mod prekeys;
@@ -9,14 +10,15 @@ pub(crate) mod prekeys;
 use godwit_base::limits;
 
 use directory::Directory;
+use groups::Groups;
 use mailbox::Mailboxes;
 use operations::Operations;
 use prekeys::Prekeys;
 
 /// Everything durable that a server needs. The server holds it as `Arc<dyn Store>`.
-pub trait Store: Mailboxes + Directory + Prekeys + Operations {}
+pub trait Store: Mailboxes + Directory + Groups + Prekeys + Operations {}
 
-impl<T: Mailboxes + Directory + Prekeys + Operations> Store for T {}
+impl<T: Mailboxes + Directory + Groups + Prekeys + Operations> Store for T {}
 
 /// What one mailbox may hold and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub struct Quotas {
     pub records: usize,
     /// Bytes of bodies in a mailbox.
     pub bytes: u64,
-    /// Receipts in a mailbox. A device that does not fetch its receipts up to here is refused
+    /// Receipts, and news of groups, in a mailbox. A device that does not fetch its receipts up to here is refused
     /// further submissions ([`Outcome::ReceiptsWaiting`](crate::Outcome::ReceiptsWaiting)).
     pub receipts: usize,
     /// Days after which a record that nobody fetched is dropped.

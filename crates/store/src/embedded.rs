@@ -1,7 +1,7 @@
 //! The embedded engine: one file, one writer thread, group commit.
 //!
 //! Requests go through bounded queues ([`intake`]) to the [`writer`], which decides everything; it
-//! answers from RAM ([`state`]: [`index`], [`windows`], [`roster`]) and writes [`batch`] by batch.
+//! answers from RAM ([`state`]: [`index`], [`windows`], [`roster`], [`groups`]) and writes [`batch`] by batch.
 //! Bodies are read by the [`readers`]. [`tables`] and [`row`] say what lies in the file.
 
 mod archive;
@@ -9,10 +9,13 @@ mod batch;
 mod calendar;
 mod check;
 mod fault;
+mod groups;
 mod holds;
 mod index;
 mod intake;
 mod options;
+mod posts;
+mod reach;
 mod readers;
 mod reading;
 mod roll;
@@ -33,14 +36,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use godwit_base::{DeviceId, Seq};
+use godwit_base::{AccountId, DeviceId, DeviceNumber, GroupId, Seq};
 use tokio::sync::{oneshot, watch};
 
 use crate::{
-    Answer, BackupReport, DeviceList, Directory, Full, Invite, KeyUpload, KeysError, ListError,
-    Mailboxes, OpenError, Operations, Page, Prekeys, Profile, Publisher, RegisterError,
-    Registration, Sink, Standing, Stats, StoreError, Submission, Swept, TakenKeys, VerifyReport,
-    Who,
+    Answer, BackupReport, DeviceList, Directory, Full, GroupChange, GroupError, GroupLog, GroupRoster,
+    Groups, Invite, KeyUpload, KeysError, ListError, LogRead, Mailboxes, OpenError, Operations, Page,
+    Prekeys, Profile, Publisher, RegisterError, Registration, Sink, Standing, Stats, StoreError,
+    Submission, Swept, TakenKeys, VerifyReport, Who,
 };
 use fault::{Fault, guarded_read};
 use intake::{Read, Urgent};
@@ -184,6 +187,38 @@ impl Directory for Embedded {
 
     fn invites(&self) -> Answer<Vec<Invite>> {
         reading::ask(&self.shared, reading::invites)
+    }
+}
+
+impl Groups for Embedded {
+    fn change_group(&self, by: DeviceId, change: GroupChange) -> Answer<(), GroupError> {
+        self.task(|reply| Task::ChangeGroup(by, Box::new(change), reply))
+    }
+
+    fn group_log(&self, read: LogRead) -> Answer<GroupLog, GroupError> {
+        let log = reading::ask(&self.shared, move |snapshot| reading::group_log(snapshot, &read));
+        Box::pin(async move { log.await? })
+    }
+
+    fn group_roster(&self, by: AccountId, group: GroupId) -> Answer<GroupRoster, GroupError> {
+        self.task(|reply| Task::GroupRoster(by, group, reply))
+    }
+
+    fn group_progress(
+        &self,
+        by: AccountId,
+        group: GroupId,
+        origin: DeviceNumber,
+        counter: u64,
+    ) -> Answer<Vec<(AccountId, u64)>> {
+        let origin = DeviceId { account: by, number: origin };
+        reading::ask(&self.shared, move |snapshot| {
+            Ok(reading::reach(snapshot, group, origin)?.from(counter))
+        })
+    }
+
+    fn group_size(&self, group: GroupId) -> u32 {
+        self.shared.roll.group_size(group)
     }
 }
 

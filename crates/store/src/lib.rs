@@ -2,7 +2,7 @@
 //!
 //! The map:
 //! - [`Store`] is what the server holds (`Arc<dyn Store>`): [`Mailboxes`] for the message path,
-//!   [`Directory`] and [`Prekeys`] beside it, [`Operations`] for the operator. All in `api`.
+//!   [`Directory`], [`Groups`] and [`Prekeys`] beside it, [`Operations`] for the operator. All in `api`.
 //! - [`Sink`] is what the store calls back: what is settled, and what is new in which mailbox.
 //! - [`Embedded`] is the engine that needs nothing else: one file, one writer thread. Its inside is
 //!   mapped at the top of `embedded.rs`, its file in `docs/schema.md`.
@@ -31,10 +31,13 @@ pub use api::directory::{
     DeviceList, Directory, INVITES_MAX, Invite, KeyUpload, ListError, Profile, Publisher,
     RegisterError, Registration, Standing, Who,
 };
+pub use api::groups::{
+    GroupChange, GroupError, GroupLog, GroupRoster, GroupSettings, Groups, LogRead, Role,
+};
 pub use api::error::{Answer, Full, OpenError, StoreError};
 pub use api::mailbox::{
-    Appended, Entry, Mailboxes, Mismatch, Outcome, Page, Recipient, Record, SealedCopy, Settled,
-    Sink, Submission, Token,
+    Appended, Entry, GroupPost, Mailboxes, Mismatch, Outcome, Page, Post, Recipient, Record,
+    SealedCopy, Settled, Sink, Submission, Token,
 };
 pub use api::operations::{BackupReport, META_BYTES_MAX, Operations, Stats, Swept, VerifyReport};
 pub use api::prekeys::{KeysError, Prekeys, TakenKeys};

@@ -6,12 +6,13 @@ mod tests;
 
 use std::net::IpAddr;
 
-use bytes::{Buf, BufMut, BytesMut};
-use godwit_base::{AccountId, DeviceId, DeviceNumber, Seq, invariant};
-use godwit_store::{Entry, Mismatch, Outcome, Recipient, Record, SealedCopy, Submission, Token};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use godwit_base::{AccountId, DeviceId, DeviceNumber, GroupId, Seq, invariant};
+use godwit_store::{Entry, GroupPost, Mismatch, Outcome, Recipient, Record, SealedCopy, Submission, Token};
 use godwit_wire::frame::PLAINTEXT_BYTES_MAX;
 use godwit_wire::{Refusal, ToClient, ToServer, v1};
 
+use super::groups::group_id;
 use crate::rate::{Meter, Rate};
 use crate::seat::IN_FLIGHT_MAX;
 
@@ -90,6 +91,10 @@ pub(super) enum Request {
     Recover(Stranger, AccountId, v1::PublishDeviceList),
     Relay(Asker, v1::Relay),
     Claim(Stranger, v1::Claim),
+    GroupChange(DeviceId, v1::GroupChange),
+    GroupFetch(DeviceId, v1::GroupFetch),
+    GroupRoster(DeviceId, v1::GroupRoster),
+    GroupProgress(DeviceId, v1::GroupProgress),
     Terms(v1::TermsRequest),
 }
 
@@ -200,11 +205,17 @@ impl Machine {
                 _ => refuse_request(claim.request, Refusal::AlreadyRegistered, 0),
             },
             ToServer::PresenceSet(_) | ToServer::PresenceWatch(_) => Effect::Nothing,
-            ToServer::GroupChange(v1::GroupChange { request, .. })
-            | ToServer::GroupFetch(v1::GroupFetch { request, .. })
-            | ToServer::GroupRoster(v1::GroupRoster { request, .. })
-            | ToServer::GroupProgress(v1::GroupProgress { request, .. }) => {
-                refuse_request(request, Refusal::GroupUnknown, 0)
+            ToServer::GroupChange(change) => {
+                self.ask_as_device(change.request, |device| Request::GroupChange(device, change))
+            }
+            ToServer::GroupFetch(fetch) => {
+                self.ask_as_device(fetch.request, |device| Request::GroupFetch(device, fetch))
+            }
+            ToServer::GroupRoster(ask) => {
+                self.ask_as_device(ask.request, |device| Request::GroupRoster(device, ask))
+            }
+            ToServer::GroupProgress(ask) => {
+                self.ask_as_device(ask.request, |device| Request::GroupProgress(device, ask))
             }
         }
     }
@@ -250,6 +261,14 @@ impl Machine {
         Effect::Ask(request)
     }
 
+    /// Asks the store something that only a device may.
+    fn ask_as_device(&mut self, number: u32, request: impl FnOnce(DeviceId) -> Request) -> Effect {
+        match self.device() {
+            Some(device) => self.ask(number, request(device)),
+            None => refuse_request(number, Refusal::NotRegistered, 0),
+        }
+    }
+
     fn submit(&mut self, submit: &v1::Submit, token: Token, rate: Rate, now_ns: u64) -> Effect {
         let counter = submit.counter;
         if submit.recipients.is_empty() && submit.group.as_ref().is_none_or(|to| to.body.is_empty())
@@ -261,9 +280,6 @@ impl Machine {
             Peer::Device(_) => return refuse(counter, Refusal::NotAttached, 0),
             Peer::Stranger(_) | Peer::Revoked => return refuse(counter, Refusal::NotRegistered, 0),
         };
-        if submit.group.is_some() {
-            return refuse(counter, Refusal::GroupUnknown, 0);
-        }
         if self.refused_from != 0 && counter > self.refused_from {
             return refuse(counter, Refusal::AfterRefusal, BUSY_MS);
         }
@@ -280,7 +296,27 @@ impl Machine {
         }
         self.in_flight += 1;
         let recipients = submit.recipients.iter().map(recipient).collect();
-        Effect::Submit(Submission { origin, counter, recipients, token })
+        let post = submit.group.as_ref().and_then(group_post);
+        Effect::Submit(Submission { origin, counter, recipients, post, token })
+    }
+
+    /// A post to a group costs as much as copies for all its members would.
+    ///
+    /// # Errors
+    /// The refusal of a submission that was just made and is beyond the rate.
+    pub(super) fn pay_for(
+        &mut self,
+        submission: &Submission,
+        members: u32,
+        rate: Rate,
+        now_ns: u64,
+    ) -> Result<(), ToClient> {
+        let more = members.saturating_sub(1); // one is paid
+        let paid = self.submitted.take_many(more, rate, now_ns);
+        paid.map_err(|wait_ms| {
+            self.in_flight = self.in_flight.saturating_sub(1);
+            self.refuse_for_now(submission.counter, Refusal::RateLimited, wait_ms)
+        })
     }
 
     /// The store's queue had no room for the submission just made.
@@ -307,6 +343,11 @@ impl Machine {
             Outcome::MailboxFull(_) => Refusal::MailboxFull,
             Outcome::CounterTooOld => Refusal::CounterTooOld,
             Outcome::Revoked => Refusal::DeviceRevoked,
+            Outcome::GroupUnknown => Refusal::GroupUnknown,
+            Outcome::NotMember => Refusal::NotMember,
+            Outcome::GroupStale => Refusal::GroupEpochStale,
+            Outcome::NotAdmin => Refusal::NotAdmin,
+            Outcome::GroupListsStale => Refusal::GroupListsStale,
             Outcome::Malformed => Refusal::Malformed,
             // Unavailable, and what a later store may say: it may help to ask again.
             _ => return self.refuse_for_now(counter, Refusal::Unavailable, UNAVAILABLE_MS),
@@ -354,28 +395,70 @@ impl Machine {
         }
         invariant!(M4, record.seq > self.last_sent, "records out of order");
         self.last_sent = record.seq;
-        Some(match record.entry {
-            Entry::Message { from, counter, mut body } => {
-                let kind = body.try_get_u8().unwrap_or(0);
-                ToClient::Deliver(v1::Deliver {
-                    seq: record.seq.0,
-                    account: from.account.0,
-                    device: from.number.0,
-                    counter,
-                    kind: i32::from(kind),
-                    body,
-                    ..v1::Deliver::default()
-                })
-            }
-            Entry::Receipt { origin, by, up_to } => ToClient::Receipt(v1::Receipt {
-                seq: record.seq.0,
-                account: by.account.0,
-                device: by.number.0,
-                up_to,
-                origin: origin.0,
-            }),
-        })
+        Some(said(record))
     }
+}
+
+/// A record as the device is told of it.
+fn said(record: Record) -> ToClient {
+    let seq = record.seq.0;
+    match record.entry {
+        Entry::Message { from, counter, mut body } => {
+            let kind = body.try_get_u8().unwrap_or(0);
+            ToClient::Deliver(v1::Deliver {
+                seq,
+                account: from.account.0,
+                device: from.number.0,
+                counter,
+                kind: i32::from(kind),
+                body,
+                ..v1::Deliver::default()
+            })
+        }
+        Entry::Post(post) => ToClient::Deliver(v1::Deliver {
+            seq,
+            account: post.from.account.0,
+            device: post.from.number.0,
+            counter: post.counter,
+            kind: v1::CopyKind::Group.into(),
+            body: post.body.clone(),
+            group: group_bytes(post.group),
+            epoch: post.epoch,
+        }),
+        Entry::Receipt { origin, by, up_to } => ToClient::Receipt(v1::Receipt {
+            seq,
+            account: by.account.0,
+            device: by.number.0,
+            up_to,
+            origin: origin.0,
+        }),
+        Entry::GroupNews { group, epoch, missed } => {
+            ToClient::GroupNews(v1::GroupNews { seq, group: group_bytes(group), epoch, missed })
+        }
+        Entry::GroupReceipt { group, origin, posts } => {
+            let reach = |(counter, accounts)| v1::PostReach { counter, accounts };
+            ToClient::GroupReceipt(v1::GroupReceipt {
+                seq,
+                group: group_bytes(group),
+                origin: origin.0,
+                posts: posts.into_iter().map(reach).collect(),
+            })
+        }
+    }
+}
+
+fn group_bytes(group: GroupId) -> Bytes {
+    Bytes::copy_from_slice(&group.0)
+}
+
+/// The group of a submission; the wire has counted the bytes of its id.
+fn group_post(post: &v1::GroupPost) -> Option<GroupPost> {
+    Some(GroupPost {
+        group: group_id(&post.group).ok()?,
+        epoch: post.epoch,
+        devices_version: post.devices_version,
+        body: post.body.clone(),
+    })
 }
 
 fn recipient(recipient: &v1::Recipient) -> Recipient {

@@ -15,6 +15,7 @@ use godwit_store::{
 };
 use godwit_wire::{Refusal, ToClient, v1};
 
+use super::groups;
 use super::protocol::{BUSY_MS, DISK_FULL_MS, Request, Stranger, UNAVAILABLE_MS, refused};
 use crate::node::Node;
 
@@ -88,6 +89,10 @@ pub(super) fn start(node: &Arc<Node>, request: Request) -> Job {
         }
         Request::Relay(asker, relay) => Box::pin(linking::run_relay(node, asker, relay)),
         Request::Claim(who, claim) => Box::pin(linking::run_claim(node, who, claim)),
+        Request::GroupChange(device, change) => Box::pin(groups::run_change(node, device, change)),
+        Request::GroupFetch(device, fetch) => Box::pin(groups::run_fetch(node, device, fetch)),
+        Request::GroupRoster(device, ask) => Box::pin(groups::run_roster(node, device, ask)),
+        Request::GroupProgress(device, ask) => Box::pin(groups::run_progress(node, device, ask)),
         Request::Terms(terms) => {
             Box::pin(std::future::ready(Reply::say(node.terms(terms.request))))
         }
@@ -95,20 +100,20 @@ pub(super) fn start(node: &Arc<Node>, request: Request) -> Job {
 }
 
 impl Reply {
-    fn say(message: impl Into<ToClient>) -> Self {
+    pub(super) fn say(message: impl Into<ToClient>) -> Self {
         Self { message: message.into(), made: None }
     }
 
-    fn refuse(request: u32, no: No) -> Self {
+    pub(super) fn refuse(request: u32, no: No) -> Self {
         Self::say(refused(0, request, no.refusal, no.retry_after_ms))
     }
 }
 
 /// A no to a request.
 #[derive(Debug, Clone, Copy)]
-struct No {
-    refusal: Refusal,
-    retry_after_ms: u32,
+pub(super) struct No {
+    pub(super) refusal: Refusal,
+    pub(super) retry_after_ms: u32,
 }
 
 impl From<Refusal> for No {

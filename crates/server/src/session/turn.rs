@@ -345,6 +345,13 @@ impl Turn<'_> {
     fn submit(&mut self, submission: Submission) -> Result<(), Over> {
         let counter = submission.counter;
         self.tally.submissions += 1;
+        if let Some(post) = submission.post.as_ref().filter(|post| post.is_shared()) {
+            let members = self.node.store.group_size(post.group);
+            let rate = self.node.submission_rate;
+            if let Err(refused) = self.machine.pay_for(&submission, members, rate, self.now_ns) {
+                return self.say(&refused);
+            }
+        }
         match self.node.store.submit(submission) {
             Ok(()) => Ok(()),
             Err(_full) => {

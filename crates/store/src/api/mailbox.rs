@@ -1,7 +1,9 @@
 //! Mailboxes: the durable, ordered queue of each device. The message path of the server.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use godwit_base::{AccountId, DeviceId, DeviceNumber, Seq};
+use godwit_base::{AccountId, DeviceId, DeviceNumber, GroupId, Seq};
 
 use super::error::{Answer, Full, StoreError};
 
@@ -82,10 +84,33 @@ pub struct Submission {
     pub origin: DeviceId,
     /// The sender's own counter: with `origin` the message id. From 1.
     pub counter: u64,
-    /// Who gets it; each account once.
+    /// Who gets it; each account once. Nobody if it is a post with a body.
     pub recipients: Vec<Recipient>,
+    /// The group it is for, if it is for one.
+    pub post: Option<GroupPost>,
     /// Comes back in [`Settled`].
     pub token: Token,
+}
+
+/// A message to a group: with copies for all its members, or with one body for all of their devices but
+/// the one that sends.
+#[derive(Debug, Clone)]
+pub struct GroupPost {
+    /// The group.
+    pub group: GroupId,
+    /// The epoch that it is sealed for.
+    pub epoch: u64,
+    /// The devices that the body is sealed for; see [`GroupRoster`](crate::GroupRoster).
+    pub devices_version: u64,
+    /// Opaque; empty if there are copies. At most `BODY_BYTES_MAX`.
+    pub body: Bytes,
+}
+
+impl GroupPost {
+    /// Whether there is one body for all.
+    pub fn is_shared(&self) -> bool {
+        !self.body.is_empty()
+    }
 }
 
 /// The copies for one account.
@@ -150,7 +175,17 @@ pub enum Outcome {
     CounterTooOld,
     /// The sending device is not (or no longer) on its account's list.
     Revoked,
-    /// An account named twice, no recipients, counter 0, or a bound of `godwit_base::limits` broken.
+    /// There is no such group.
+    GroupUnknown,
+    /// The sender's account is not in the group.
+    NotMember,
+    /// The group has another epoch.
+    GroupStale,
+    /// Only admins write in the group.
+    NotAdmin,
+    /// Devices of members have changed since the sender last looked.
+    GroupListsStale,
+    /// Copies for a group that are not for exactly its members, an account named twice, no recipients, counter 0, or a bound of `godwit_base::limits` broken.
     Malformed,
     /// The disk is below its reserve. A retry helps.
     DiskFull,
@@ -205,6 +240,42 @@ pub enum Entry {
         /// The newest counter it has.
         up_to: u64,
     },
+    /// A message to a group whose body all mailboxes share, on disk and here.
+    Post(Arc<Post>),
+    /// A group has a newer entry in its log. It replaces older ones of that group.
+    GroupNews {
+        /// The group.
+        group: GroupId,
+        /// The number of the newest entry.
+        epoch: u64,
+        /// Posts passed this mailbox by, because it was full.
+        missed: bool,
+    },
+    /// Posts of device `origin` of this mailbox's account have come further. There is one for each group
+    /// and origin, and it tells of everything up to when it is read.
+    GroupReceipt {
+        /// The group.
+        group: GroupId,
+        /// Whose posts: a device of the mailbox's own account.
+        origin: DeviceNumber,
+        /// Counter of each of the newest posts, and how many other accounts have it.
+        posts: Vec<(u64, u32)>,
+    },
+}
+
+/// A message to a group, once for all who get it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Post {
+    /// The sending device.
+    pub from: DeviceId,
+    /// The sender's counter.
+    pub counter: u64,
+    /// The group.
+    pub group: GroupId,
+    /// Its epoch when the post was accepted.
+    pub epoch: u64,
+    /// As submitted.
+    pub body: Bytes,
 }
 
 /// A record that is new in a mailbox.

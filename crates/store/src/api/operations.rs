@@ -89,6 +89,10 @@ pub struct Stats {
     pub accounts: u64,
     /// Devices on their accounts' lists.
     pub devices: u64,
+    /// Groups that have members.
+    pub groups: u64,
+    /// Messages to groups whose body is stored once for all who have not fetched it.
+    pub posts: u64,
     /// Durable batches since opening.
     pub batches: u64,
     /// Submissions accepted since opening.

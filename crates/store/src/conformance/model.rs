@@ -97,6 +97,7 @@ fn acknowledge(world: &World<'_>, model: &mut Model, chance: &mut Chance, people
             Entry::Receipt { origin, by, .. } => {
                 model.receipts.entry(device).or_default().remove(&(*by, origin.0));
             }
+            other => panic!("nobody is in a group: {other:?}"),
         }
     }
     world.acknowledge(device, up_to);
@@ -139,6 +140,7 @@ fn compare(world: &World<'_>, model: &Model, people: &[Person], story: &str) {
                     let before = receipts.insert((*by, origin.0), *up_to);
                     assert_eq!(before, None, "{story}: one watermark each");
                 }
+                other => panic!("nobody is in a group: {other:?}"),
             }
         }
         let expected = model.messages.get(&device).cloned().unwrap_or_default();

@@ -170,7 +170,7 @@ pub fn a_closed_store_takes_nothing(ground: &mut dyn Ground) {
         assert!(world.is_settled(token));
     }
     let recipients = vec![bob.copies(from, "")];
-    let late = Submission { origin: from, counter: 101, recipients, token: Token(0) };
+    let late = Submission { origin: from, counter: 101, recipients, post: None, token: Token(0) };
     assert_eq!(world.store().submit(late), Err(Full));
     assert_eq!(world.store().acknowledge(from, Seq::ZERO), Err(Full));
     let read = block_on(world.store().read(from, Seq::ZERO, 1, 1));

@@ -148,7 +148,7 @@ impl<'g> World<'g> {
     pub fn submit(&mut self, from: DeviceId, counter: u64, to: Vec<Recipient>) -> Token {
         self.tokens += 1;
         let token = Token(self.tokens);
-        let submission = Submission { origin: from, counter, recipients: to, token };
+        let submission = Submission { origin: from, counter, recipients: to, post: None, token };
         self.store().submit(submission).expect("the queue has room");
         token
     }
@@ -168,7 +168,7 @@ impl<'g> World<'g> {
         to: Vec<Recipient>,
     ) -> Outcome {
         self.told.heard.lock().unwrap().outcomes.remove(&token);
-        let submission = Submission { origin: from, counter, recipients: to, token };
+        let submission = Submission { origin: from, counter, recipients: to, post: None, token };
         self.store().submit(submission).expect("the queue has room");
         self.outcome(token)
     }
@@ -331,6 +331,11 @@ pub(super) fn texts(records: &[Record]) -> Vec<String> {
     let text = |record: &Record| match &record.entry {
         Entry::Message { body, .. } => String::from_utf8(body.to_vec()).unwrap(),
         Entry::Receipt { origin, by, up_to } => format!("{by} has {up_to} of {}", origin.0),
+        Entry::Post(post) => String::from_utf8(post.body.to_vec()).unwrap(),
+        Entry::GroupNews { group, epoch, missed } => {
+            format!("{group} is at {epoch}{}", if *missed { ", posts missed" } else { "" })
+        }
+        Entry::GroupReceipt { origin, posts, .. } => format!("of {}: {posts:?}", origin.0),
     };
     records.iter().map(text).collect()
 }

@@ -85,6 +85,12 @@ fn copy_all(from: &ReadTransaction, path: &Path) -> Result<u64, Fault> {
         + copy(from, &to, tables::DEVICE)?
         + copy(from, &to, tables::INVITE)?
         + copy(from, &to, tables::META)?
+        + copy(from, &to, tables::DEVICE_SET)?
+        + copy(from, &to, tables::GROUP)?
+        + copy(from, &to, tables::GROUP_LOG)?
+        + copy(from, &to, tables::GROUP_FORMER)?
+        + copy(from, &to, tables::POST)?
+        + copy(from, &to, tables::REACH)?
         + copy(from, &to, tables::ENGINE)?;
     // The copies before were not synced one by one: this commit makes them durable.
     to.begin_write()?.commit()?;
@@ -149,6 +155,7 @@ fn adopt(path: &Path) -> Result<VerifyReport, Fault> {
     builder.set_check_integrity_on_open(true);
     let database = builder.open(path)?;
     state::require_known(&database)?;
+    state::prepare(&database)?;
     let report = check::snapshot(&redb::ReadableDatabase::begin_read(&database)?)?;
     let txn = database.begin_write()?;
     txn.delete_table(tables::ONE_TIME)?;

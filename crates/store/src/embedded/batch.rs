@@ -6,18 +6,25 @@
 
 mod accounts;
 mod acknowledge;
+mod groups;
 mod invites;
 mod keys;
+mod post;
+mod reach;
 mod stop;
 mod submit;
 mod sweep;
 
 use godwit_base::{DeviceId, Seq};
+use reach::Reached;
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::fault::Fault;
+use super::intake::BATCH_COPIES_MAX;
+use super::index::Load;
+use super::posts::Posted;
 use super::roll::RollChange;
-use super::row::{self, Head};
+use super::row::{self, Kind};
 use super::state::State;
 use super::tables;
 use super::task::{Pending, Task};
@@ -74,6 +81,9 @@ pub(crate) struct Batch<'a> {
     /// The last sequence used before this batch.
     before: Seq,
     accepted: usize,
+    /// Records appended so far.
+    appended: usize,
+    reached: Reached,
     changed: bool,
 }
 
@@ -87,7 +97,18 @@ impl<'a> Batch<'a> {
         let mailbox = txn.open_table(tables::MAILBOX)?;
         let before = state.last;
         out.journal.clear();
-        Ok(Self { txn, mailbox, state, terms, out, before, accepted: 0, changed: false })
+        Ok(Self {
+            txn,
+            mailbox,
+            state,
+            terms,
+            out,
+            before,
+            accepted: 0,
+            appended: 0,
+            reached: Reached::default(),
+            changed: false,
+        })
     }
 
     /// Does one task; its answer waits for the batch.
@@ -98,6 +119,12 @@ impl<'a> Batch<'a> {
             }
             Task::ReplaceList(by, list, reply) => {
                 Pending::new(reply, answer(self.replace_list(by, &list))?)
+            }
+            Task::ChangeGroup(by, change, reply) => {
+                Pending::new(reply, answer(self.change_group(by, &change))?)
+            }
+            Task::GroupRoster(by, group, reply) => {
+                Pending::new(reply, answer(self.group_roster(by, group))?)
             }
             Task::PublishKeys(device, keys, reply) => {
                 Pending::new(reply, answer(self.publish_keys(device, &keys))?)
@@ -117,8 +144,14 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Writes the journal and a slice of the windows. Says whether there is anything to sync.
+    /// Whether one more submission belongs in this batch: posts to groups make many records each.
+    pub(crate) fn has_room(&self) -> bool {
+        self.appended < BATCH_COPIES_MAX
+    }
+
+    /// Writes how far posts have come, the journal and a slice of the windows. Says whether there is anything to sync.
     pub(crate) fn finish(mut self) -> Result<bool, Fault> {
+        self.tell_reach()?;
         if self.state.last > self.before {
             self.write_journal()?;
         }
@@ -172,16 +205,24 @@ impl<'a> Batch<'a> {
     }
 
     /// Writes the record whose row lies in `out.row`, and remembers to tell of it.
-    fn append(&mut self, seq: Seq, head: &Head, entry: crate::Entry) -> Result<(), Fault> {
+    fn append(
+        &mut self,
+        seq: Seq,
+        owner: DeviceId,
+        load: Load,
+        entry: crate::Entry,
+    ) -> Result<(), Fault> {
         self.mailbox.insert(seq.0, self.out.row.as_slice())?;
-        self.state.index.push(seq, head);
-        self.out.appended.push(Appended { device: head.owner, record: Record { seq, entry } });
+        self.state.index.push(seq, owner, load);
+        self.out.appended.push(Appended { device: owner, record: Record { seq, entry } });
+        self.appended += 1;
         self.changed = true;
         Ok(())
     }
 
-    /// Deletes a record that the index lists for `owner`.
-    fn delete(&mut self, owner: DeviceId, seq: Seq) -> Result<Head, Fault> {
+    /// Deletes a record that the index lists for `owner`; with it goes the body that nobody else waits
+    /// for. What it was, and the post that it named.
+    fn delete(&mut self, owner: DeviceId, seq: Seq) -> Result<(Kind, Option<Posted>), Fault> {
         let head = {
             let row = self.mailbox.remove(seq.0)?;
             let row = row.ok_or_else(|| Fault::damaged(format!("record {} is gone", seq.0)))?;
@@ -190,8 +231,20 @@ impl<'a> Batch<'a> {
         if head.owner != owner {
             return Err(Fault::damaged(format!("record {} is another device's", seq.0)));
         }
-        self.state.index.remove(seq, &head);
+        let load = self.state.load_of(head.kind)?;
+        self.state.index.remove(seq, owner, load);
         self.changed = true;
-        Ok(head)
+        Ok((head.kind, self.release(head.kind)?))
+    }
+
+    /// A record is deleted: the post that it named, if it did, loses a holder, and the last takes the
+    /// body along.
+    fn release(&mut self, kind: Kind) -> Result<Option<Posted>, Fault> {
+        let Kind::Post { post } = kind else { return Ok(None) };
+        let posted = self.state.posts.get(post)?;
+        if self.state.posts.release(post) {
+            self.txn.open_table(tables::POST)?.remove(post.0)?;
+        }
+        Ok(Some(posted))
     }
 }

@@ -1,16 +1,26 @@
 //! Every row of a snapshot, checked: its checksum, its form, and that it leads somewhere.
 
-use godwit_base::{AccountId, Seq};
+use std::collections::HashMap;
+
+use godwit_base::{AccountId, GroupId, Seq};
 use redb::{ReadTransaction, ReadableTable};
 
 use super::fault::Fault;
+use super::posts::Posts;
+use super::row::Kind;
 use super::{row, tables};
 use crate::VerifyReport;
 
 /// Reads all rows; the first that is not as it was written is the error.
 pub(crate) fn snapshot(txn: &ReadTransaction) -> Result<VerifyReport, Fault> {
     let records = records(txn)?;
-    let rows = records + senders(txn)? + accounts(txn)? + devices(txn)? + values(txn)?;
+    let rows = records
+        + posts(txn)?
+        + groups(txn)?
+        + senders(txn)?
+        + accounts(txn)?
+        + devices(txn)?
+        + values(txn)?;
     Ok(VerifyReport { rows, records })
 }
 
@@ -19,6 +29,65 @@ fn records(txn: &ReadTransaction) -> Result<u64, Fault> {
     for record in txn.open_table(tables::MAILBOX)?.iter()? {
         let (seq, record) = record?;
         row::record(Seq(seq.value()), record.value())?;
+        rows += 1;
+    }
+    Ok(rows)
+}
+
+/// Each record of a post leads to one, and each post is led to.
+fn posts(txn: &ReadTransaction) -> Result<u64, Fault> {
+    let mut posts = Posts::default();
+    let mut rows = 0;
+    for post in txn.open_table(tables::POST)?.iter()? {
+        let (at, post) = post?;
+        let at = Seq(at.value());
+        posts.insert(at, row::group::post(at, post.value())?.0);
+        rows += 1;
+    }
+    for record in txn.open_table(tables::MAILBOX)?.iter()? {
+        let (seq, record) = record?;
+        if let Kind::Post { post } = row::record(Seq(seq.value()), record.value())?.0.kind {
+            posts.hold(post)?;
+        }
+    }
+    match posts.unheld() {
+        Some(post) => Err(Fault::damaged(format!("post {} waits in no mailbox", post.0))),
+        None => Ok(rows),
+    }
+}
+
+/// Each group has all entries up to its epoch.
+fn groups(txn: &ReadTransaction) -> Result<u64, Fault> {
+    let mut entries: HashMap<GroupId, u64> = HashMap::new();
+    let mut rows = 0;
+    for entry in txn.open_table(tables::GROUP_LOG)?.iter()? {
+        let (key, entry) = entry?;
+        row::group::log_entry(key.value(), entry.value())?;
+        *entries.entry(tables::group_of(key.value()).0).or_default() += 1;
+        rows += 1;
+    }
+    for group in txn.open_table(tables::GROUP)?.iter()? {
+        let (id, group) = group?;
+        let group = row::group::group(id.value(), group.value())?;
+        let id = GroupId(*id.value());
+        let found = entries.remove(&id).unwrap_or(0);
+        // One without members is being swept.
+        if found != group.epoch && !group.members.is_empty() {
+            return Err(Fault::damaged(format!("group {id} lacks entries of its log")));
+        }
+        rows += 1;
+    }
+    if let Some(id) = entries.keys().next() {
+        return Err(Fault::damaged(format!("entries lead to no group {id}")));
+    }
+    for former in txn.open_table(tables::GROUP_FORMER)?.iter()? {
+        let (key, former) = former?;
+        row::group::number(key.value(), former.value())?;
+        rows += 1;
+    }
+    for reach in txn.open_table(tables::REACH)?.iter()? {
+        let (key, reach) = reach?;
+        row::group::reach(key.value(), reach.value())?;
         rows += 1;
     }
     Ok(rows)
@@ -60,6 +129,11 @@ fn accounts(txn: &ReadTransaction) -> Result<u64, Fault> {
 
 fn devices(txn: &ReadTransaction) -> Result<u64, Fault> {
     let mut rows = 0;
+    for set in txn.open_table(tables::DEVICE_SET)?.iter()? {
+        let (account, set) = set?;
+        row::group::number(&account.value().to_be_bytes(), set.value())?;
+        rows += 1;
+    }
     for link in txn.open_table(tables::LINK)?.iter()? {
         let (key, link) = link?;
         row::link(key.value(), link.value())?;

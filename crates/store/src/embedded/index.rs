@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 
 use godwit_base::{AccountId, DeviceId, Seq};
 
-use super::row::{Head, Kind, Mark};
+use super::row::Mark;
 use crate::Quotas;
 
 /// All mailboxes that hold something.
@@ -19,6 +19,16 @@ pub(crate) struct Index {
     bytes: u64,
 }
 
+/// What a record weighs in its mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// A message: it counts against the quotas, and against its sender's share. One whose body is shared
+    /// counts like any other: the device has to fetch it all the same.
+    Message { from: AccountId, body_bytes: usize },
+    /// Something of which there is one.
+    Mark(Mark),
+}
+
 #[derive(Debug, Default)]
 struct Mailbox {
     /// Places of the records, ascending.
@@ -26,8 +36,8 @@ struct Mailbox {
     messages: Tally,
     /// What each sending account has here, by account.
     senders: Vec<(AccountId, Tally)>,
-    /// Where the receipt of each mark is, by mark.
-    receipts: Vec<(Mark, Seq)>,
+    /// Where the record of each mark is, by mark.
+    marks: Vec<(Mark, Seq)>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -94,51 +104,51 @@ impl Index {
             && u64::from(held.bytes) + body_bytes as u64 <= free_bytes
     }
 
-    /// Receipts that wait for `device`.
-    pub(crate) fn receipts(&self, device: DeviceId) -> usize {
-        self.mailboxes.get(&device).map_or(0, |mailbox| mailbox.receipts.len())
+    /// Records with a mark that wait for `device`: receipts, and news of groups.
+    pub(crate) fn marks(&self, device: DeviceId) -> usize {
+        self.mailboxes.get(&device).map_or(0, |mailbox| mailbox.marks.len())
     }
 
-    /// Where the waiting receipt of `mark` is, if there is one.
-    pub(crate) fn receipt(&self, device: DeviceId, mark: Mark) -> Option<Seq> {
-        let receipts = &self.mailboxes.get(&device)?.receipts;
-        let at = receipts.binary_search_by_key(&mark, |(mark, _)| *mark).ok()?;
-        receipts.get(at).map(|(_, seq)| *seq)
+    /// Where the waiting record of `mark` is, if there is one.
+    pub(crate) fn mark(&self, device: DeviceId, mark: Mark) -> Option<Seq> {
+        let marks = &self.mailboxes.get(&device)?.marks;
+        let at = marks.binary_search_by_key(&mark, |(mark, _)| *mark).ok()?;
+        marks.get(at).map(|(_, seq)| *seq)
     }
 
     /// Adds a record; its place is after all that are there.
-    pub(crate) fn push(&mut self, seq: Seq, head: &Head) {
-        let mailbox = self.mailboxes.entry(head.owner).or_insert_with(|| Mailbox {
+    pub(crate) fn push(&mut self, seq: Seq, owner: DeviceId, load: Load) {
+        let mailbox = self.mailboxes.entry(owner).or_insert_with(|| Mailbox {
             // Most mailboxes hold one record for a moment: no room for four.
             order: VecDeque::with_capacity(1),
             ..Mailbox::default()
         });
         mailbox.order.push_back(seq);
         self.records += 1;
-        match head.kind {
-            Kind::Message { from, body_bytes, .. } => {
-                mailbox.add(from.account, Tally::of(body_bytes));
+        match load {
+            Load::Message { from, body_bytes } => {
+                mailbox.add(from, Tally::of(body_bytes));
                 self.bytes += body_bytes as u64;
             }
-            Kind::Receipt { mark, .. } => mailbox.set_receipt(mark, seq),
+            Load::Mark(mark) => mailbox.set_mark(mark, seq),
         }
     }
 
     /// Takes a record out, wherever in its mailbox it is.
-    pub(crate) fn remove(&mut self, seq: Seq, head: &Head) {
-        let Some(mailbox) = self.mailboxes.get_mut(&head.owner) else { return };
+    pub(crate) fn remove(&mut self, seq: Seq, owner: DeviceId, load: Load) {
+        let Some(mailbox) = self.mailboxes.get_mut(&owner) else { return };
         let Ok(at) = mailbox.order.binary_search(&seq) else { return };
         mailbox.order.remove(at);
         self.records -= 1;
-        match head.kind {
-            Kind::Message { from, body_bytes, .. } => {
-                mailbox.take(from.account, Tally::of(body_bytes));
+        match load {
+            Load::Message { from, body_bytes } => {
+                mailbox.take(from, Tally::of(body_bytes));
                 self.bytes -= body_bytes as u64;
             }
-            Kind::Receipt { mark, .. } => mailbox.forget_receipt(mark, seq),
+            Load::Mark(mark) => mailbox.forget_mark(mark, seq),
         }
         if mailbox.order.is_empty() {
-            self.mailboxes.remove(&head.owner);
+            self.mailboxes.remove(&owner);
         }
     }
 
@@ -191,18 +201,18 @@ impl Mailbox {
         }
     }
 
-    fn set_receipt(&mut self, mark: Mark, seq: Seq) {
-        match self.receipts.binary_search_by_key(&mark, |(mark, _)| *mark) {
-            Ok(at) => self.receipts[at].1 = seq,
-            Err(at) => self.receipts.insert(at, (mark, seq)),
+    fn set_mark(&mut self, mark: Mark, seq: Seq) {
+        match self.marks.binary_search_by_key(&mark, |(mark, _)| *mark) {
+            Ok(at) => self.marks[at].1 = seq,
+            Err(at) => self.marks.insert(at, (mark, seq)),
         }
     }
 
-    fn forget_receipt(&mut self, mark: Mark, seq: Seq) {
-        if let Ok(at) = self.receipts.binary_search_by_key(&mark, |(mark, _)| *mark)
-            && self.receipts[at].1 == seq
+    fn forget_mark(&mut self, mark: Mark, seq: Seq) {
+        if let Ok(at) = self.marks.binary_search_by_key(&mark, |(mark, _)| *mark)
+            && self.marks[at].1 == seq
         {
-            self.receipts.remove(at);
+            self.marks.remove(at);
         }
     }
 }
@@ -214,9 +224,8 @@ mod tests {
 
     const BOB: DeviceId = DeviceId::new(2, 1);
 
-    fn message(account: u64, body_bytes: usize) -> Head {
-        let from = DeviceId::new(account, 1);
-        Head { owner: BOB, kind: Kind::Message { from, counter: 1, body_bytes } }
+    fn message(account: u64, body_bytes: usize) -> Load {
+        Load::Message { from: AccountId(account), body_bytes }
     }
 
     fn quotas(records: usize, bytes: u64) -> Quotas {
@@ -228,7 +237,7 @@ mod tests {
         let mut pushed = 0;
         while index.has_room(BOB, AccountId(sender), bytes, quotas) {
             *seq += 1;
-            index.push(Seq(*seq), &message(sender, bytes));
+            index.push(Seq(*seq), BOB, message(sender, bytes));
             pushed += 1;
         }
         pushed
@@ -266,21 +275,20 @@ mod tests {
     #[test]
     fn what_goes_in_and_out_leaves_nothing() {
         let mut index = Index::default();
-        let mark = Mark { by: DeviceId::new(3, 1), origin: DeviceNumber(1) };
-        let receipt = Head { owner: BOB, kind: Kind::Receipt { mark, up_to: 1 } };
-        index.push(Seq(1), &message(1, 5));
-        index.push(Seq(2), &receipt);
-        index.push(Seq(3), &message(9, 5));
-        assert_eq!(index.receipt(BOB, mark), Some(Seq(2)));
+        let mark = Mark::Receipt { by: DeviceId::new(3, 1), origin: DeviceNumber(1) };
+        index.push(Seq(1), BOB, message(1, 5));
+        index.push(Seq(2), BOB, Load::Mark(mark));
+        index.push(Seq(3), BOB, message(9, 5));
+        assert_eq!(index.mark(BOB, mark), Some(Seq(2)));
         assert_eq!(index.after(BOB, Seq(1), 1), (vec![Seq(2)], true));
         assert_eq!(index.after(BOB, Seq(2), 1), (vec![Seq(3)], false));
-        index.remove(Seq(2), &receipt);
-        assert_eq!(index.receipt(BOB, mark), None);
+        index.remove(Seq(2), BOB, Load::Mark(mark));
+        assert_eq!(index.mark(BOB, mark), None);
         assert_eq!(index.oldest(BOB, Seq(0)), None);
         assert_eq!(index.oldest(BOB, Seq(9)), Some(Seq(1)));
-        index.remove(Seq(1), &message(1, 5));
-        index.remove(Seq(3), &message(9, 5));
-        index.remove(Seq(3), &message(9, 5));
+        index.remove(Seq(1), BOB, message(1, 5));
+        index.remove(Seq(3), BOB, message(9, 5));
+        index.remove(Seq(3), BOB, message(9, 5));
         assert_eq!((index.records(), index.bytes(), index.mailboxes()), (0, 0, 0));
     }
 }

@@ -26,7 +26,8 @@ pub(crate) const SUBMISSION_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Submissions of one batch: at 5 us each 10 ms, which bounds the wait of the next batch.
 pub(crate) const BATCH_SUBMISSIONS_MAX: usize = 2_048;
 
-/// Copies of one batch, reached by group messages; one more submission is taken while it is below.
+/// Copies of one batch, reached by group messages; one more submission is taken while it is below. What
+/// posts to groups append is known to the batch alone, which ends at the same number of records.
 pub(crate) const BATCH_COPIES_MAX: usize = 8_192;
 
 /// Bytes of bodies of one batch, likewise.
@@ -131,7 +132,8 @@ impl Intake {
         Ok(())
     }
 
-    /// Waits for work, at most for `patience`, and moves one batch of it into `work`, which is empty.
+    /// Waits for work, at most for `patience`, and moves one batch of it into `work`, in which
+    /// submissions may be left.
     pub(crate) fn take(&self, work: &mut Work, patience: Option<Duration>) -> Wakeup {
         let mut queues = self.lock();
         while queues.work.is_empty() {
@@ -203,7 +205,9 @@ impl Work {
 impl Submission {
     /// Bytes of all bodies.
     pub(crate) fn body_bytes(&self) -> usize {
-        self.recipients.iter().flat_map(|to| &to.copies).map(|copy| copy.body.len()).sum()
+        let shared = self.post.as_ref().map_or(0, |post| post.body.len());
+        let copies = self.recipients.iter().flat_map(|to| &to.copies).map(|copy| copy.body.len());
+        shared + copies.sum::<usize>()
     }
 }
 
@@ -221,6 +225,7 @@ mod tests {
             origin: DeviceId::new(1, 1),
             counter: 1,
             recipients: vec![to],
+            post: None,
             token: Token(0),
         }
     }

@@ -2,13 +2,13 @@
 //! how far a device's counter has come. Changed by the writer alone, after the batch that changed it
 //! on disk is durable.
 //!
-//! RAM: about 64 B a link key, 56 B a device and 24 B a removed one. The lock is taken once a login or
+//! RAM: about 64 B a link key, 56 B a device, 24 B a removed one, 32 B a group. The lock is taken once a login or
 //! request and once a batch, never a message.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};
 
-use godwit_base::DeviceId;
+use godwit_base::{DeviceId, GroupId};
 
 use crate::Standing;
 
@@ -23,6 +23,8 @@ pub(crate) struct Rolled {
     highest_counter: HashMap<DeviceId, u64>,
     /// Devices behind the link keys that are revoked.
     removed: HashSet<DeviceId>,
+    /// Members of each group.
+    group_sizes: HashMap<GroupId, u32>,
 }
 
 /// One change, applied once it is durable.
@@ -34,6 +36,8 @@ pub(crate) enum RollChange {
     Accepted(DeviceId, u64),
     /// The device is gone, and its counters with it.
     Removed(DeviceId),
+    /// A group has so many members.
+    Group(GroupId, u32),
 }
 
 impl Roll {
@@ -55,6 +59,11 @@ impl Roll {
     pub(crate) fn highest_counter(&self, device: DeviceId) -> u64 {
         let rolled = self.0.read().unwrap_or_else(PoisonError::into_inner);
         rolled.highest_counter.get(&device).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn group_size(&self, group: GroupId) -> u32 {
+        let rolled = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        rolled.group_sizes.get(&group).copied().unwrap_or(0)
     }
 
     pub(crate) fn apply(&self, changes: impl Iterator<Item = RollChange>) {
@@ -89,6 +98,12 @@ impl Rolled {
             }
             RollChange::Removed(device) => {
                 self.highest_counter.remove(&device);
+            }
+            RollChange::Group(group, 0) => {
+                self.group_sizes.remove(&group);
+            }
+            RollChange::Group(group, size) => {
+                self.group_sizes.insert(group, size);
             }
         }
     }

@@ -4,17 +4,21 @@
 //! ours is verified at every read, so that a damaged row is an error and never a wrong value.
 
 use bytes::Bytes;
-use godwit_base::{AccountId, DeviceId, DeviceNumber, Seq};
+use godwit_base::{AccountId, DeviceId, DeviceNumber, GroupId, Seq};
 
 use super::fault::Fault;
 use crate::{DeviceList, Entry, Invite};
 
 mod fields;
+pub(crate) mod group;
 
 use fields::{Fields, Writing};
 
 const KIND_MESSAGE: u8 = 1;
 const KIND_RECEIPT: u8 = 2;
+const KIND_POST: u8 = 3;
+const KIND_NEWS: u8 = 4;
+const KIND_REACHED: u8 = 5;
 
 /// All of a record but its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,16 +32,21 @@ pub(crate) struct Head {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Message { from: DeviceId, counter: u64, body_bytes: usize },
-    Receipt { mark: Mark, up_to: u64 },
+    /// Device `by` acknowledged messages of device `origin` of the mailbox's own account.
+    Receipt { by: DeviceId, origin: DeviceNumber, up_to: u64 },
+    /// What it says lies in the post.
+    Post { post: Seq },
+    News { group: GroupId, epoch: u64, missed: bool },
+    /// What it says lies in the row of reach, of which it was filed for this version.
+    Reached { group: GroupId, origin: DeviceNumber, version: u64 },
 }
 
-/// What a receipt is about: there is at most one per mark in a mailbox.
+/// What a record that is no message is about: there is at most one per mark in a mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Mark {
-    /// The device that acknowledged.
-    pub(crate) by: DeviceId,
-    /// Whose messages it acknowledged, a device of the mailbox's own account.
-    pub(crate) origin: DeviceNumber,
+pub(crate) enum Mark {
+    Receipt { by: DeviceId, origin: DeviceNumber },
+    News(GroupId),
+    Reach { group: GroupId, origin: DeviceNumber },
 }
 
 /// Writes a message's row into `out`, which is cleared first.
@@ -59,13 +68,20 @@ pub(crate) fn put_message(
 }
 
 /// Writes a receipt's row into `out`, which is cleared first.
-pub(crate) fn put_receipt(out: &mut Vec<u8>, seq: Seq, owner: DeviceId, mark: Mark, up_to: u64) {
+pub(crate) fn put_receipt(
+    out: &mut Vec<u8>,
+    seq: Seq,
+    owner: DeviceId,
+    by: DeviceId,
+    origin: DeviceNumber,
+    up_to: u64,
+) {
     let mut row = Writing::start(out);
     row.u8(KIND_RECEIPT);
     row.device(owner);
-    row.device(mark.by);
+    row.device(by);
     row.u64(up_to);
-    row.u32(mark.origin.0);
+    row.u32(origin.0);
     row.seal(&seq.0.to_be_bytes());
 }
 
@@ -74,30 +90,43 @@ pub(crate) fn record(seq: Seq, row: &[u8]) -> Result<(Head, &[u8]), Fault> {
     let mut fields = Fields::open(&seq.0.to_be_bytes(), row, "record")?;
     let kind = fields.u8()?;
     let owner = fields.device()?;
-    let peer = fields.device()?;
-    let counter = fields.u64()?;
-    match kind {
+    let mut body = &[][..];
+    let kind = match kind {
         KIND_MESSAGE => {
-            let body = fields.rest();
-            let kind = Kind::Message { from: peer, counter, body_bytes: body.len() };
-            Ok((Head { owner, kind }, body))
+            let (from, counter) = (fields.device()?, fields.u64()?);
+            body = fields.rest();
+            Kind::Message { from, counter, body_bytes: body.len() }
         }
         KIND_RECEIPT => {
-            let mark = Mark { by: peer, origin: DeviceNumber(fields.u32()?) };
-            fields.end()?;
-            Ok((Head { owner, kind: Kind::Receipt { mark, up_to: counter } }, &[]))
+            let (by, up_to) = (fields.device()?, fields.u64()?);
+            Kind::Receipt { by, origin: DeviceNumber(fields.u32()?), up_to }
         }
-        other => Err(Fault::damaged(format!("record {} is of unknown kind {other}", seq.0))),
-    }
+        KIND_POST => Kind::Post { post: Seq(fields.u64()?) },
+        KIND_NEWS => {
+            let (group, epoch) = (GroupId(*fields.chunk()?), fields.u64()?);
+            Kind::News { group, epoch, missed: fields.u8()? != 0 }
+        }
+        KIND_REACHED => {
+            let (group, origin) = (GroupId(*fields.chunk()?), DeviceNumber(fields.u32()?));
+            Kind::Reached { group, origin, version: fields.u64()? }
+        }
+        other => {
+            return Err(Fault::damaged(format!("record {} is of unknown kind {other}", seq.0)));
+        }
+    };
+    fields.end()?;
+    Ok((Head { owner, kind }, body))
 }
 
-/// A record's entry from what [`record`] gave; copies the body.
-pub(crate) fn entry(head: &Head, body: &[u8]) -> Entry {
+/// A record's entry from what [`record`] gave, if it lies there and not in another row; copies the body.
+pub(crate) fn entry(head: &Head, body: &[u8]) -> Option<Entry> {
     match head.kind {
         Kind::Message { from, counter, .. } => {
-            Entry::Message { from, counter, body: Bytes::copy_from_slice(body) }
+            Some(Entry::Message { from, counter, body: Bytes::copy_from_slice(body) })
         }
-        Kind::Receipt { mark, up_to } => Entry::Receipt { origin: mark.origin, by: mark.by, up_to },
+        Kind::Receipt { by, origin, up_to } => Some(Entry::Receipt { origin, by, up_to }),
+        Kind::News { group, epoch, missed } => Some(Entry::GroupNews { group, epoch, missed }),
+        Kind::Post { .. } | Kind::Reached { .. } => None,
     }
 }
 
@@ -315,13 +344,13 @@ mod tests {
             prop_assert_eq!(head.owner, OWNER);
             prop_assert_eq!(
                 entry(&head, read),
-                Entry::Message { from: FROM, counter, body: Bytes::from(body) }
+                Some(Entry::Message { from: FROM, counter, body: Bytes::from(body) })
             );
-            let mark = Mark { by: FROM, origin: DeviceNumber(origin) };
-            put_receipt(&mut row, Seq(1), OWNER, mark, counter);
+            let origin = DeviceNumber(origin);
+            put_receipt(&mut row, Seq(1), OWNER, FROM, origin, counter);
             prop_assert_eq!(
                 record(Seq(1), &row).unwrap().0,
-                Head { owner: OWNER, kind: Kind::Receipt { mark, up_to: counter } }
+                Head { owner: OWNER, kind: Kind::Receipt { by: FROM, origin, up_to: counter } }
             );
         }
 

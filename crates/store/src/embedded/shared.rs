@@ -113,5 +113,7 @@ impl State {
         stats.mailboxes = self.index.mailboxes() as u64;
         stats.accounts = self.roster.accounts();
         stats.devices = self.roster.devices();
+        stats.groups = self.groups.count();
+        stats.posts = self.posts.count();
     }
 }

@@ -2,16 +2,18 @@
 
 use std::collections::VecDeque;
 
-use godwit_base::{AccountId, DeviceId, Seq};
+use godwit_base::{AccountId, DeviceId, GroupId, Seq};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
 use super::calendar::Calendar;
 use super::fault::Fault;
-use super::index::Index;
+use super::groups::Groups;
+use super::index::{Index, Load};
+use super::posts::Posts;
 use super::roll::{RollChange, Rolled};
 use super::roster::Roster;
-use super::row;
-use super::tables;
+use super::row::{self, Kind, Mark};
+use super::tables::{self, ReachKey};
 use super::window::Window;
 use super::windows::Windows;
 use crate::Standing;
@@ -22,6 +24,8 @@ pub(crate) struct State {
     pub(crate) index: Index,
     pub(crate) windows: Windows,
     pub(crate) roster: Roster,
+    pub(crate) groups: Groups,
+    pub(crate) posts: Posts,
     /// Records of removed devices, waiting for the sweep.
     pub(crate) orphans: VecDeque<Seq>,
     /// The last sequence used.
@@ -29,12 +33,16 @@ pub(crate) struct State {
     pub(crate) calendar: Calendar,
     /// The newest clock reading that is on disk, unix milliseconds.
     pub(crate) seen_written_ms: u64,
+    /// Where the sweep goes on in the rows of reach.
+    pub(crate) reach_swept: Option<ReachKey>,
 }
 
-/// Makes a new file one of ours, or checks that it is one that we know.
+/// Makes a new file one of ours, gives one of an older schema the tables that it lacks, or checks that it
+/// is one that we know.
 pub(crate) fn prepare(database: &Database) -> Result<(), Fault> {
-    if let Some(schema) = schema_of(database)? {
-        return require_schema(schema);
+    match schema_of(database)? {
+        Some(schema) if schema >= tables::SCHEMA => return require_schema(schema),
+        _ => {} // new, or older: rows of older schemas mean what they meant
     }
     let txn = database.begin_write()?;
     txn.open_table(tables::MAILBOX)?;
@@ -47,6 +55,12 @@ pub(crate) fn prepare(database: &Database) -> Result<(), Fault> {
     txn.open_table(tables::DEVICE)?;
     txn.open_table(tables::INVITE)?;
     txn.open_table(tables::META)?;
+    txn.open_table(tables::DEVICE_SET)?;
+    txn.open_table(tables::GROUP)?;
+    txn.open_table(tables::GROUP_LOG)?;
+    txn.open_table(tables::GROUP_FORMER)?;
+    txn.open_table(tables::POST)?;
+    txn.open_table(tables::REACH)?;
     txn.open_table(tables::ENGINE)?.insert(tables::SCHEMA_NAME, tables::SCHEMA)?;
     Ok(txn.commit()?)
 }
@@ -77,21 +91,41 @@ pub(crate) fn load(database: &Database) -> Result<(State, Rolled), Fault> {
     let txn = database.begin_read()?;
     let mut state = State::default();
     state.load_roster(&txn)?;
+    state.load_groups(&txn)?;
     state.load_windows(&txn)?;
     state.load_mailboxes(&txn)?;
     let seen = txn.open_table(tables::ENGINE)?.get(tables::SEEN_NAME)?.map(|guard| guard.value());
     state.seen_written_ms = seen.unwrap_or(0);
     state.calendar = Calendar::seen(state.seen_written_ms);
-    let rolled = load_roll(&txn, &state.windows)?;
+    let mut rolled = load_roll(&txn, &state.windows)?;
+    state.groups.sizes().for_each(|(id, size)| rolled.apply(RollChange::Group(id, size)));
     Ok((state, rolled))
 }
 
 impl State {
     fn load_roster(&mut self, txn: &ReadTransaction) -> Result<(), Fault> {
+        let sets = txn.open_table(tables::DEVICE_SET)?;
         for account in txn.open_table(tables::ACCOUNT)?.iter()? {
             let (id, account) = account?;
             let id = AccountId(id.value());
-            self.roster.set(id, &row::account(id, account.value())?.list);
+            let set = sets.get(id.0)?;
+            let set = set.map(|row| row::group::number(&id.0.to_be_bytes(), row.value()));
+            let list = row::account(id, account.value())?.list;
+            self.roster.set(id, &list, set.transpose()?.unwrap_or(0));
+        }
+        Ok(())
+    }
+
+    fn load_groups(&mut self, txn: &ReadTransaction) -> Result<(), Fault> {
+        for group in txn.open_table(tables::GROUP)?.iter()? {
+            let (id, group) = group?;
+            self.groups.set(GroupId(*id.value()), row::group::group(id.value(), group.value())?);
+        }
+        for post in txn.open_table(tables::POST)?.iter()? {
+            let (at, post) = post?;
+            let at = Seq(at.value());
+            self.posts.insert(at, row::group::post(at, post.value())?.0);
+            self.last = self.last.max(at);
         }
         Ok(())
     }
@@ -121,14 +155,35 @@ impl State {
             let (seq, record) = record?;
             let seq = Seq(seq.value());
             let (head, _) = row::record(seq, record.value())?;
+            if let Kind::Post { post } = head.kind {
+                self.posts.hold(post)?;
+            }
             if self.roster.has(head.owner) {
-                self.index.push(seq, &head);
+                let load = self.load_of(head.kind)?;
+                self.index.push(seq, head.owner, load);
             } else {
                 self.orphans.push_back(seq);
             }
             self.last = self.last.max(seq);
         }
         Ok(())
+    }
+
+    /// What a record weighs in its mailbox.
+    pub(crate) fn load_of(&self, kind: Kind) -> Result<Load, Fault> {
+        Ok(match kind {
+            Kind::Message { from, body_bytes, .. } => {
+                Load::Message { from: from.account, body_bytes }
+            }
+            Kind::Post { post } => {
+                let posted = self.posts.get(post)?;
+                let body_bytes = posted.body_bytes as usize;
+                Load::Message { from: posted.from.account, body_bytes }
+            }
+            Kind::Receipt { by, origin, .. } => Load::Mark(Mark::Receipt { by, origin }),
+            Kind::News { group, .. } => Load::Mark(Mark::News(group)),
+            Kind::Reached { group, origin, .. } => Load::Mark(Mark::Reach { group, origin }),
+        })
     }
 
     /// A device left its list: it gets nothing more, sends nothing more, and what waits for it goes

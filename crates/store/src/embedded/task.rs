@@ -1,12 +1,12 @@
 //! What the writer does beside messages: rare, answered one by one, each with its own reply.
 
 use bytes::Bytes;
-use godwit_base::DeviceId;
+use godwit_base::{AccountId, DeviceId, GroupId};
 use tokio::sync::oneshot;
 
 use crate::{
-    DeviceList, Invite, KeyUpload, KeysError, ListError, Publisher, RegisterError, Registration,
-    StoreError, Swept, TakenKeys,
+    DeviceList, GroupChange, GroupError, GroupRoster, Invite, KeyUpload, KeysError, ListError, Publisher,
+    RegisterError, Registration, StoreError, Swept, TakenKeys,
 };
 
 /// Where an answer goes.
@@ -17,6 +17,8 @@ pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 pub(crate) enum Task {
     Register(Box<Registration>, Reply<(), RegisterError>),
     ReplaceList(Publisher, Box<DeviceList>, Reply<(), ListError>),
+    ChangeGroup(DeviceId, Box<GroupChange>, Reply<(), GroupError>),
+    GroupRoster(AccountId, GroupId, Reply<GroupRoster, GroupError>),
     PublishKeys(DeviceId, KeyUpload, Reply<u32, KeysError>),
     TakeKeys(DeviceId, bool, Reply<TakenKeys, KeysError>),
     PutInvite(Invite, Reply<(), StoreError>),
@@ -30,6 +32,8 @@ impl Task {
         match self {
             Self::Register(_, reply) => send(reply, Err(error.into())),
             Self::ReplaceList(_, _, reply) => send(reply, Err(error.into())),
+            Self::ChangeGroup(_, _, reply) => send(reply, Err(error.into())),
+            Self::GroupRoster(_, _, reply) => send(reply, Err(error.into())),
             Self::PublishKeys(_, _, reply) => send(reply, Err(error.into())),
             Self::TakeKeys(_, _, reply) => send(reply, Err(error.into())),
             Self::PutInvite(_, reply) => send(reply, Err(error)),

@@ -78,16 +78,20 @@ impl Writer {
             }
             self.turn();
         }
-        while !self.acks.is_empty() && self.trouble.is_none() {
+        while self.is_half_done() && self.trouble.is_none() {
             self.turn();
         }
         self.shared.close_database();
     }
 
-    /// How long to wait for work: not at all if an acknowledgement is half done, for ever if all is
-    /// well.
+    /// A batch took all that it may of what was handed out.
+    fn is_half_done(&self) -> bool {
+        !self.acks.is_empty() || !self.work.submissions.is_empty()
+    }
+
+    /// How long to wait for work: not at all if something is half done, for ever if all is well.
     fn patience(&self) -> Option<Duration> {
-        if !self.acks.is_empty() {
+        if self.is_half_done() {
             return Some(Duration::ZERO);
         }
         let trouble = self.trouble.as_ref().filter(|_| self.state.is_none())?;
@@ -168,7 +172,9 @@ impl Writer {
         while let Some(task) = self.work.tasks.pop_front() {
             batch.task(task)?;
         }
-        while let Some(submission) = self.work.submissions.pop_front() {
+        while batch.has_room()
+            && let Some(submission) = self.work.submissions.pop_front()
+        {
             if self.holds.pass(submission.token, submission.counter) {
                 batch.submit(submission)?;
             } else {

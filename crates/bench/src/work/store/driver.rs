@@ -177,6 +177,7 @@ impl Driver {
                 list_version: 1,
                 copies: vec![copy],
             }],
+            post: None,
             token: Token(slot as u64),
         };
         if store.submit(submission).is_err() {

@@ -46,7 +46,7 @@ impl Batch<'_> {
         let row = row::put_handle(&account.handle, id);
         self.txn.open_table(tables::HANDLE)?.insert(account.handle.as_str(), row.as_slice())?;
         self.set_links(id, &list.devices, false)?;
-        self.set_account(id, &account)?;
+        self.set_account(id, &account, 0)?;
         self.add_keys(DeviceId { account: id, number: registration.device }, &registration.keys)?;
         Ok(())
     }
@@ -76,6 +76,12 @@ impl Batch<'_> {
         require(self.are_links_free(&new)?, ListError::LinkKeyTaken)?;
         require_room(self.terms.disk_full)?;
 
+        let is_same_set = old.devices == list.devices;
+        let set_version = if is_same_set {
+            self.state.roster.get(id).map_or(0, |listed| listed.set_version)
+        } else {
+            self.set_changed(id, list.version)?
+        };
         let stays = |device: &Listed| list.devices.contains(device);
         let gone: Vec<Listed> = old.devices.iter().filter(|d| !stays(d)).copied().collect();
         self.set_links(id, &gone, true)?;
@@ -87,7 +93,8 @@ impl Batch<'_> {
         }
         let highest = list.devices.last().map_or(0, |(number, _)| number.0);
         let highest_number = account.highest_number.max(highest);
-        self.set_account(id, &Account { highest_number, list: list.clone(), ..account })?;
+        let account = Account { highest_number, list: list.clone(), ..account };
+        self.set_account(id, &account, set_version)?;
         Ok(())
     }
 
@@ -97,10 +104,22 @@ impl Batch<'_> {
         row.map(|row| row::account(id, row.value())).transpose()
     }
 
-    fn set_account(&mut self, id: AccountId, account: &Account) -> Result<(), Fault> {
+    /// A device came or left with this version: whoever keeps sender keys has to look.
+    fn set_changed(&mut self, id: AccountId, version: u64) -> Result<u64, Fault> {
+        let row = row::group::put_number(&id.0.to_be_bytes(), version);
+        self.txn.open_table(tables::DEVICE_SET)?.insert(id.0, row.as_slice())?;
+        Ok(version)
+    }
+
+    fn set_account(
+        &mut self,
+        id: AccountId,
+        account: &Account,
+        set_version: u64,
+    ) -> Result<(), Fault> {
         let row = row::put_account(id, account);
         self.txn.open_table(tables::ACCOUNT)?.insert(id.0, row.as_slice())?;
-        self.state.roster.set(id, &account.list);
+        self.state.roster.set(id, &account.list, set_version);
         self.changed = true;
         Ok(())
     }

@@ -5,7 +5,8 @@ use godwit_base::{DeviceId, Seq};
 use super::Batch;
 use crate::Entry;
 use crate::embedded::fault::Fault;
-use crate::embedded::row::{self, Head, Kind, Mark};
+use crate::embedded::index::Load;
+use crate::embedded::row::{self, Kind, Mark};
 
 /// Records deleted by acknowledgements in one batch: at about 2 us each 16 ms. What is left of a
 /// larger acknowledgement goes into the next batch, so that submissions wait no longer than this.
@@ -29,11 +30,18 @@ impl Batch<'_> {
             }
             *budget -= 1;
             self.out.acknowledged += 1;
-            if let Kind::Message { from, counter, .. } = self.delete(device, seq)?.kind {
-                match newest.iter_mut().find(|(origin, _)| *origin == from) {
-                    Some((_, newest)) => *newest = counter.max(*newest),
-                    None => newest.push((from, counter)),
+            match self.delete(device, seq)? {
+                (Kind::Message { from, counter, .. }, _) => {
+                    match newest.iter_mut().find(|(origin, _)| *origin == from) {
+                        Some((_, newest)) => *newest = counter.max(*newest),
+                        None => newest.push((from, counter)),
+                    }
                 }
+                (_, Some(posted)) => self.note_had(device, &posted),
+                (Kind::Reached { group, origin, version }, _) => {
+                    self.note_fetched(device, group, origin, version);
+                }
+                _ => {}
             }
         }
         for (origin, up_to) in newest {
@@ -45,22 +53,21 @@ impl Batch<'_> {
     /// Tells every device of the sender's account, but not the one that acknowledged, in place of
     /// what it has not yet fetched about the same two devices.
     fn file_receipts(&mut self, origin: DeviceId, by: DeviceId, up_to: u64) -> Result<(), Fault> {
-        let mark = Mark { by, origin: origin.number };
+        let number = origin.number;
+        let mark = Mark::Receipt { by, origin: number };
         let owners: Vec<_> =
             self.state.roster.devices_of(origin.account).filter(|owner| *owner != by).collect();
         for owner in owners {
-            let waiting = match self.state.index.receipt(owner, mark) {
-                Some(seq) => self.delete(owner, seq)?.kind,
-                None => Kind::Receipt { mark, up_to },
-            };
-            let up_to = match waiting {
-                Kind::Receipt { up_to: waiting, .. } => up_to.max(waiting),
-                Kind::Message { .. } => return Err(Fault::damaged("a receipt became a message")),
+            let up_to = match self.state.index.mark(owner, mark) {
+                None => up_to,
+                Some(seq) => match self.delete(owner, seq)?.0 {
+                    Kind::Receipt { up_to: waiting, .. } => up_to.max(waiting),
+                    _ => return Err(Fault::damaged("a receipt became another record")),
+                },
             };
             let seq = self.next_seq();
-            row::put_receipt(&mut self.out.row, seq, owner, mark, up_to);
-            let entry = Entry::Receipt { origin: origin.number, by, up_to };
-            self.append(seq, &Head { owner, kind: Kind::Receipt { mark, up_to } }, entry)?;
+            row::put_receipt(&mut self.out.row, seq, owner, by, number, up_to);
+            self.append(seq, owner, Load::Mark(mark), Entry::Receipt { origin: number, by, up_to })?;
         }
         Ok(())
     }

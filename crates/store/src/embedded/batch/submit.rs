@@ -1,13 +1,16 @@
 //! A submission: decided whole, then stored for every recipient device or for none.
 
 use godwit_base::DeviceId;
-use godwit_base::limits::{DEVICES_MAX, RECIPIENTS_MAX, RECORD_BODY_BYTES_MAX};
+use godwit_base::limits::{
+    BODY_BYTES_MAX, DEVICES_MAX, RECIPIENTS_MAX, RECORD_BODY_BYTES_MAX,
+};
 use redb::ReadableTable;
 
 use super::Batch;
 use crate::embedded::fault::Fault;
+use crate::embedded::index::Load;
 use crate::embedded::roll::RollChange;
-use crate::embedded::row::{self, Head, Kind};
+use crate::embedded::row;
 use crate::embedded::tables;
 use crate::embedded::window::Verdict;
 use crate::{Entry, Mismatch, Outcome, Recipient, Settled, Submission};
@@ -49,10 +52,13 @@ impl Batch<'_> {
             }
             Verdict::TooOld => return Ok(Some(Outcome::CounterTooOld)),
         }
+        if let Some(refusal) = self.group_refusal(submission) {
+            return Ok(Some(refusal));
+        }
         if let Some(refusal) = self.wrong_devices(submission)? {
             return Ok(Some(refusal));
         }
-        if self.state.index.receipts(origin) >= self.terms.quotas.receipts {
+        if self.state.index.marks(origin) >= self.terms.quotas.receipts {
             return Ok(Some(Outcome::ReceiptsWaiting));
         }
         if let Some(device) = self.full_mailbox(submission) {
@@ -112,19 +118,37 @@ impl Batch<'_> {
     }
 
     fn store(&mut self, submission: Submission) -> Result<Outcome, Fault> {
-        let Submission { origin: from, counter, recipients, .. } = submission;
-        for to in recipients {
-            for copy in to.copies {
-                let owner = DeviceId { account: to.account, number: copy.device };
-                let kind = Kind::Message { from, counter, body_bytes: copy.body.len() };
-                let seq = self.next_seq();
-                row::put_message(&mut self.out.row, seq, owner, from, counter, &copy.body);
-                let entry = Entry::Message { from, counter, body: copy.body };
-                self.append(seq, &Head { owner, kind }, entry)?;
+        let Submission { origin: from, counter, recipients, post, .. } = submission;
+        match post {
+            Some(post) if post.is_shared() => self.store_post(from, counter, post)?,
+            Some(post) => {
+                let accounts: Vec<_> = recipients.iter().map(|to| to.account).collect();
+                self.check_members(from.account, &post, &accounts);
+                self.store_copies(from, counter, recipients)?;
             }
+            None => self.store_copies(from, counter, recipients)?,
         }
         self.remember(from, counter);
         Ok(Outcome::Accepted { at_ms: self.state.last.unix_ms() })
+    }
+
+    fn store_copies(
+        &mut self,
+        from: DeviceId,
+        counter: u64,
+        recipients: Vec<Recipient>,
+    ) -> Result<(), Fault> {
+        for to in recipients {
+            for copy in to.copies {
+                let owner = DeviceId { account: to.account, number: copy.device };
+                let load = Load::Message { from: from.account, body_bytes: copy.body.len() };
+                let seq = self.next_seq();
+                row::put_message(&mut self.out.row, seq, owner, from, counter, &copy.body);
+                let entry = Entry::Message { from, counter, body: copy.body };
+                self.append(seq, owner, load, entry)?;
+            }
+        }
+        Ok(())
     }
 
     /// Notes the counter in window and journal. A message without copies (to oneself, on the only
@@ -144,8 +168,11 @@ impl Batch<'_> {
 /// The session checked all of this before; the store does not rely on it.
 fn is_well_formed(submission: &Submission) -> bool {
     let recipients = &submission.recipients;
+    let shared = submission.post.as_ref().map_or(0, |post| post.body.len());
     submission.counter > 0
-        && (1..=RECIPIENTS_MAX).contains(&recipients.len())
+        && (shared == 0) != recipients.is_empty()
+        && shared <= BODY_BYTES_MAX
+        && recipients.len() <= RECIPIENTS_MAX
         && recipients.iter().all(|to| {
             to.copies.len() <= DEVICES_MAX
                 && to.copies.iter().all(|copy| copy.body.len() <= RECORD_BODY_BYTES_MAX)
