@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use godwit_base::JoinLink;
 
 use crate::server::Choice;
-use crate::work::{chat, handshake, idle, offline, store};
+use crate::work::{chat, group, handshake, idle, offline, store};
 
 /// Loads a Godwit server and tells what it costs.
 ///
@@ -67,6 +67,8 @@ pub enum Load {
     Chat(Chat),
     /// Messages to absent devices, which then come back and drain
     Offline(Offline),
+    /// Messages to one large group whose members are all here
+    Group(Group),
     /// Full and resumed handshakes
     Handshake(Handshake),
     /// The store alone: durable messages over a backlog
@@ -143,6 +145,20 @@ pub struct Offline {
     restart: bool,
     /// Bytes of a sealed copy
     #[arg(long, default_value_t = 136, value_parser = clap::value_parser!(u16).range(8..=48_000))]
+    body: u16,
+}
+
+/// Options of `group`.
+#[derive(Debug, Args)]
+pub struct Group {
+    /// Members of the group, the sender among them
+    #[arg(long, default_value_t = group::MEMBERS_MAX, value_parser = clap::value_parser!(u32).range(2..=i64::from(group::MEMBERS_MAX)))]
+    members: u32,
+    /// Messages, one after another
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    messages: u32,
+    /// Bytes of the ciphertext
+    #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u16).range(8..=48_000))]
     body: u16,
 }
 
@@ -224,6 +240,14 @@ impl Offline {
     }
 }
 
+impl Group {
+    /// As a plan.
+    pub fn plan(&self) -> group::Plan {
+        let Self { members, messages, body } = *self;
+        group::Plan { members, messages, body_bytes: body.into() }
+    }
+}
+
 impl Handshake {
     /// As a plan.
     pub fn plan(&self) -> handshake::Plan {
@@ -255,6 +279,7 @@ mod tests {
             "idle --connections 15000 --json",
             "chat --pairs 1000 --window 16 --seconds 6 --json",
             "offline --json",
+            "group --members 1024 --json",
             "handshake --json",
             "store --backlog 1000000 --in-flight 512 --json --keep-awake",
         ] {

@@ -9,7 +9,7 @@ use godwit_bench::error::LoadError;
 use godwit_bench::figures;
 use godwit_bench::machine::{self, Conditions, Processes};
 use godwit_bench::server::Site;
-use godwit_bench::work::{chat, handshake, idle, offline, store};
+use godwit_bench::work::{chat, group, handshake, idle, offline, store};
 use serde::Serialize;
 
 fn main() -> ExitCode {
@@ -68,6 +68,13 @@ async fn load(arguments: &Arguments, spinners: &Processes) -> Result<Option<Stri
             let mut site = Site::open(&choice).await?;
             let conditions = Conditions::here(site.data(), spinners);
             let report = offline::run(&mut site, &asked.plan(), conditions).await;
+            site.close().await?;
+            json(&report?)
+        }
+        Load::Group(asked) => {
+            let site = Site::open(&choice).await?;
+            let conditions = Conditions::here(site.data(), spinners);
+            let report = group::run(&site, &asked.plan(), conditions).await;
             site.close().await?;
             json(&report?)
         }

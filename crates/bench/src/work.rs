@@ -2,6 +2,7 @@
 //! scripts read them.
 
 pub mod chat;
+pub mod group;
 pub mod handshake;
 pub mod idle;
 pub mod offline;

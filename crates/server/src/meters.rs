@@ -103,6 +103,8 @@ fn gauges(sessions: usize, stats: &Stats) -> String {
     gauge("mailboxes_nonempty", "Mailboxes with at least one record", stats.mailboxes);
     gauge("accounts", "Accounts", stats.accounts);
     gauge("devices", "Devices", stats.devices);
+    gauge("groups", "Groups", stats.groups);
+    gauge("posts", "Messages to groups whose one body still waits for somebody", stats.posts);
     gauge("store_file_bytes", "Bytes that the store takes on disk", stats.file_bytes);
     gauge("store_waiting", "Operations that wait for the next batch", stats.waiting);
     gauge("store_disk_full", "1 while the disk is below its reserve", stats.disk_full.into());

@@ -11,9 +11,12 @@
 )]
 
 pub mod accounts;
+pub mod groups;
 pub mod mailboxes;
 pub mod model;
+pub mod posts;
 pub mod prekeys;
+pub mod reach;
 pub mod receipts;
 pub mod refusals;
 pub mod upkeep;
@@ -97,6 +100,35 @@ macro_rules! conformance {
                 publishing_is_bounded_and_all_or_nothing
                 the_fallback_key_is_kept_or_replaced
                 an_unknown_device_has_no_keys;
+            groups:
+                a_group_is_made_changed_and_read_by_its_members
+                news_of_a_change_waits_once_in_each_mailbox
+                who_may_change_what
+                changes_are_in_one_order_and_the_same_again_is_no_error
+                who_left_reads_up_to_that_and_no_further
+                a_link_lets_anybody_in_and_only_that
+                malformed_changes_are_refused_at_each_bound
+                a_group_holds_so_many_and_an_account_is_in_so_many
+                a_full_log_lets_its_members_leave
+                a_log_is_read_in_pages
+                an_ended_group_is_swept;
+            posts:
+                a_post_is_stored_once_and_waits_for_every_device_but_the_sender
+                a_body_goes_with_the_last_who_waits_for_it
+                posts_keep_their_order_among_messages
+                a_post_is_refused_unless_all_of_it_is_right
+                only_a_change_of_the_set_of_devices_makes_a_post_stale
+                copies_for_a_group_are_for_exactly_its_members
+                a_full_mailbox_is_passed_by_and_told
+                a_removed_device_lets_go_of_its_posts
+                posts_expire
+                a_page_of_posts_is_bounded_by_bytes
+                many_posts_are_cut_into_batches;
+            reach:
+                receipts_of_a_post_become_one_record_that_counts_accounts
+                the_next_receipt_follows_the_acknowledgement_of_the_last
+                who_has_a_post_is_known_by_account
+                rows_of_reach_are_swept_when_they_are_old;
             upkeep:
                 old_records_expire_and_young_ones_stay
                 a_sweep_is_bounded_and_says_there_is_more

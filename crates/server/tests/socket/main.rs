@@ -15,6 +15,7 @@ mod doors;
 mod durability;
 mod isolation;
 mod keys;
+mod groups;
 mod link;
 mod linking;
 mod lists;

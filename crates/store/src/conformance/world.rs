@@ -13,8 +13,8 @@ use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle, ManualClock, Seq};
 
 use super::{Ground, Setting};
 use crate::{
-    Appended, DeviceList, Entry, KeyUpload, ListError, Outcome, Publisher, Quotas, Recipient,
-    Record, Registration, SealedCopy, Settled, Sink, Store, Submission, Token,
+    Appended, DeviceList, Entry, GroupPost, KeyUpload, ListError, Outcome, Publisher, Quotas,
+    Recipient, Record, Registration, SealedCopy, Settled, Sink, Store, Submission, Token,
 };
 
 /// When the stories play, unix milliseconds.
@@ -157,6 +157,33 @@ impl<'g> World<'g> {
     pub fn send(&mut self, from: DeviceId, counter: u64, to: Vec<Recipient>) -> Outcome {
         let token = self.submit(from, counter, to);
         self.outcome(token)
+    }
+
+    /// Hands in a message to a group, with copies or with one body, and waits for what becomes of it.
+    pub fn post(
+        &mut self,
+        from: DeviceId,
+        counter: u64,
+        to: Vec<Recipient>,
+        post: GroupPost,
+    ) -> Outcome {
+        let token = self.post_later(from, counter, to, post);
+        self.outcome(token)
+    }
+
+    /// Hands in a message to a group without waiting; gives the token to wait for.
+    pub fn post_later(
+        &mut self,
+        origin: DeviceId,
+        counter: u64,
+        recipients: Vec<Recipient>,
+        post: GroupPost,
+    ) -> Token {
+        self.tokens += 1;
+        let token = Token(self.tokens);
+        let submission = Submission { origin, counter, recipients, post: Some(post), token };
+        self.store().submit(submission).expect("the queue has room");
+        token
     }
 
     /// As [`send`](Self::send), on a link whose earlier submissions are all decided.

@@ -81,7 +81,7 @@ pub(crate) struct Batch<'a> {
     /// The last sequence used before this batch.
     before: Seq,
     accepted: usize,
-    /// Records appended so far.
+    /// Records appended since they were last counted anew.
     appended: usize,
     reached: Reached,
     changed: bool,
@@ -144,7 +144,13 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Whether one more submission belongs in this batch: posts to groups make many records each.
+    /// Counts records from here: whatever came before keeps nothing waiting that comes after.
+    pub(crate) fn count_anew(&mut self) {
+        self.appended = 0;
+    }
+
+    /// Whether one more task or submission belongs in this batch: changes of groups and posts to them make
+    /// many records each.
     pub(crate) fn has_room(&self) -> bool {
         self.appended < BATCH_COPIES_MAX
     }

@@ -133,7 +133,7 @@ impl Intake {
     }
 
     /// Waits for work, at most for `patience`, and moves one batch of it into `work`, in which
-    /// submissions may be left.
+    /// tasks and submissions may be left.
     pub(crate) fn take(&self, work: &mut Work, patience: Option<Duration>) -> Wakeup {
         let mut queues = self.lock();
         while queues.work.is_empty() {
@@ -156,7 +156,7 @@ impl Intake {
             };
         }
         std::mem::swap(&mut work.urgent, &mut queues.work.urgent);
-        std::mem::swap(&mut work.tasks, &mut queues.work.tasks);
+        work.tasks.append(&mut queues.work.tasks);
         queues.hand_out(&mut work.submissions);
         Wakeup::Work
     }

@@ -86,7 +86,7 @@ impl Writer {
 
     /// A batch took all that it may of what was handed out.
     fn is_half_done(&self) -> bool {
-        !self.acks.is_empty() || !self.work.submissions.is_empty()
+        !self.acks.is_empty() || !self.work.is_empty()
     }
 
     /// How long to wait for work: not at all if something is half done, for ever if all is well.
@@ -169,9 +169,13 @@ impl Writer {
                 self.acks.push_front((device, up_to));
             }
         }
-        while let Some(task) = self.work.tasks.pop_front() {
+        batch.count_anew();
+        while batch.has_room()
+            && let Some(task) = self.work.tasks.pop_front()
+        {
             batch.task(task)?;
         }
+        batch.count_anew();
         while batch.has_room()
             && let Some(submission) = self.work.submissions.pop_front()
         {

@@ -184,10 +184,45 @@ fn a_newer_schema_is_refused() {
     let engine: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("engine");
     let database = redb::Database::open(file(dir.path())).unwrap();
     let txn = database.begin_write().unwrap();
-    txn.open_table(engine).unwrap().insert("schema", 2).unwrap();
+    txn.open_table(engine).unwrap().insert("schema", 3).unwrap();
     txn.commit().unwrap();
     drop(database);
-    assert!(matches!(open(dir.path(), true), Err(OpenError::Newer { found: 2, known: 1, .. })));
+    assert!(matches!(open(dir.path(), true), Err(OpenError::Newer { found: 3, known: 2, .. })));
+}
+
+/// Makes a file what the first version wrote: without groups.
+fn without_groups(file: &Path) {
+    use redb::TableDefinition as Table;
+    let database = redb::Database::open(file).unwrap();
+    let txn = database.begin_write().unwrap();
+    let gone = [
+        txn.delete_table(Table::<'_, u64, &[u8]>::new("device_set")),
+        txn.delete_table(Table::<'_, &[u8; 16], &[u8]>::new("group")),
+        txn.delete_table(Table::<'_, &[u8; 24], &[u8]>::new("group_log")),
+        txn.delete_table(Table::<'_, &[u8; 24], &[u8]>::new("group_former")),
+        txn.delete_table(Table::<'_, u64, &[u8]>::new("post")),
+        txn.delete_table(Table::<'_, &[u8; 28], &[u8]>::new("reach")),
+    ];
+    assert!(gone.into_iter().all(|gone| gone.unwrap()));
+    txn.open_table(Table::<'_, &str, u64>::new("engine")).unwrap().insert("schema", 1).unwrap();
+    txn.commit().unwrap();
+}
+
+/// An upgrade keeps what there was, in place and from a backup.
+#[test]
+fn an_older_schema_is_given_the_tables_that_it_lacks() {
+    let root = tempfile::tempdir().unwrap();
+    let (dir, restored) = (root.path().join("old"), root.path().join("restored"));
+    let records = written(&dir);
+    without_groups(&file(&dir));
+    godwit_store::restore(&file(&dir), &restored).unwrap();
+    for dir in [&dir, &restored] {
+        let store = open(dir, true).unwrap();
+        assert_eq!(wrong(&store, &records), Vec::<String>::new());
+        assert_eq!(store.stats().groups, 0);
+        block_on(store.verify()).unwrap();
+    }
+    open(&dir, true).unwrap();
 }
 
 /// The pattern above really compares: another body is seen.
