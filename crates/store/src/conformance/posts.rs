@@ -229,7 +229,7 @@ pub fn a_full_mailbox_is_passed_by_and_told(ground: &mut dyn Ground) {
     }
     let bobs = texts(&world.mailbox(bob.device(1)));
     let missed = format!("{GROUP} is at 1, posts missed");
-    assert_eq!(bobs, [format!("{from} 1"), format!("{from} 2"), missed.clone()]);
+    assert_eq!(bobs, [format!("{from} 1"), format!("{from} 2"), missed]);
     assert_eq!(posted(&world.mailbox(carol.device(1))).len(), 2);
     change(&world, from, &entry(2, &[])).unwrap();
     let bobs = texts(&world.mailbox(bob.device(1)));

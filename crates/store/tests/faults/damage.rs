@@ -211,6 +211,7 @@ fn without_groups(file: &Path) {
 /// An upgrade keeps what there was, in place and from a backup.
 #[test]
 fn an_older_schema_is_given_the_tables_that_it_lacks() {
+    use godwit_store::Operations;
     let root = tempfile::tempdir().unwrap();
     let (dir, restored) = (root.path().join("old"), root.path().join("restored"));
     let records = written(&dir);
