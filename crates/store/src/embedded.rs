@@ -40,10 +40,10 @@ use godwit_base::{AccountId, DeviceId, DeviceNumber, GroupId, Seq};
 use tokio::sync::{oneshot, watch};
 
 use crate::{
-    Answer, BackupReport, DeviceList, Directory, Full, GroupChange, GroupError, GroupLog, GroupRoster,
-    Groups, Invite, KeyUpload, KeysError, ListError, LogRead, Mailboxes, OpenError, Operations, Page,
-    Prekeys, Profile, Publisher, RegisterError, Registration, Sink, Standing, Stats, StoreError,
-    Submission, Swept, TakenKeys, VerifyReport, Who,
+    Answer, BackupReport, DeviceList, Directory, Full, GroupChange, GroupError, GroupLog,
+    GroupRoster, Groups, Invite, KeyUpload, KeysError, ListError, LogRead, Mailboxes, OpenError,
+    Operations, Page, Prekeys, Profile, Publisher, RegisterError, Registration, Sink, Standing,
+    Stats, StoreError, Submission, Swept, TakenKeys, VerifyReport, Who,
 };
 use fault::{Fault, guarded_read};
 use intake::{Read, Urgent};

@@ -31,10 +31,10 @@ pub use api::directory::{
     DeviceList, Directory, INVITES_MAX, Invite, KeyUpload, ListError, Profile, Publisher,
     RegisterError, Registration, Standing, Who,
 };
+pub use api::error::{Answer, Full, OpenError, StoreError};
 pub use api::groups::{
     GroupChange, GroupError, GroupLog, GroupRoster, GroupSettings, Groups, LogRead, Role,
 };
-pub use api::error::{Answer, Full, OpenError, StoreError};
 pub use api::mailbox::{
     Appended, Entry, GroupPost, Mailboxes, Mismatch, Outcome, Page, Post, Recipient, Record,
     SealedCopy, Settled, Sink, Submission, Token,

@@ -122,12 +122,7 @@ async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Re
 }
 
 /// Makes the group with everybody in one change.
-async fn create(
-    by: &mut Conn,
-    cast: Cast,
-    members: u32,
-    group: &Bytes,
-) -> Result<(), LoadError> {
+async fn create(by: &mut Conn, cast: Cast, members: u32, group: &Bytes) -> Result<(), LoadError> {
     let role = |number| if number == 0 { v1::GroupRole::Admin } else { v1::GroupRole::Member };
     let member = |number| v1::GroupMember {
         account: cast.device(number).account.0,

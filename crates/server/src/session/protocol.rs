@@ -8,7 +8,9 @@ use std::net::IpAddr;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use godwit_base::{AccountId, DeviceId, DeviceNumber, GroupId, Seq, invariant};
-use godwit_store::{Entry, GroupPost, Mismatch, Outcome, Recipient, Record, SealedCopy, Submission, Token};
+use godwit_store::{
+    Entry, GroupPost, Mismatch, Outcome, Recipient, Record, SealedCopy, Submission, Token,
+};
 use godwit_wire::frame::PLAINTEXT_BYTES_MAX;
 use godwit_wire::{Refusal, ToClient, ToServer, v1};
 

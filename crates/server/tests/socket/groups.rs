@@ -51,7 +51,11 @@ async fn changes(by: &mut Person, change: v1::GroupChange) -> Result<u64, Refusa
     }
 }
 
-async fn fetches(by: &mut Person, after_epoch: u64, secret: &[u8]) -> Result<v1::GroupLog, Refusal> {
+async fn fetches(
+    by: &mut Person,
+    after_epoch: u64,
+    secret: &[u8],
+) -> Result<v1::GroupLog, Refusal> {
     let request = by.request();
     let invite_secret = Bytes::copy_from_slice(secret);
     by.link()
@@ -152,7 +156,9 @@ async fn hears_reach(person: &mut Person, posts: &[(u64, u32)]) -> v1::GroupRece
 /// Alice is the admin of a group with the others, who have heard of it.
 async fn group_of(alice: &mut Person, others: &mut [&mut Person]) {
     let mut first = entry(1, &[(alice, ADMIN)]);
-    first.members.extend(entry(1, &others.iter().map(|it| (&**it, MEMBER)).collect::<Vec<_>>()).members);
+    first
+        .members
+        .extend(entry(1, &others.iter().map(|it| (&**it, MEMBER)).collect::<Vec<_>>()).members);
     assert_eq!(changes(alice, first).await, Ok(1));
     for person in others {
         hears_news(person, 1).await;
@@ -243,10 +249,8 @@ async fn a_link_lets_in_whoever_has_its_secret() {
         only_admins_write: false,
         invite_hash: Bytes::copy_from_slice(hash),
     };
-    let with = |epoch, hash: &[u8]| v1::GroupChange {
-        settings: Some(opened(hash)),
-        ..entry(epoch, &[])
-    };
+    let with =
+        |epoch, hash: &[u8]| v1::GroupChange { settings: Some(opened(hash)), ..entry(epoch, &[]) };
     let short = changes(&mut alice, with(2, &[1; 31])).await;
     assert_eq!(short, Err(Refusal::GroupChangeInvalid));
     assert_eq!(changes(&mut alice, with(2, &Sha256::digest(SECRET))).await, Ok(2));
@@ -349,12 +353,16 @@ async fn to_a_small_group_copies_go_and_for_nobody_else() {
     let submit = |counter, epoch, recipients| v1::Submit {
         counter,
         recipients,
-        group: Some(v1::GroupPost { group: group(), epoch, devices_version: 0, body: Bytes::new() }),
+        group: Some(v1::GroupPost {
+            group: group(),
+            epoch,
+            devices_version: 0,
+            body: Bytes::new(),
+        }),
     };
-    for (epoch, recipients, refusal) in [
-        (2, to(&[&bob, &carol]), Refusal::GroupEpochStale),
-        (1, to(&[&bob]), Refusal::Malformed),
-    ] {
+    for (epoch, recipients, refusal) in
+        [(2, to(&[&bob, &carol]), Refusal::GroupEpochStale), (1, to(&[&bob]), Refusal::Malformed)]
+    {
         alice.link().says(&[submit(1, epoch, recipients).into()]).await;
         assert_eq!(alice.is_refused(1).await, (refusal, 0));
     }

@@ -233,10 +233,7 @@ pub fn a_link_lets_anybody_in_and_only_that(ground: &mut dyn Ground) {
         (shows(HASH, entry(3, &[(&bob, ADMIN)])), GroupError::NotAdmin),
         (shows(HASH, entry(3, &[(&bob, MEMBER), (&carol, MEMBER)])), GroupError::NotAdmin),
         (shows(HASH, entry(3, &[(&carol, MEMBER)])), GroupError::NotAdmin),
-        (
-            shows(HASH, GroupChange { settings: link(), ..joins(3) }),
-            GroupError::NotAdmin,
-        ),
+        (shows(HASH, GroupChange { settings: link(), ..joins(3) }), GroupError::NotAdmin),
     ] {
         assert_eq!(by_bob(&it), Err(error), "{it:?}");
     }

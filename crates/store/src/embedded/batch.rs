@@ -20,8 +20,8 @@ use reach::Reached;
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::fault::Fault;
-use super::intake::BATCH_COPIES_MAX;
 use super::index::Load;
+use super::intake::BATCH_COPIES_MAX;
 use super::posts::Posted;
 use super::roll::RollChange;
 use super::row::{self, Kind};

@@ -98,7 +98,9 @@ impl Group {
     pub(crate) fn is_exactly(&self, accounts: &[AccountId], own: Option<AccountId>) -> bool {
         let wanted = self.members.iter().map(|(account, _)| *account);
         let is_own_missing = own.is_some_and(|own| !accounts.contains(&own));
-        wanted.filter(|account| !is_own_missing || Some(*account) != own).eq(accounts.iter().copied())
+        wanted
+            .filter(|account| !is_own_missing || Some(*account) != own)
+            .eq(accounts.iter().copied())
     }
 
     /// A number that differs after each change of the set of devices of any member: each account's grows

@@ -12,11 +12,12 @@ use super::groups::Group;
 use super::reach::Reach;
 use super::row::{Head, Kind};
 use super::shared::Shared;
-use super::task::{Reply, send};
 use super::tables::GroupKey;
+use super::task::{Reply, send};
 use super::{row, tables};
 use crate::{
-    Answer, Entry, Full, GroupError, GroupLog, Invite, LogRead, Page, Profile, Record, StoreError, Who,
+    Answer, Entry, Full, GroupError, GroupLog, Invite, LogRead, Page, Profile, Record, StoreError,
+    Who,
 };
 
 /// Has a reading thread answer with a mailbox's page, whose records are at `places`.

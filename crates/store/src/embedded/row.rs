@@ -31,14 +31,32 @@ pub(crate) struct Head {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Message { from: DeviceId, counter: u64, body_bytes: usize },
+    Message {
+        from: DeviceId,
+        counter: u64,
+        body_bytes: usize,
+    },
     /// Device `by` acknowledged messages of device `origin` of the mailbox's own account.
-    Receipt { by: DeviceId, origin: DeviceNumber, up_to: u64 },
+    Receipt {
+        by: DeviceId,
+        origin: DeviceNumber,
+        up_to: u64,
+    },
     /// What it says lies in the post.
-    Post { post: Seq },
-    News { group: GroupId, epoch: u64, missed: bool },
+    Post {
+        post: Seq,
+    },
+    News {
+        group: GroupId,
+        epoch: u64,
+        missed: bool,
+    },
     /// What it says lies in the row of reach, of which it was filed for this version.
-    Reached { group: GroupId, origin: DeviceNumber, version: u64 },
+    Reached {
+        group: GroupId,
+        origin: DeviceNumber,
+        version: u64,
+    },
 }
 
 /// What a record that is no message is about: there is at most one per mark in a mailbox.

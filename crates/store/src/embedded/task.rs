@@ -5,8 +5,8 @@ use godwit_base::{AccountId, DeviceId, GroupId};
 use tokio::sync::oneshot;
 
 use crate::{
-    DeviceList, GroupChange, GroupError, GroupRoster, Invite, KeyUpload, KeysError, ListError, Publisher,
-    RegisterError, Registration, StoreError, Swept, TakenKeys,
+    DeviceList, GroupChange, GroupError, GroupRoster, Invite, KeyUpload, KeysError, ListError,
+    Publisher, RegisterError, Registration, StoreError, Swept, TakenKeys,
 };
 
 /// Where an answer goes.

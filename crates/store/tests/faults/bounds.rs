@@ -30,7 +30,8 @@ fn a_full_queue_says_so_and_loses_nothing() {
         .map(|counter| world.submit(from, counter, vec![bob.copies(from, "")]))
         .collect();
     let recipients = vec![bob.copies(from, "")];
-    let one_more = Submission { origin: from, counter: 16_386, recipients, post: None, token: Token(0) };
+    let one_more =
+        Submission { origin: from, counter: 16_386, recipients, post: None, token: Token(0) };
     assert_eq!(world.store().submit(one_more), Err(Full));
     assert_eq!(world.store().stats().waiting, 16_384);
     disk.heal();
@@ -154,7 +155,13 @@ fn a_sink_that_panics_does_not_end_the_writer() {
     let store = open(bench.dir.path(), &bench.options, sink).unwrap();
     for counter in 1..=3 {
         let origin = DeviceId::new(1, 1);
-        let nobody = Submission { origin, counter, recipients: Vec::new(), post: None, token: Token(counter) };
+        let nobody = Submission {
+            origin,
+            counter,
+            recipients: Vec::new(),
+            post: None,
+            token: Token(counter),
+        };
         store.submit(nobody).unwrap();
     }
     store.close();

@@ -67,7 +67,12 @@ impl Batch<'_> {
             };
             let seq = self.next_seq();
             row::put_receipt(&mut self.out.row, seq, owner, by, number, up_to);
-            self.append(seq, owner, Load::Mark(mark), Entry::Receipt { origin: number, by, up_to })?;
+            self.append(
+                seq,
+                owner,
+                Load::Mark(mark),
+                Entry::Receipt { origin: number, by, up_to },
+            )?;
         }
         Ok(())
     }

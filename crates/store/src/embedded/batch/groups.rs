@@ -37,9 +37,8 @@ impl Batch<'_> {
         };
         if change.epoch <= group.epoch {
             let stored = self.log_entry(id, change.epoch)?;
-            let is_same = stored.is_some_and(|(author, signed)| {
-                author == by.account && signed == change.signed
-            });
+            let is_same = stored
+                .is_some_and(|(author, signed)| author == by.account && signed == change.signed);
             return require(is_same, GroupError::Stale);
         }
         require(change.epoch - group.epoch == 1, GroupError::Stale)?;
@@ -161,11 +160,7 @@ impl Batch<'_> {
         row.map(|row| row::group::log_entry(&key, row.value())).transpose()
     }
 
-    pub(super) fn group_roster(
-        &self,
-        by: AccountId,
-        id: GroupId,
-    ) -> Step<GroupRoster, GroupError> {
+    pub(super) fn group_roster(&self, by: AccountId, id: GroupId) -> Step<GroupRoster, GroupError> {
         let roster = &self.state.roster;
         let group = self.state.groups.get(id).ok_or(Stop::Refused(GroupError::Unknown))?;
         require(group.role(by).is_some(), GroupError::NotMember)?;

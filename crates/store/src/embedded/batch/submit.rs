@@ -1,9 +1,7 @@
 //! A submission: decided whole, then stored for every recipient device or for none.
 
 use godwit_base::DeviceId;
-use godwit_base::limits::{
-    BODY_BYTES_MAX, DEVICES_MAX, RECIPIENTS_MAX, RECORD_BODY_BYTES_MAX,
-};
+use godwit_base::limits::{BODY_BYTES_MAX, DEVICES_MAX, RECIPIENTS_MAX, RECORD_BODY_BYTES_MAX};
 use redb::ReadableTable;
 
 use super::Batch;

@@ -58,7 +58,8 @@ impl Batch<'_> {
             let from = (tables::group_key(group, 0), tables::group_key(group, u64::MAX));
             for table in [tables::GROUP_LOG, tables::GROUP_FORMER] {
                 let mut table = self.txn.open_table(table)?;
-                let mut rows = table.extract_from_if::<&GroupKey, _>(&from.0..=&from.1, |_, _| true)?;
+                let mut rows =
+                    table.extract_from_if::<&GroupKey, _>(&from.0..=&from.1, |_, _| true)?;
                 while *budget > 0 {
                     let Some(row) = rows.next() else { break };
                     row?;
