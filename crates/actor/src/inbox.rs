@@ -114,6 +114,12 @@ impl<T: Weigh, const ITEMS: usize, const BYTES: usize> Inbox<T, ITEMS, BYTES> {
         waker.inspect(Waker::wake_by_ref);
     }
 
+    /// Wakes the owner and puts nothing in: what it is to look at is elsewhere.
+    pub fn nudge(&self) {
+        let waker = self.inner().waker.take();
+        waker.inspect(Waker::wake_by_ref);
+    }
+
     /// Takes nothing any more. What is inside can still be taken; the owner is woken.
     pub fn close(&self) {
         let mut inner = self.inner();

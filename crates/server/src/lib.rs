@@ -4,6 +4,7 @@
 //! - `door`: one port; first bytes, handshake, HTTP, WebSocket.
 //! - `session`: the actor that owns one live link; its pure machine is `session::protocol`.
 //! - `seat`, `registry`: how a session is reached, by token and by device.
+//! - `presence`: who is online and who looks; in memory only.
 //! - `router`: what the store tells goes to the sessions it concerns.
 //! - `relay`: where a new device meets the one that links it.
 //! - `node`: what all of them share; `rate`, `quarantine`, `meters`, `keys` belong to it.
@@ -23,6 +24,7 @@ mod drain;
 pub mod keys;
 mod meters;
 mod node;
+mod presence;
 mod quarantine;
 mod rate;
 mod registry;

@@ -32,6 +32,9 @@ pub(crate) struct Meters {
     pub(crate) receipts: Counter,
     pub(crate) acknowledgements: Counter,
     pub(crate) records_behind: Counter,
+    pub(crate) presences: Counter,
+    pub(crate) presences_passed_over: Counter,
+    pub(crate) presences_held: Counter,
     pub(crate) bytes_in: Counter,
     pub(crate) bytes_out: Counter,
     pub(crate) registrations: Family<Kind, Counter>,
@@ -69,6 +72,17 @@ impl Meters {
             &self.records_behind,
         );
         add("relay_messages", "Messages left at a rendezvous", &self.relayed);
+        add("presences_told", "States of presence written to devices", &self.presences);
+        add(
+            "presences_passed_over",
+            "Messages about presence beyond the rate of their device",
+            &self.presences_passed_over,
+        );
+        add(
+            "presences_held",
+            "Changes of presence that had to wait for another second",
+            &self.presences_held,
+        );
         add("link_received_bytes", "Bytes read from links", &self.bytes_in);
         add("link_sent_bytes", "Bytes written to links", &self.bytes_out);
         let mut add = |name: &str, help: &str, family: &Family<Kind, Counter>| {

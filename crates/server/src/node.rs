@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use crate::config::{Config, Policy};
 use crate::keys::{self, KeyError, TicketTerm};
 use crate::meters::Meters;
+use crate::presence::{Moment, Presence};
 use crate::quarantine::Quarantine;
 use crate::rate::{Meter, Rate, RateTable};
 use crate::registry::Registry;
@@ -44,6 +45,7 @@ pub(crate) struct Node {
     pub(crate) parts: Parts,
     pub(crate) quarantine: Quarantine,
     pub(crate) relay: Relay,
+    pub(crate) presence: Presence,
     pub(crate) submission_rate: Rate,
     /// The supervision tree, once it runs.
     pub(crate) tree: OnceLock<TreeHandle>,
@@ -151,6 +153,7 @@ impl Node {
             group_changes: RateTable::new(Rate::per_hour(GROUP_CHANGES_PER_HOUR)),
             quarantine: Quarantine::default(),
             relay: Relay::default(),
+            presence: Presence::new(parts.meters.presences_held.clone()),
             tree: OnceLock::new(),
             up: Notify::new(),
             rotating: Mutex::default(),
@@ -192,6 +195,11 @@ impl Node {
     /// Seconds since the server started.
     pub(crate) fn now_s(&self) -> u32 {
         Self::seconds(self.now_ns())
+    }
+
+    /// Now, as presence counts it.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { s: self.now_s(), unix_ms: self.clock.unix_ms() }
     }
 
     /// A time of [`Node::now_ns`] in seconds.

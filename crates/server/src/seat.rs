@@ -79,12 +79,15 @@ pub(crate) struct Seat {
     /// One more with each link that is made, so that of two sessions of a device the newer is known.
     /// It wraps: the older of two would have to last four thousand million links to seem the newer.
     ordinal: u32,
+    /// Open chats of which the session has something to look up, one bit each (`presence`).
+    marks: AtomicU32,
 }
 
 impl Seat {
     pub(crate) fn new(token: Token, ordinal: u32, now_s: u32) -> Self {
         let heard_s = AtomicU32::new(now_s);
-        Self { token, words: Inbox::new(), records: Inbox::new(), heard_s, ordinal }
+        let marks = AtomicU32::new(0);
+        Self { token, words: Inbox::new(), records: Inbox::new(), heard_s, ordinal, marks }
     }
 
     /// Whether this link was made after the other.
@@ -101,6 +104,22 @@ impl Seat {
     /// Hands a durable record over; a full inbox drops it and marks the session behind.
     pub(crate) fn hand(&self, record: Record) -> Push {
         self.records.push(Handed(record))
+    }
+
+    /// Something happened to these open chats; the session is woken unless it was for an earlier mark.
+    pub(crate) fn mark(&self, marks: u32) {
+        if self.marks.fetch_or(marks, Ordering::AcqRel) == 0 {
+            self.words.nudge();
+        }
+    }
+
+    /// Takes all marks: what is marked from now on wakes the session again.
+    pub(crate) fn take_marks(&self) -> u32 {
+        self.marks.swap(0, Ordering::AcqRel)
+    }
+
+    pub(crate) fn has_marks(&self) -> bool {
+        self.marks.load(Ordering::Acquire) != 0
     }
 
     pub(crate) fn heard(&self, now_s: u32) {

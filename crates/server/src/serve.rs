@@ -19,7 +19,7 @@ use crate::meters::Meters;
 use crate::node::{self, Identity, Node, Parts};
 use crate::registry::Registry;
 use crate::router::Router;
-use crate::{admin, door, drain, sweeper};
+use crate::{admin, door, drain, presence, sweeper};
 
 /// What a server is made of, besides its configuration. Tests put a worse disk or another clock here.
 #[derive(Clone)]
@@ -197,6 +197,8 @@ fn tree(node: &Arc<Node>, listener: Arc<TcpListener>) -> Supervisor {
             async move { door::run(child, node, listener).await }
         }))
         .child(child("admin", node, |child, node| async move { admin::run(child, node).await }))
+        // Last: what it does is missed least, and its end takes nobody along.
+        .child(child("presence", node, |child, node| async move { presence::run(child, node).await }))
 }
 
 fn child<F>(

@@ -3,11 +3,12 @@
 //!
 //! The turn is here; the rest is cut by concern: [`socket`] under it, [`inbound`] and [`outbound`]
 //! bytes, the pure [`protocol`] machine, [`requests`] that wait for the store, [`turn`] for what one
-//! turn does with each event, [`keepalive`] for the silent.
+//! turn does with each event, [`keepalive`] for the silent, [`looking`] for presence.
 
 mod groups;
 mod inbound;
 mod keepalive;
+mod looking;
 mod outbound;
 mod protocol;
 mod requests;
@@ -33,6 +34,7 @@ use crate::meters::Meters;
 use crate::node::Node;
 use crate::seat::{Seat, Word};
 use inbound::{Inbound, TURN_BYTES_MAX, TURN_READS_MAX};
+use looking::Looking;
 use outbound::{Outbound, Speech};
 use protocol::Machine;
 use requests::Jobs;
@@ -53,6 +55,7 @@ pub(crate) struct Session {
     machine: Machine,
     jobs: Jobs,
     feed: Feed,
+    looking: Option<Box<Looking>>,
     /// A goodbye was said: only what is unsent still goes out, until then.
     leaving: Option<Pin<Box<Sleep>>>,
     /// All of it has gone out.
@@ -139,6 +142,7 @@ impl Session {
             machine: Machine::new(peer),
             jobs: Jobs::default(),
             feed: Feed::Off,
+            looking: None,
             leaving: None,
             lingers: false,
             dozes: false,
@@ -162,6 +166,7 @@ impl Session {
             machine: &mut self.machine,
             jobs: &mut self.jobs,
             feed: &mut self.feed,
+            looking: &mut self.looking,
             unsent_bytes: self.outbound.unsent_bytes(),
             speech: Speech {
                 plain: &mut worker.plain,
@@ -182,6 +187,7 @@ impl Session {
         }
         turn.answers(cx)?;
         turn.records(cx)?;
+        turn.presence(matches!(next, Next::Wait))?;
         turn.finish()?;
         let Turn { tally, held_back, goodbye, .. } = turn;
         if goodbye {
@@ -194,6 +200,8 @@ impl Session {
         match self.outbound.unsent_bytes() {
             unsent if unsent > limits.unsent_close_bytes => return Err(Over::TooSlow),
             unsent if held_back && unsent < limits.unsent_behind_bytes => next = Next::Again,
+            // Presence had to wait for bytes that are gone now.
+            0 if self.seat.has_marks() => next = Next::Again,
             _ => {}
         }
         self.doze().map_err(|_| Over::Gone)?;
@@ -212,6 +220,7 @@ impl Session {
             Ok(_) => {}
         }
         if !std::mem::replace(&mut self.lingers, true) {
+            self.looks_no_more();
             self.node.registry.leave(&self.seat, self.machine.device());
             self.node.registry.count_lingering(true);
         }
@@ -244,6 +253,13 @@ impl Session {
                 }
             }
         })
+    }
+
+    /// Its device is not there any more, and has no chat open.
+    fn looks_no_more(&mut self) {
+        if let Some(looking) = self.looking.take() {
+            looking.leave(&self.node, &self.seat);
+        }
     }
 
     /// A keepalive, one byte, does not wake the session by itself: most wake-ups of an idle server
@@ -302,6 +318,7 @@ impl Future for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.looks_no_more();
         self.node.registry.leave(&self.seat, self.machine.device());
         if self.lingers {
             self.node.registry.count_lingering(false);

@@ -1,6 +1,8 @@
 //! Stories that need a hand inside the server: panics, quarantine, removed devices, silence. The
 //! client is the one of `tests/socket`.
 
+mod presence;
+
 #[path = "../tests/socket/link.rs"]
 #[allow(dead_code, reason = "shared with the stories that need no hand inside")]
 mod link;

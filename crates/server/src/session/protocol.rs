@@ -78,6 +78,9 @@ pub(super) enum Effect {
     Attach(DeviceId),
     /// Let the store answer.
     Ask(Request),
+    /// The device tells of itself, or which chats are open; nobody answers.
+    Present(DeviceId, v1::PresenceSet),
+    Watch(DeviceId, v1::PresenceWatch),
     /// Say goodbye and close.
     Close(Refusal),
 }
@@ -206,7 +209,14 @@ impl Machine {
                 }
                 _ => refuse_request(claim.request, Refusal::AlreadyRegistered, 0),
             },
-            ToServer::PresenceSet(_) | ToServer::PresenceWatch(_) => Effect::Nothing,
+            ToServer::PresenceSet(set) => match self.peer {
+                Peer::Attached(device) => Effect::Present(device, set),
+                _ => Effect::Close(Refusal::NotAttached),
+            },
+            ToServer::PresenceWatch(watch) => match self.peer {
+                Peer::Attached(device) => Effect::Watch(device, watch),
+                _ => Effect::Close(Refusal::NotAttached),
+            },
             ToServer::GroupChange(change) => {
                 self.ask_as_device(change.request, |device| Request::GroupChange(device, change))
             }

@@ -4,16 +4,20 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use godwit_base::{DeviceId, ManualClock};
+use bytes::Bytes;
+use godwit_actor::Push;
+use godwit_base::{AccountId, DeviceId, ManualClock, Seq};
 use godwit_link::{Initiator, Responder, ServerKeys, StaticKey, Transport};
-use godwit_wire::frame::{TAG_BYTES, encode_header};
-use godwit_wire::{ToServer, v1};
+use godwit_store::{Entry, Record};
+use godwit_wire::frame::{Header, TAG_BYTES, decode_header, encode_header};
+use godwit_wire::{ToClient, ToServer, v1};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 
 use super::inbound::{TURN_BYTES_MAX, TURN_FRAMES_MAX};
 use super::*;
 use crate::config::Config;
+use crate::presence::{Moment, Rule};
 use crate::{Server, Setup};
 
 const ALICE: DeviceId = DeviceId::new(1, 1);
@@ -155,6 +159,76 @@ async fn a_turn_of_ten_milliseconds_is_left_alone_and_a_longer_one_is_reported()
     }
 }
 
+/// Everything that the server said, in order.
+fn said(mut bytes: &[u8], transport: &mut Transport) -> Vec<ToClient> {
+    let mut said = Vec::new();
+    while let Header::Frame { header, body } = decode_header(bytes).unwrap() {
+        let mut frame = bytes[header..header + body].to_vec();
+        bytes = &bytes[header + body..];
+        let length = transport.open_in_place(&mut frame).unwrap();
+        said.extend(ToClient::decode_all(&frame[..length]).map(Result::unwrap));
+    }
+    assert!(bytes.is_empty(), "a frame is incomplete");
+    said
+}
+
+fn record(n: u64) -> Record {
+    let body = Bytes::from(vec![0; 100]);
+    Record { seq: Seq(n), entry: Entry::Message { from: DeviceId::new(3, 1), counter: n, body } }
+}
+
+#[tokio::test]
+async fn under_load_presence_waits_and_then_says_the_newest_and_messages_do_not_wait() {
+    const BOB: AccountId = AccountId(2);
+    let (server, _data) = lab(|_| {}).await;
+    let (node, meters) = (&server.node, &server.node.meters);
+    let (mut session, mut far, mut client) = session(node, 256);
+    let turn = |session: &mut Session| {
+        let turn = Pin::new(session).poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(turn, Poll::Pending);
+    };
+    let everyone = v1::Visibility::Everyone.into();
+    let chat = v1::OpenChat { account: BOB.0, ..v1::OpenChat::default() };
+    for message in [
+        ToServer::from(v1::Attach {}),
+        v1::PresenceSet { here: true, visibility: everyone, pass: Bytes::new() }.into(),
+        v1::PresenceWatch { chats: vec![chat] }.into(),
+    ] {
+        far.write_all(&frame(&mut client, message)).await.unwrap();
+    }
+    while session.feed != Feed::Live {
+        turn(&mut session);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(meters.presences.get(), 1, "what there is to tell at first");
+    (1..=10).for_each(|n| assert_eq!(session.seat.hand(record(n)), Push::Pushed));
+    turn(&mut session);
+    assert!(session.outbound.unsent_bytes() > 0, "more than the device has read");
+    let bob = node.registry.enter(0);
+    for (s, here) in [(1, true), (2, false), (3, true)] {
+        let moment = Moment { s, unix_ms: 60_000 };
+        node.presence.set(BOB, &bob, here, Rule::Everyone, moment);
+        turn(&mut session);
+    }
+    assert_eq!(session.seat.hand(record(11)), Push::Pushed);
+    turn(&mut session);
+    assert_eq!((meters.delivered.get(), meters.presences.get()), (11, 1));
+    let mut received = Vec::new();
+    while session.outbound.unsent_bytes() > 0 || session.seat.has_marks() {
+        far.read_buf(&mut received).await.unwrap();
+        turn(&mut session);
+    }
+    drop(session);
+    far.read_to_end(&mut received).await.unwrap();
+    let said = said(&received, &mut client);
+    let delivered = said.iter().filter(|said| matches!(said, ToClient::Deliver(_))).count();
+    assert_eq!(delivered, 11);
+    let online = v1::PresenceState::Online.into();
+    let news = v1::Presence { account: BOB.0, state: online, last_seen_ms: 0, typing: false };
+    assert_eq!(said.last(), Some(&news.into()));
+    assert_eq!(meters.presences.get(), 2, "once, for three changes");
+}
+
 #[test]
 fn an_idle_session_is_small() {
     // Session, seat, its places in slab and map, and tokio's task around it. What a test can see of
@@ -163,5 +237,5 @@ fn an_idle_session_is_small() {
     let places = 16 + 2 * (size_of::<DeviceId>() + 8);
     let task = 128; // header, trailer and alignment of a tokio task
     let all = size_of::<Session>() + seat + places + task;
-    assert!(all <= 552, "{all} bytes: session {}, seat {seat}", size_of::<Session>());
+    assert!(all <= 568, "{all} bytes: session {}, seat {seat}", size_of::<Session>());
 }

@@ -12,6 +12,7 @@ use godwit_wire::frame::FrameError;
 use godwit_wire::{Malformed, Refusal, ToClient, ToServer, v1};
 
 use super::inbound::{Inbound, Piece, Stop, TURN_BYTES_MAX, TURN_FRAMES_MAX, TURN_READS_MAX};
+use super::looking::Looking;
 use super::outbound::Speech;
 use super::protocol::{Effect, Machine, UNAVAILABLE_MS};
 use super::requests::{self, Done, Job, Jobs, Made};
@@ -48,6 +49,8 @@ pub(super) struct Tally {
     delivered: u64,
     receipts: u64,
     acknowledgements: u64,
+    presences: u64,
+    passed_over: u64,
 }
 
 /// One turn. Its methods return `Err` when the session is over at once, without a word.
@@ -57,6 +60,8 @@ pub(super) struct Turn<'a> {
     pub(super) machine: &'a mut Machine,
     pub(super) jobs: &'a mut Jobs,
     pub(super) feed: &'a mut Feed,
+    /// Present once the device has said something about presence.
+    pub(super) looking: &'a mut Option<Box<Looking>>,
     /// Bytes that earlier turns left unsent.
     pub(super) unsent_bytes: usize,
     pub(super) speech: Speech<'a>,
@@ -327,8 +332,48 @@ impl Turn<'_> {
                 }
                 Ok(())
             }
+            Effect::Present(device, set) => {
+                let (node, seat) = (self.node, self.seat);
+                if let Some(looking) = self.looking(device) {
+                    looking.sets(node, seat, &set);
+                }
+                Ok(())
+            }
+            Effect::Watch(device, watch) => {
+                let (node, seat) = (self.node, self.seat);
+                if let Some(looking) = self.looking(device) {
+                    looking.watches(node, seat, &watch);
+                }
+                Ok(())
+            }
             Effect::Close(refusal) => self.goodbye(refusal, 0),
         }
+    }
+
+    /// The presence side of this session; none if the device says too much about it.
+    fn looking(&mut self, device: DeviceId) -> Option<&mut Looking> {
+        let looking = self.looking.get_or_insert_with(|| Box::new(Looking::new(device)));
+        let may_say = looking.may_say(self.now_ns);
+        if !may_say {
+            self.tally.passed_over += 1;
+        }
+        may_say.then_some(looking)
+    }
+
+    /// Who is online, and who types: last, and only in a turn that has nothing better to do. What is
+    /// left stays marked, and the newest state is what the device is told later.
+    pub(super) fn presence(&mut self, idle: bool) -> Result<(), Over> {
+        let idle = idle && !self.held_back && self.unsent_bytes == 0;
+        if self.goodbye || !idle || !self.seat.has_marks() {
+            return Ok(());
+        }
+        let marks = self.seat.take_marks();
+        let Some(looking) = self.looking else { return Ok(()) };
+        for presence in looking.look(self.node, self.seat, marks) {
+            self.tally.presences += 1;
+            self.say(&presence.into())?;
+        }
+        Ok(())
     }
 
     /// Ends the session of a device that was removed after this link was welcomed. Whoever is attached
@@ -413,6 +458,8 @@ impl Tally {
             (&meters.delivered, self.delivered),
             (&meters.receipts, self.receipts),
             (&meters.acknowledgements, self.acknowledgements),
+            (&meters.presences, self.presences),
+            (&meters.presences_passed_over, self.passed_over),
         ] {
             if value > 0 {
                 counter.inc_by(value);

@@ -35,7 +35,7 @@ async fn status_and_tree_tell_what_is_there() {
         .iter()
         .map(|child| child["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["store", "sessions", "sweeper", "door", "admin"]);
+    assert_eq!(names, ["store", "sessions", "sweeper", "door", "admin", "presence"]);
     let socket = world.data.path().join("admin.sock");
     let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);

@@ -1,0 +1,51 @@
+//! What waits for the clock: graces that end, and changes that found no room in their second.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use godwit_actor::{ChildContext, Exit};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{Moment, Presence, SHARDS, Shard, TELLINGS_PER_S};
+use crate::node::Node;
+
+const TICK: Duration = Duration::from_secs(1);
+
+/// Ticks until told to stop.
+pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
+    let mut clock = interval(TICK);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = child.stopping() => return Exit::Stopped,
+            _ = clock.tick() => node.presence.tick(node.moment()),
+        }
+    }
+}
+
+impl Presence {
+    /// A second begins. Every shard has its turn to be the first, so that none always finds the room
+    /// used up.
+    pub(crate) fn tick(&self, now: Moment) {
+        self.room.store(TELLINGS_PER_S, std::sync::atomic::Ordering::Relaxed);
+        for shard in 0..SHARDS {
+            self.tick_shard(&mut self.shard_at(shard + now.s as usize), now);
+        }
+    }
+
+    fn tick_shard(&self, shard: &mut Shard, now: Moment) {
+        for account in std::mem::take(&mut shard.due) {
+            let Some(entry) = shard.accounts.get_mut(&account) else { continue };
+            entry.due = false;
+            let gave_up = entry.gives_up(now.s);
+            let (waits, untold) = (entry.waits(), entry.untold);
+            if gave_up || untold {
+                self.announce(shard, account, now.s);
+            }
+            if waits {
+                shard.put_off(account);
+            }
+        }
+    }
+}
