@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use godwit_base::JoinLink;
 
 use crate::server::Choice;
-use crate::work::{chat, group, handshake, idle, offline, store};
+use crate::proxy::{self, Profile};
+use crate::work::{chat, edge, group, handshake, idle, offline, presence, store};
 
 /// Loads a Godwit server and tells what it costs.
 ///
@@ -71,6 +72,13 @@ pub enum Load {
     Group(Group),
     /// Full and resumed handshakes
     Handshake(Handshake),
+    /// Devices that come and go while others look: CPU time, bytes and latency of each change
+    Presence(Presence),
+    /// A bad network in front of a server, until interrupted
+    Proxy(Proxy),
+    /// Texts between two real clients, each behind a bad network of its own
+    #[command(name = "2g")]
+    Edge(Edge),
     /// The store alone: durable messages over a backlog
     Store(Store),
     /// Holds connections for another process of this program
@@ -173,6 +181,51 @@ pub struct Handshake {
     at_once: u32,
 }
 
+/// Options of `presence`.
+#[derive(Debug, Args)]
+pub struct Presence {
+    /// Devices, in pairs that look at each other
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=i64::from(presence::CONNECTIONS_MAX)))]
+    connections: u32,
+    /// How many of a hundred come or go each second
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=100))]
+    changes_percent: u8,
+    /// Seconds that are measured, and as many before them without changes
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    seconds: u64,
+}
+
+/// Options of `proxy`.
+#[derive(Debug, Args)]
+pub struct Proxy {
+    /// What the network is like: 2g (40 kbit/s, 600 ms, 5 % loss, cut every 20 s) or clean
+    #[arg(long, default_value = "2g", value_parser = proxy::profile)]
+    pub profile: Profile,
+    /// Which segments are lost: the same number, the same ones
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Options of `2g`.
+#[derive(Debug, Args)]
+pub struct Edge {
+    /// Texts
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5_000))]
+    texts: u32,
+    /// What the networks are like: 2g or clean
+    #[arg(long, default_value = "2g", value_parser = proxy::profile)]
+    profile: Profile,
+    /// Which segments are lost
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Seconds after which it is given up
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=7_200))]
+    seconds: u64,
+    /// Program of the client [default: godwit beside this program]
+    #[arg(long, value_name = "FILE")]
+    client: Option<PathBuf>,
+}
+
 /// Options of `store`.
 #[derive(Debug, Args)]
 pub struct Store {
@@ -255,6 +308,29 @@ impl Handshake {
     }
 }
 
+impl Presence {
+    /// As a plan.
+    pub fn plan(&self) -> presence::Plan {
+        let Self { connections, changes_percent, seconds } = *self;
+        presence::Plan {
+            connections: connections & !1,
+            changes_percent: changes_percent.into(),
+            seconds,
+            settle: presence::SETTLE,
+            patience: presence::PATIENCE,
+        }
+    }
+}
+
+impl Edge {
+    /// As a plan.
+    pub fn plan(&self) -> edge::Plan {
+        let Self { texts, profile, seed, seconds, client } = self;
+        let (texts, profile, seed, seconds) = (*texts, *profile, *seed, *seconds);
+        edge::Plan { texts, profile, seed, seconds, client: client.clone() }
+    }
+}
+
 impl Store {
     /// As a plan.
     pub fn plan(&self) -> store::Plan {
@@ -281,6 +357,7 @@ mod tests {
             "offline --json",
             "group --members 1024 --json",
             "handshake --json",
+            "presence --connections 10000 --changes-percent 1 --seconds 60 --json",
             "store --backlog 1000000 --in-flight 512 --json --keep-awake",
         ] {
             let words = std::iter::once("godwit-bench").chain(call.split(' '));

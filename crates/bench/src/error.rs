@@ -68,6 +68,14 @@ pub enum LoadError {
     /// A worker process failed; it has said why on standard error.
     #[error("a worker process ended early; it says why above")]
     Worker,
+    /// The client's program did not do what it was told.
+    #[error("godwit {what}: {said}")]
+    Client {
+        /// What it was told.
+        what: &'static str,
+        /// What it said.
+        said: String,
+    },
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,

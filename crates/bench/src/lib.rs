@@ -6,6 +6,8 @@
 //! | [`chat`](work::chat) | how many messages, with all their ticks, and how fast is one? |
 //! | [`offline`](work::offline) | what do messages to absent devices cost, and their return? |
 //! | [`handshake`](work::handshake) | how many connections can begin, full and resumed? |
+//! | [`presence`](work::presence) | what does it cost that somebody is seen to come and go? |
+//! | [`2g`](work::edge) | do texts between two real clients come through a bad network, and when? |
 //! | [`store`](work::store) | what could the server do at best, were it only the store? |
 //!
 //! `godwit-bench chat --pairs 1000 --window 16 --keep-awake` starts its own server on an empty
@@ -15,7 +17,8 @@
 //!
 //! The clients speak [`godwit_wire`] over [`godwit_link`] and nothing above: bodies are bytes of the
 //! right size, for the server cannot tell. So they cost little, and the machine's time goes to the
-//! server. The workloads are in [`work`]; each returns a report with stable names, unit last.
+//! server. `2g` alone runs the real client programs, behind the bad network of [`proxy`], which
+//! `godwit-bench proxy` also puts in front of any server. The workloads are in [`work`]; each returns a report with stable names, unit last.
 
 pub mod arguments;
 pub mod awake;
@@ -26,5 +29,6 @@ pub mod error;
 pub mod figures;
 pub mod machine;
 pub mod progress;
+pub mod proxy;
 pub mod server;
 pub mod work;

@@ -9,7 +9,8 @@ use godwit_bench::error::LoadError;
 use godwit_bench::figures;
 use godwit_bench::machine::{self, Conditions, Processes};
 use godwit_bench::server::Site;
-use godwit_bench::work::{chat, group, handshake, idle, offline, store};
+use godwit_bench::proxy::Proxy;
+use godwit_bench::work::{chat, edge, group, handshake, idle, offline, presence, store};
 use serde::Serialize;
 
 fn main() -> ExitCode {
@@ -46,6 +47,9 @@ fn run(arguments: &Arguments) -> Result<Option<String>, LoadError> {
         .build()
         .map_err(LoadError::io("starting the runtime"))?;
     runtime.block_on(async {
+        if matches!(arguments.load, Load::Proxy(_)) {
+            return load(arguments, &awake).await; // it ends by being interrupted
+        }
         tokio::select! {
             report = load(arguments, &awake) => report,
             () = interrupted() => Err(LoadError::Interrupted),
@@ -82,6 +86,31 @@ async fn load(arguments: &Arguments, spinners: &Processes) -> Result<Option<Stri
             let site = Site::open(&choice).await?;
             let conditions = Conditions::here(site.data(), spinners);
             let report = handshake::run(&site, &asked.plan(), conditions).await;
+            site.close().await?;
+            json(&report?)
+        }
+        Load::Presence(asked) => {
+            let site = Site::open(&choice).await?;
+            let conditions = Conditions::here(site.data(), spinners);
+            let report = presence::run(&site, &asked.plan(), conditions).await;
+            site.close().await?;
+            json(&report?)
+        }
+        Load::Proxy(asked) => {
+            let site = Site::open(&choice).await?;
+            let proxy = Proxy::start(asked.profile, site.endpoint().address, asked.seed).await?;
+            println!("{}", json(&serde_json::json!({
+                "event": "ready",
+                "join": edge::join_link(&site, &proxy).to_string(),
+            })));
+            interrupted().await;
+            site.close().await?;
+            json(&proxy.counts())
+        }
+        Load::Edge(asked) => {
+            let site = Site::open(&choice).await?;
+            let conditions = Conditions::here(site.data(), spinners);
+            let report = edge::run(&site, &asked.plan(), conditions).await;
             site.close().await?;
             json(&report?)
         }

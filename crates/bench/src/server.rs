@@ -150,7 +150,7 @@ pub fn data_folder(parent: Option<&Path>) -> Result<TempDir, LoadError> {
 }
 
 /// The path of a program in the folder of this one.
-fn beside_this(name: &str) -> Result<PathBuf, LoadError> {
+pub(crate) fn beside_this(name: &str) -> Result<PathBuf, LoadError> {
     let me = std::env::current_exe().map_err(LoadError::io("finding this program"))?;
     Ok(me.with_file_name(name))
 }

@@ -3,7 +3,9 @@
 
 pub mod chat;
 pub mod group;
+pub mod edge;
 pub mod handshake;
 pub mod idle;
 pub mod offline;
+pub mod presence;
 pub mod store;

@@ -41,6 +41,9 @@ struct State {
     accounts: HashMap<PublicKey, u64>,
     mailboxes: HashMap<u64, Vec<ToClient>>,
     online: HashMap<u64, UnboundedSender<ToClient>>,
+    /// Who has whose chat open.
+    watching: HashMap<u64, u64>,
+    changes: u64,
     seq: u64,
     submitted: u64,
     full: u64,
@@ -151,6 +154,20 @@ fn seal(transport: &mut Transport, messages: &[ToClient], out: &mut Vec<u8>) -> 
     Some(())
 }
 
+impl State {
+    fn change(&mut self, account: u64, fault: Fault) {
+        self.changes += 1;
+        if matches!(fault, Fault::LoseEvery(each) if self.changes.is_multiple_of(each)) {
+            return;
+        }
+        let watchers = self.watching.iter().filter(|(_, watched)| **watched == account);
+        for connection in watchers.filter_map(|(watcher, _)| self.online.get(watcher)) {
+            let presence = v1::Presence { account, ..v1::Presence::default() };
+            connection.send(presence.into()).unwrap();
+        }
+    }
+}
+
 impl World {
     fn arrival(&self, preface: ClientPreface<'_>) -> Option<Arrival> {
         let mut state = self.state.lock().unwrap();
@@ -193,6 +210,10 @@ impl World {
                 answers.push(self.submit(&mut state, me, submit, held));
             }
             ToServer::Ack(ack) => state.acknowledge(me, ack.up_to),
+            ToServer::PresenceSet(_) => state.change(me, self.fault),
+            ToServer::PresenceWatch(watch) => {
+                state.watching.insert(me, watch.chats[0].account);
+            }
             _ => {}
         }
     }

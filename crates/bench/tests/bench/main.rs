@@ -9,13 +9,14 @@
 
 mod cli;
 mod double;
+mod proxy;
 
 use std::time::Duration;
 
 use double::{Double, Fault};
 use godwit_bench::machine::{Conditions, Processes};
 use godwit_bench::server::{Choice, Site};
-use godwit_bench::work::{chat, handshake, offline};
+use godwit_bench::work::{chat, handshake, offline, presence};
 
 async fn site(double: &Double) -> Site {
     let choice = Choice { join: Some(double.link.clone()), ..Choice::default() };
@@ -122,6 +123,23 @@ async fn offline_faults_are_counted_one_by_one() {
     let double = Double::start(Fault::RefuseEvery(10)).await;
     let report = offline::run(&mut site(&double).await, &plan, conditions()).await.unwrap();
     assert_eq!((report.accepted, report.lost, report.duplicated), (200, 0, 0));
+}
+
+#[tokio::test]
+async fn a_change_of_presence_that_is_not_told_is_seen() {
+    let plan = presence::Plan {
+        connections: 20,
+        changes_percent: 1_000.0,
+        seconds: 1,
+        settle: Duration::from_millis(200),
+        patience: Duration::from_millis(300),
+    };
+    for (fault, loses) in [(Fault::None, false), (Fault::LoseEvery(10), true)] {
+        let double = Double::start(fault).await;
+        let report = presence::run(&site(&double).await, &plan, conditions()).await.unwrap();
+        assert!(report.changes > 0 && report.told > 0, "{report:?}");
+        assert_eq!((report.lost > 0, report.broken_connections), (loses, 0), "{report:?}");
+    }
 }
 
 #[tokio::test]
