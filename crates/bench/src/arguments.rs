@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use godwit_base::JoinLink;
 
-use crate::server::Choice;
 use crate::proxy::{self, Profile};
 use crate::work::{chat, edge, group, handshake, idle, offline, presence, store};
 

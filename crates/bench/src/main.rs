@@ -8,7 +8,6 @@ use godwit_bench::awake::{self, Awake};
 use godwit_bench::error::LoadError;
 use godwit_bench::figures;
 use godwit_bench::machine::{self, Conditions, Processes};
-use godwit_bench::server::Site;
 use godwit_bench::proxy::Proxy;
 use godwit_bench::work::{chat, edge, group, handshake, idle, offline, presence, store};
 use serde::Serialize;
@@ -99,10 +98,13 @@ async fn load(arguments: &Arguments, spinners: &Processes) -> Result<Option<Stri
         Load::Proxy(asked) => {
             let site = Site::open(&choice).await?;
             let proxy = Proxy::start(asked.profile, site.endpoint().address, asked.seed).await?;
-            println!("{}", json(&serde_json::json!({
-                "event": "ready",
-                "join": edge::join_link(&site, &proxy).to_string(),
-            })));
+            println!(
+                "{}",
+                json(&serde_json::json!({
+                    "event": "ready",
+                    "join": edge::join_link(&site, &proxy).to_string(),
+                }))
+            );
             interrupted().await;
             site.close().await?;
             json(&proxy.counts())

@@ -2,8 +2,8 @@
 //! scripts read them.
 
 pub mod chat;
-pub mod group;
 pub mod edge;
+pub mod group;
 pub mod handshake;
 pub mod idle;
 pub mod offline;

@@ -198,7 +198,11 @@ fn tree(node: &Arc<Node>, listener: Arc<TcpListener>) -> Supervisor {
         }))
         .child(child("admin", node, |child, node| async move { admin::run(child, node).await }))
         // Last: what it does is missed least, and its end takes nobody along.
-        .child(child("presence", node, |child, node| async move { presence::run(child, node).await }))
+        .child(child(
+            "presence",
+            node,
+            |child, node| async move { presence::run(child, node).await },
+        ))
 }
 
 fn child<F>(

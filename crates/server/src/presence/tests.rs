@@ -53,7 +53,8 @@ fn an_account_has_so_many_sessions_and_no_more() {
 fn a_second_has_room_for_so_many_tellings_and_the_next_one_makes_up_for_it() {
     let table = table();
     let watcher = seat(1);
-    let bobs: Vec<_> = (0..u64::from(TELLINGS_PER_S) + 1).map(|n| (AccountId(n), seat(n))).collect();
+    let bobs: Vec<_> =
+        (0..u64::from(TELLINGS_PER_S) + 1).map(|n| (AccountId(n), seat(n))).collect();
     for (account, own) in &bobs {
         table.open(*account, ALICE, &watcher, 0);
         table.set(*account, own, true, Rule::Everyone, at(0));

@@ -127,7 +127,11 @@ async fn who_has_the_chat_open_is_told_and_nobody_else() {
     stage.passes(1);
     bob.sets(true, v1::Visibility::Everyone).await;
     alice.sees(&bob, &[Told::Online]).await;
-    assert_eq!(alice.opens(&[open(&carol, &[], false)]).await, [Told::Online], "and Bob's is closed");
+    assert_eq!(
+        alice.opens(&[open(&carol, &[], false)]).await,
+        [Told::Online],
+        "and Bob's is closed"
+    );
     stage.passes(1);
     bob.sets(false, v1::Visibility::Everyone).await;
     alice.sees(&bob, &[]).await;
@@ -244,7 +248,8 @@ async fn a_lost_device_is_offline_after_its_grace_and_not_before() {
     stage.passes(GRACE_S);
     alice.sees(&bob, &[]).await; // as if nothing had been
     stage.clock.advance(20_000);
-    let lost_ms = NOON_MS + 60_000 * ((stage.world.server.node.moment().unix_ms - NOON_MS) / 60_000);
+    let lost_ms =
+        NOON_MS + 60_000 * ((stage.world.server.node.moment().unix_ms - NOON_MS) / 60_000);
     stage.world.panics(&bob);
     is_cut_off(&mut bob).await;
     stage.passes(GRACE_S - 1);
@@ -340,7 +345,8 @@ async fn so_many_chats_may_be_open_and_one_more_ends_the_link() {
     let most: Vec<_> = (0..OPEN_CHATS_MAX).map(chat).collect();
     assert_eq!(alice.opens(&most).await, [Told::Unknown; OPEN_CHATS_MAX]);
     // Other chats in place of half of them, one of them named twice.
-    let mut others: Vec<_> = (0..OPEN_CHATS_MAX - 1).map(|n| chat(n + OPEN_CHATS_MAX / 2)).collect();
+    let mut others: Vec<_> =
+        (0..OPEN_CHATS_MAX - 1).map(|n| chat(n + OPEN_CHATS_MAX / 2)).collect();
     others.push(chat(OPEN_CHATS_MAX));
     assert_eq!(alice.opens(&others).await.len(), OPEN_CHATS_MAX / 2 - 1);
     let more = (0..=OPEN_CHATS_MAX).map(chat).collect();
@@ -354,7 +360,9 @@ async fn before_the_mailbox_is_taken_nothing_is_said_of_presence() {
     let mut bob = stage.world.joins("bob").await;
     let mut stranger = Person::new(&stage.world.join, "stranger");
     for who in [&mut bob, &mut stranger] {
-        for message in [set(true, v1::Visibility::Everyone, &[]), v1::PresenceWatch::default().into()] {
+        for message in
+            [set(true, v1::Visibility::Everyone, &[]), v1::PresenceWatch::default().into()]
+        {
             who.dials().await.unwrap();
             who.link().says(&[message]).await;
             assert_eq!(who.link().hears_goodbye().await, (Refusal::NotAttached, 0));
