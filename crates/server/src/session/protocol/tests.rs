@@ -196,3 +196,17 @@ fn a_stranger_becomes_a_device_once() {
     assert!(matches!(hears(&mut machine, v1::Attach {}.into()), Effect::Attach(ALICE)));
     assert!(matches!(hears(&mut machine, v1::Attach {}.into()), Effect::Nothing));
 }
+
+#[test]
+fn presence_is_for_who_has_taken_its_mailbox() {
+    let said = || [v1::PresenceSet::default().into(), v1::PresenceWatch::default().into()];
+    let [set, watch] = said().map(|message| hears(&mut attached(), message));
+    assert!(matches!(set, Effect::Present(ALICE, _)), "{set:?}");
+    assert!(matches!(watch, Effect::Watch(ALICE, _)), "{watch:?}");
+    for message in said() {
+        let effect = hears(&mut Machine::new(Peer::Device(ALICE)), message.clone());
+        assert!(matches!(effect, Effect::Close(Refusal::NotAttached)), "{effect:?}");
+        let effect = hears(&mut Machine::new(Peer::Revoked), message);
+        assert!(matches!(effect, Effect::Close(Refusal::DeviceRevoked)), "{effect:?}");
+    }
+}
