@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use godwit_base::JoinLink;
 
 use crate::proxy::{self, Profile};
+use crate::server::Choice;
 use crate::work::{chat, edge, group, handshake, idle, offline, presence, store};
 
 /// Loads a Godwit server and tells what it costs.

@@ -9,6 +9,7 @@ use godwit_bench::error::LoadError;
 use godwit_bench::figures;
 use godwit_bench::machine::{self, Conditions, Processes};
 use godwit_bench::proxy::Proxy;
+use godwit_bench::server::Site;
 use godwit_bench::work::{chat, edge, group, handshake, idle, offline, presence, store};
 use serde::Serialize;
 
