@@ -312,23 +312,19 @@ impl Machine {
         Effect::Submit(Submission { origin, counter, recipients, post, token })
     }
 
-    /// A post to a group costs as much as copies for all its members would.
-    ///
-    /// # Errors
-    /// The refusal of a submission that was just made and is beyond the rate.
+    /// A post to a group costs as much as copies for all its members would. The refusal of the submission
+    /// that was just made, if that is beyond the rate.
     pub(super) fn pay_for(
         &mut self,
         submission: &Submission,
         members: u32,
         rate: Rate,
         now_ns: u64,
-    ) -> Result<(), ToClient> {
+    ) -> Option<ToClient> {
         let more = members.saturating_sub(1); // one is paid
-        let paid = self.submitted.take_many(more, rate, now_ns);
-        paid.map_err(|wait_ms| {
-            self.in_flight = self.in_flight.saturating_sub(1);
-            self.refuse_for_now(submission.counter, Refusal::RateLimited, wait_ms)
-        })
+        let wait_ms = self.submitted.take_many(more, rate, now_ns).err()?;
+        self.in_flight = self.in_flight.saturating_sub(1);
+        Some(self.refuse_for_now(submission.counter, Refusal::RateLimited, wait_ms))
     }
 
     /// The store's queue had no room for the submission just made.

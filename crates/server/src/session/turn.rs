@@ -393,7 +393,8 @@ impl Turn<'_> {
         if let Some(post) = submission.post.as_ref().filter(|post| post.is_shared()) {
             let members = self.node.store.group_size(post.group);
             let rate = self.node.submission_rate;
-            if let Err(refused) = self.machine.pay_for(&submission, members, rate, self.now_ns) {
+            let over = self.machine.pay_for(&submission, members, rate, self.now_ns);
+            if let Some(refused) = over {
                 return self.say(&refused);
             }
         }

@@ -210,3 +210,21 @@ fn presence_is_for_who_has_taken_its_mailbox() {
         assert!(matches!(effect, Effect::Close(Refusal::DeviceRevoked)), "{effect:?}");
     }
 }
+
+#[test]
+fn a_post_costs_as_many_as_the_group_has_members() {
+    let (mut machine, rate) = (attached(), Rate::per_second(1, 1_024));
+    let post = |counter| -> ToServer {
+        let (group, body) = (Bytes::from_static(&[7; 16]), Bytes::from_static(b"sealed"));
+        let group = Some(v1::GroupPost { group, epoch: 1, devices_version: 0, body });
+        v1::Submit { counter, recipients: Vec::new(), group }.into()
+    };
+    let Effect::Submit(first) = machine.hears(post(1), TOKEN, rate, 1) else { panic!("taken") };
+    assert!(first.post.as_ref().is_some_and(GroupPost::is_shared));
+    assert!(machine.pay_for(&first, 1_023, rate, 1).is_none());
+    let Effect::Submit(second) = machine.hears(post(2), TOKEN, rate, 1) else { panic!("taken") };
+    let refused = machine.pay_for(&second, 2, rate, 1);
+    assert_eq!(code(&Effect::Say(refused.unwrap())), Some(Refusal::RateLimited));
+    let later = hears(&mut machine, post(3));
+    assert_eq!(code(&later), Some(Refusal::AfterRefusal), "order is kept");
+}
