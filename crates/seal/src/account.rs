@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use godwit_base::AccountId;
+use godwit_base::{AccountId, claim_bytes};
 use serde::{Deserialize, Serialize};
 use vodozemac::{Ed25519PublicKey, Ed25519SecretKey, Ed25519Signature};
 use zeroize::{Zeroize, Zeroizing};
@@ -37,6 +37,12 @@ impl AccountKey {
     /// The public half.
     pub fn public(&self) -> AccountPublic {
         AccountPublic(*self.0.public_key().as_bytes())
+    }
+
+    /// The signature by which a link of this key, which belongs to no device yet, acts for the
+    /// account. It is worth nothing on any other link.
+    pub fn claim(&self, link_key: &[u8; 32]) -> [u8; 64] {
+        self.sign(&claim_bytes(link_key))
     }
 
     pub(crate) fn sign(&self, bytes: &[u8]) -> [u8; 64] {

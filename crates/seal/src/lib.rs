@@ -8,6 +8,8 @@
 //! [`Pairing::seal`] and [`Pairing::open`] carry [`Inner`] messages. Nothing unverified reaches a
 //! session. [`RowKey`] seals what is stored. A [`Group`] is the same for many: only entries of its
 //! log that were verified make one.
+//! [`LinkOffer`] and [`LinkApproval`] bring a new device to
+//! an account; [`AccountKey::to_words`] is what brings the account back when all devices are lost.
 
 mod account;
 mod bundle;
@@ -16,9 +18,11 @@ mod error;
 mod format;
 mod group;
 mod inner;
+mod linking;
 mod list;
 mod padding;
 mod pairing;
+mod recovery;
 mod retry;
 mod row;
 mod safety;
@@ -36,6 +40,10 @@ pub use group::{
     SealedProfile, SenderKey, SenderKeyId, ShareError,
 };
 pub use inner::{INNER_BODY_BYTES_MAX, Inner};
+pub use linking::{
+    CheckDigits, LinkApproval, LinkCandidate, LinkCode, LinkError, LinkJoining, LinkOffer, Linked,
+    Present, RENDEZVOUS_BYTES,
+};
 pub use list::{
     DeviceEntry, DeviceList, LIST_AGE_MAX_MS, LIST_AHEAD_MAX_MS, LIST_RENEW_MS, ListError, Peer,
     Trust,
@@ -44,6 +52,7 @@ pub use pairing::{
     BURST_MAX, Envelope, FALLBACK_SESSIONS_MAX, Opened, Pairing, SESSION_KEEP_MS, SESSIONS_MAX,
     Sealed, SessionId,
 };
+pub use recovery::{RECOVERY_WORDS, WordsError};
 pub use retry::{
     REPAIR_INTERVAL_MS, RESEND_AGE_MAX_MS, RETRY_MAX, RetryDecision, RetryMalformed, RetryRefusal,
     RetryRequest, SentTo,

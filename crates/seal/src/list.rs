@@ -11,6 +11,7 @@ use crate::row::{RowError, RowKey};
 use crate::suite::{Domain, SUITE, prefix};
 use crate::verified::Verified;
 
+pub(crate) use verify::entry as read_entry;
 pub use verify::{ListError, Trust};
 
 /// Oldest list that is believed, 35 days: a server can hide a removal no longer than that. The
@@ -191,7 +192,7 @@ impl Peer {
     }
 }
 
-fn to_format(device: &DeviceEntry) -> format::Device {
+pub(crate) fn to_format(device: &DeviceEntry) -> format::Device {
     format::Device {
         number: device.number.0,
         signing_key: device.signing_key.to_vec(),

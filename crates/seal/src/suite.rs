@@ -26,6 +26,9 @@ pub(crate) enum Domain {
     GroupInviteDoor,
     GroupBinding,
     GroupCopyBinding,
+    LinkRendezvous,
+    LinkCode,
+    LinkCheck,
 }
 
 impl Domain {
@@ -47,6 +50,9 @@ impl Domain {
             Self::GroupInviteDoor => b"godwit/group-invite-door/1\0",
             Self::GroupBinding => b"godwit/group-binding/1\0",
             Self::GroupCopyBinding => b"godwit/group-copy-binding/1\0",
+            Self::LinkRendezvous => b"godwit/link-rendezvous/1\0",
+            Self::LinkCode => b"godwit/link-code/1\0",
+            Self::LinkCheck => b"godwit/link-check/1\0",
         }
     }
 

@@ -179,7 +179,11 @@ fn devices(
     Ok(entries)
 }
 
-fn entry(account: &AccountPublic, device: &format::Device) -> Result<DeviceEntry, ListError> {
+/// One device, if it agreed to belong to the account under that number.
+pub(crate) fn entry(
+    account: &AccountPublic,
+    device: &format::Device,
+) -> Result<DeviceEntry, ListError> {
     let signing_key = array(&device.signing_key)?;
     let dh_key = array(&device.dh_key)?;
     if device.suites.is_empty() || device.suites.len() > SUITES_MAX {
