@@ -11,7 +11,7 @@
 //! | `inbox` `receiving` `window` | what others said: order, exactly once, acknowledgement |
 //! | `contact` `pin` `lookup` `asking` `age` | who they are, and how that is learned |
 //! | `repair` | messages that did not open |
-//! | `identity` `joining` `keys` `listing` `own` | who we are, and our other devices |
+//! | `identity` `joining` `keys` `listing` `linking` `own` | who we are, and our other devices |
 //! | `reading` `verifying` | marks that the user sets |
 //! | `vault` | rows sealed at rest |
 
@@ -27,6 +27,7 @@ mod inbox;
 mod joining;
 mod keys;
 mod link;
+mod linking;
 mod listing;
 mod lookup;
 mod now;
@@ -54,6 +55,7 @@ use self::contact::Contacts;
 use self::identity::Identity;
 use self::inbox::Inbox;
 use self::link::Link;
+use self::linking::Linking;
 use self::listing::Listing;
 use self::lookup::Lookups;
 use self::outbox::Outbox;
@@ -62,9 +64,13 @@ use crate::{Error, Event, Me, WarningKind};
 
 pub(crate) use body::{Body, Content};
 pub use body::{TEXT_BYTES_MAX, text_of_body};
+#[cfg(feature = "native")]
+pub(crate) use channel::{Arrived, Channel, Ends};
 pub use command::SendKey;
 pub use contact::CONTACTS_MAX;
 pub use identity::Seat;
+#[cfg(feature = "native")]
+pub(crate) use link::SKEW_MS;
 pub use now::Now;
 pub use outbox::{OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX};
 pub use output::{Batch, LinkOrder, Row, Table, Write};
@@ -85,6 +91,10 @@ pub struct Core {
     commands: Commands,
     link: Link,
     listing: Listing,
+    /// Another device that is being linked.
+    linking: Option<Linking>,
+    /// The version of our list that the application was told of.
+    told_list: u64,
     staged: Staged,
     /// Questions on their way, by number. Bounded: 16 lookups and one of each other kind.
     requests: BTreeMap<u32, Request>,
@@ -160,6 +170,7 @@ impl Core {
         Self {
             vault,
             contacts: Contacts::of(me.device()),
+            told_list: me.list.version(),
             me,
             outbox: Outbox::default(),
             inbox: Inbox::default(),
@@ -168,6 +179,7 @@ impl Core {
             commands: Commands::default(),
             link: Link::new(seed),
             listing: Listing::default(),
+            linking: None,
             staged: Staged::default(),
             requests: BTreeMap::new(),
             last_request: 0,
@@ -218,11 +230,13 @@ impl Core {
             self.pump(now);
             self.ask(now);
             self.tend_list(now);
+            self.tend_linking(now);
             self.acknowledge();
         }
         if self.link.takes_caught_up(self.inbox.is_empty() && !self.inbox.skips()) {
             self.say(Event::CaughtUp);
         }
+        self.tell_of_devices();
         let send = self.seal_link(now);
         let mut writes = std::mem::take(&mut self.staged.writes);
         let changes = self.changes();
@@ -274,8 +288,8 @@ impl Core {
             | ToClient::GroupLog(_)
             | ToClient::Roster(_)
             | ToClient::GroupReceipt(_)
-            | ToClient::Progress(_)
-            | ToClient::Relayed(_) => {}
+            | ToClient::Progress(_) => {}
+            ToClient::Relayed(relayed) => self.on_relayed(&relayed),
             ToClient::Goodbye(goodbye) => self.on_goodbye(goodbye, now),
         }
     }

@@ -111,6 +111,12 @@ pub enum Error {
     /// The account's list changes already.
     #[error("another change of the devices is on its way to the server: try again in a moment")]
     ListBusy,
+    /// Linking a device, or recovering an account, came to nothing.
+    #[error("not linked: {0}")]
+    Linking(String),
+    /// These are no recovery words.
+    #[error("these are no recovery words: {0}")]
+    Words(String),
     /// No such chat.
     #[error("there is no chat with {0}: send a message first")]
     NoChat(ChatId),

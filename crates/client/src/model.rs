@@ -309,6 +309,60 @@ pub enum WarningKind {
     Restored,
 }
 
+/// How far the main device has come in linking another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LinkingState {
+    /// The new device has not answered yet.
+    Waiting,
+    /// The user compares these digits with those on the new device.
+    Compare {
+        /// Six digits.
+        digits: String,
+        /// The number that the new device will have.
+        device: u32,
+    },
+    /// The server is given the list with the new device.
+    Publishing,
+    /// It is one of the account's devices.
+    Linked {
+        /// Its number.
+        device: u32,
+    },
+    /// It came to nothing.
+    Failed {
+        /// What happened and what to do.
+        reason: String,
+    },
+}
+
+/// What a device that is to be linked has to show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NewcomerEvent {
+    /// The code, as text and to be drawn as a QR code; good for ten minutes and one attempt.
+    Code(String),
+    /// Digits that the main device must show too, and what the account is called that it says it has.
+    Check {
+        /// Six digits.
+        digits: String,
+        /// The account's handle.
+        handle: Handle,
+    },
+}
+
+/// One device of this account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceInfo {
+    /// Its number.
+    pub device: u32,
+    /// Whether it is this one.
+    pub this: bool,
+    /// Whether it holds the account key; not known of others to one that does not.
+    pub main: Option<bool>,
+}
+
 /// What happens, in order. Everything it tells of is already committed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -347,6 +401,10 @@ pub enum Event {
         /// What happened and what to do, one line.
         text: String,
     },
+    /// Linking another device came further.
+    Linking(LinkingState),
+    /// The account has other devices than before, or its list was signed anew.
+    Devices,
     /// The application read too slowly: this many events were dropped. Nothing is lost, read the
     /// history again.
     Lagged(u64),

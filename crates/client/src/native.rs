@@ -8,6 +8,7 @@ mod home;
 mod host;
 mod ipc;
 mod join;
+mod newcomer;
 mod owner;
 mod request;
 mod socket;

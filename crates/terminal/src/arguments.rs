@@ -55,6 +55,20 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Open the full-screen messenger
     Chat(Chat),
+    /// Make a new device one of an account that exists, or let it become one
+    #[command(subcommand)]
+    Link(LinkCommand),
+    /// List the devices of this account, or take one away
+    Devices {
+        /// What to do with them; without it they are listed
+        #[command(subcommand)]
+        command: Option<DevicesCommand>,
+    },
+    /// Show the words that bring the account back when all its devices are lost
+    #[command(subcommand)]
+    Recovery(RecoveryCommand),
+    /// Bring an account back by its recovery words; its other devices are taken away
+    Recover(Recover),
     /// Print completions for a shell
     Completions {
         /// The shell to complete for
@@ -173,6 +187,72 @@ pub(crate) struct Chat {
     /// The chat to open first
     #[arg(value_name = "HANDLE")]
     pub(crate) with: Option<ChatId>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LinkCommand {
+    /// On the new device, with an empty home: show a code and wait
+    Start(LinkStart),
+    /// On the account's main device: let the device that shows this code become one of yours
+    Approve(Approve),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LinkStart {
+    /// What the server printed when it started: godwit://host:port#key
+    pub(crate) link: JoinLink,
+
+    /// Seconds to wait for the other device [default: ten minutes, as long as a code is good]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Approve {
+    /// What the new device shows: godwit-link:...
+    #[arg(value_name = "CODE")]
+    pub(crate) code: String,
+
+    /// Do not ask whether both devices show the same digits
+    #[arg(long)]
+    pub(crate) yes: bool,
+
+    /// Seconds to wait for the new device [default: ten minutes, as long as a code is good]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DevicesCommand {
+    /// Take a device away: what waits for it is dropped, and nobody writes to it any more
+    Revoke {
+        /// Its number, as `godwit devices` shows it
+        #[arg(value_name = "ID")]
+        device: u32,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RecoveryCommand {
+    /// Print the 24 words of the account key, to be kept on paper
+    Show(RecoveryShow),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecoveryShow {
+    /// Do not ask first
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Recover {
+    /// What the server printed when it started: godwit://host:port#key
+    pub(crate) link: JoinLink,
+
+    /// File with the 24 words [default: standard input]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) words_file: Option<PathBuf>,
 }
 
 /// Longest timeout, seconds: ten years. Above, adding it to the present could overflow.

@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod account;
+mod devices;
 mod lines;
 mod listen;
 mod runs;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use godwit_client::{Client, Error, MessageState};
 
-use crate::arguments::{Arguments, Command, Wait};
+use crate::arguments::{Arguments, Command, LinkCommand, RecoveryCommand, Wait};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::{chat, home};
@@ -73,6 +74,19 @@ async fn on_home(home: &Path, command: Command, output: &mut Output) -> Result<(
         Command::Chat(chat) => {
             with_client(home, async |client| chat::run(client, chat.with).await).await
         }
+        Command::Link(LinkCommand::Start(start)) => devices::start(home, &start, output).await,
+        Command::Link(LinkCommand::Approve(approve)) => {
+            with_client(home, async |client| devices::approve(client, &approve, output).await).await
+        }
+        Command::Devices { command } => {
+            let command = command.as_ref();
+            with_client(home, async |client| devices::devices(client, command, output).await).await
+        }
+        Command::Recovery(RecoveryCommand::Show(show)) => {
+            with_client(home, async |client| devices::show_recovery(client, &show, output).await)
+                .await
+        }
+        Command::Recover(recover) => devices::recover(home, &recover, output).await,
         Command::Completions { .. } | Command::Man { .. } => Ok(()), // need no home; done above
     }
 }

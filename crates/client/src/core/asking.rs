@@ -28,6 +28,10 @@ pub(super) enum Request {
     PublishList(u64),
     /// Which list the server has of us.
     OwnList,
+    /// A message for a new device at the rendezvous.
+    Leave,
+    /// The new device's message there, which comes when a person has done something.
+    Hear,
 }
 
 impl Core {
@@ -84,6 +88,7 @@ impl Core {
             }
             Some(Request::Register | Request::OwnHandle) => self.on_join_refused(refused),
             Some(Request::PublishList(_)) => self.on_list_refused(refused, now),
+            Some(Request::Leave | Request::Hear) => self.on_relay_refused(refused),
             // Offered, or asked for, again: at the next connect, or tomorrow.
             Some(Request::Publish(_) | Request::OwnList) | None => {}
         }

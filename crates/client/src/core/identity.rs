@@ -123,6 +123,16 @@ impl Identity {
         Self { account_key: None, keys, list, next: None, link_key, home, counters }
     }
 
+    /// The same as the account's main device.
+    pub(crate) fn with_account_key(self, account_key: AccountKey) -> Self {
+        Self { account_key: Some(account_key), ..self }
+    }
+
+    /// The account key, on the main device.
+    pub(crate) fn account_key(&self) -> Option<&AccountKey> {
+        self.account_key.as_ref()
+    }
+
     /// Reads what [`write_all`](Self::write_all) wrote; `None` when there is nothing.
     pub(crate) fn restore(vault: &Vault, rows: &[Row]) -> Result<Option<Self>, RowError> {
         let row = |key: &[u8]| {

@@ -6,6 +6,7 @@ use godwit_wire::frame::KEEPALIVE;
 use godwit_wire::{FEATURES, Refusal, ToServer, VERSION, v1};
 
 use super::Core;
+use super::asking::Request;
 use super::backoff::Backoff;
 use super::channel::{Arrived, Channel, Ends};
 use super::now::Now;
@@ -27,7 +28,7 @@ const KEEPALIVE_MS: std::ops::RangeInclusive<u64> = 5_000..=3_600_000;
 
 /// A clock that differs more from the server's is worth a warning, and is corrected: 1 hour, which
 /// is also the commonest mistake (daylight saving).
-pub(super) const SKEW_MS: u64 = 3_600_000;
+pub(crate) const SKEW_MS: u64 = 3_600_000;
 
 /// How long to stay away after a refusal in the clear that names no delay, 1 minute: as long as the
 /// longest delay of our own accord. A server that means it is asked once a minute.
@@ -430,6 +431,7 @@ impl Core {
         self.outbox_paused_until_ms = None;
         self.lookups.link_lost();
         self.inbox.link_lost();
+        self.linking_link_lost();
         self.requests.clear();
         self.link.awaiting_since_ms = None;
         self.link.is_caught_up = false;
@@ -459,7 +461,7 @@ impl Core {
         let awaits = is_up
             && (self.outbox.awaits_answers()
                 || self.lookups.awaits_answers()
-                || !self.requests.is_empty());
+                || self.requests.values().any(|request| !matches!(request, Request::Hear)));
         if awaits && self.link.awaiting_since_ms.is_none() {
             self.link.awaiting_since_ms = Some(now.mono_ms);
         }

@@ -3,7 +3,7 @@
 
 use godwit_base::limits::DEVICES_MAX;
 use godwit_base::{AccountId, DeviceNumber, Handle, JoinLink};
-use godwit_seal::DeviceEntry;
+use godwit_seal::{AccountKey, DeviceEntry};
 
 use super::Core;
 use super::body::SentTo;
@@ -26,7 +26,30 @@ impl Core {
         seat: Seat,
         seed: u64,
     ) -> Result<Self, Error> {
-        let me = Identity::linked(link, handle, seat);
+        Self::seated(vault, Identity::linked(link, handle, seat), seed)
+    }
+
+    /// The main device of an account that exists, which its owner recovered by the account key: it is
+    /// on the list, and the server has that list.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] when the machine gives no randomness to seal rows.
+    pub fn recovered(
+        vault: Vault,
+        link: &JoinLink,
+        handle: &Handle,
+        account_key: AccountKey,
+        seat: Seat,
+        seed: u64,
+    ) -> Result<Self, Error> {
+        Self::seated(
+            vault,
+            Identity::linked(link, handle, seat).with_account_key(account_key),
+            seed,
+        )
+    }
+
+    fn seated(vault: Vault, me: Identity, seed: u64) -> Result<Self, Error> {
         let writes = me.write_all(&vault).map_err(|error| Error::Storage(error.to_string()))?;
         let mut core = Self::with(vault, me, seed);
         core.staged.writes = writes;

@@ -1,5 +1,7 @@
 //! The face of the SDK.
 
+mod devices;
+
 use std::path::Path;
 
 use godwit_base::{AccountId, DeviceId, Handle, JoinLink, MessageId};

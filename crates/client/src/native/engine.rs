@@ -3,14 +3,14 @@
 
 use std::time::{Duration, Instant};
 
-use godwit_base::{Clock, SystemClock};
+use godwit_base::{Clock, DeviceNumber, SystemClock};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::database::{self, Owner, Writer};
 use super::home::{Home, Ownership};
 use super::host::Call;
-use super::request::{Answer, Request, Response};
+use super::request::{Answer, Request, Response, Words};
 use super::socket::{Happened, Socket};
 use super::storage::Storage;
 use crate::core::{Batch, Core, LinkOrder, Now, Vault};
@@ -349,6 +349,29 @@ impl Engine {
             Request::DialNow => {
                 self.core.dial_now(now);
                 Ok(Response::Done)
+            }
+            other => self.command_about_devices(other),
+        }
+    }
+
+    fn command_about_devices(&mut self, request: Request) -> Answer {
+        let now = self.now();
+        match request {
+            Request::ApproveLink { code } => {
+                self.core.approve_link(&code, now).map(|()| Response::Done)
+            }
+            Request::ConfirmLink => self.core.confirm_link(now).map(|()| Response::Done),
+            Request::CancelLink => {
+                self.core.cancel_link();
+                Ok(Response::Done)
+            }
+            Request::Linking => Ok(Response::Linking(self.core.linking_state())),
+            Request::Devices => Ok(Response::Devices(self.core.device_infos())),
+            Request::RevokeDevice { device } => {
+                self.core.remove_device(DeviceNumber(device), now).map(|()| Response::Done)
+            }
+            Request::RecoveryWords => {
+                self.core.recovery_words().map(|words| Response::Words(Words(words.to_string())))
             }
             _ => Err(Error::OtherVersion),
         }

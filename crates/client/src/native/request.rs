@@ -5,7 +5,9 @@ use godwit_base::{Handle, MessageId};
 use serde::{Deserialize, Serialize};
 
 use crate::core::SendKey;
-use crate::{ChatId, ChatSummary, Error, HistoryItem, MessageState, SafetyNumber};
+use crate::{
+    ChatId, ChatSummary, DeviceInfo, Error, HistoryItem, LinkingState, MessageState, SafetyNumber,
+};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Request {
@@ -55,6 +57,27 @@ pub(crate) enum Request {
     },
     /// Dial now, if a delay is being waited out.
     DialNow,
+    ApproveLink {
+        code: String,
+    },
+    ConfirmLink,
+    CancelLink,
+    Linking,
+    Devices,
+    RevokeDevice {
+        device: u32,
+    },
+    RecoveryWords,
+}
+
+/// The account key; never printed by accident.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Words(pub(crate) String);
+
+impl std::fmt::Debug for Words {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Words(..)")
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -64,6 +87,9 @@ pub(crate) enum Response {
     Messages(Vec<HistoryItem>),
     Chats(Vec<ChatSummary>),
     SafetyNumber(SafetyNumber),
+    Linking(Option<LinkingState>),
+    Devices(Vec<DeviceInfo>),
+    Words(Words),
     Done,
 }
 

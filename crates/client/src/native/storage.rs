@@ -96,6 +96,13 @@ fn read(reader: &Reader, request: &Request) -> Answer {
         | Request::MarkMessageRead { .. }
         | Request::SafetyNumber { .. }
         | Request::SetVerified { .. }
-        | Request::DialNow => Err(Error::OtherVersion),
+        | Request::DialNow
+        | Request::ApproveLink { .. }
+        | Request::ConfirmLink
+        | Request::CancelLink
+        | Request::Linking
+        | Request::Devices
+        | Request::RevokeDevice { .. }
+        | Request::RecoveryWords => Err(Error::OtherVersion),
     }
 }

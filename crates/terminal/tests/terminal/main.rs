@@ -6,6 +6,7 @@
 //! | [`stage`] | the server and the homes that the stories need |
 //! | [`usage`] | what needs no server: usage, homes, completions, manual pages |
 //! | [`account`] | joining, and why not |
+//! | [`devices`] | linking, revoking, recovering |
 //! | [`talk`] | sending, listening, history |
 //! | [`lines`] | many messages from standard input |
 //! | [`licence`] | a real file by lines, through kills of the server and of the sender |
@@ -21,6 +22,7 @@
 )]
 
 mod account;
+mod devices;
 mod known;
 mod licence;
 mod lines;

@@ -1,0 +1,241 @@
+//! The main device links another one: it meets it at a rendezvous of the server, shows the digits to
+//! be compared, and when its user says that they are the same puts it on the account's list.
+//!
+//! In RAM alone: if this process ends, the user begins again with a new code. What was said at the
+//! rendezvous is said again on every new link, the same bytes.
+
+use godwit_base::DeviceNumber;
+use godwit_seal::{AccountKey, LinkApproval, LinkCandidate, LinkCode, LinkError, Present};
+use godwit_wire::{ToServer, v1};
+use zeroize::Zeroizing;
+
+use super::asking::Request;
+use super::now::Now;
+use super::{Core, refusal_of};
+use crate::{DeviceInfo, Error, Event, LinkingState};
+
+/// Longest that linking may take, 10 minutes: as long as the server keeps the rendezvous.
+const LINKING_MS: u64 = 600_000;
+
+/// A linking that was begun.
+pub(super) struct Linking {
+    rendezvous: [u8; 16],
+    stage: Stage,
+    until_ms: u64,
+    /// The stage's requests are on their way on this link.
+    asked: bool,
+}
+
+/// What is awaited.
+enum Stage {
+    /// The new device's answer to our card.
+    Answer { approval: Box<LinkApproval>, card: Vec<u8> },
+    /// The user's word.
+    User(Box<LinkCandidate>),
+    /// The server's, that it has the list with the new device.
+    List(Box<LinkCandidate>),
+    /// The server's, that message 2 lies there.
+    Telling { number: DeviceNumber, message: Vec<u8> },
+    /// Nothing.
+    Done(LinkingState),
+}
+
+impl Core {
+    /// Begins to link the device that shows this code. One before it is given up.
+    ///
+    /// # Errors
+    /// [`Error::NotMain`]; [`Error::Linking`] that says what is wrong with the code.
+    pub fn approve_link(&mut self, code: &str, now: Now) -> Result<(), Error> {
+        if !self.me.is_main() {
+            return Err(Error::NotMain);
+        }
+        let code: LinkCode = code.parse().map_err(wrong)?;
+        let present = Present {
+            handle: &self.me.home.handle,
+            list: &self.me.list,
+            server_key: &self.me.home.server_key,
+        };
+        let (approval, card) = LinkApproval::begin(&code, present).map_err(wrong)?;
+        self.linking = Some(Linking {
+            rendezvous: *code.rendezvous(),
+            stage: Stage::Answer { approval: Box::new(approval), card },
+            until_ms: now.mono_ms + LINKING_MS,
+            asked: false,
+        });
+        Ok(())
+    }
+
+    /// The user has compared the digits, and they are the same.
+    ///
+    /// # Errors
+    /// [`Error::Linking`] if no digits are shown or the list has changed meanwhile; otherwise as
+    /// [`add_device`](Self::add_device).
+    pub fn confirm_link(&mut self, now: Now) -> Result<(), Error> {
+        match self.linking.take() {
+            Some(Linking { stage: Stage::User(candidate), rendezvous, until_ms, .. }) => {
+                let entry = candidate.entry(&self.me.list).map_err(wrong)?;
+                self.add_device(entry, *candidate.link_key(), now)?;
+                let stage = Stage::List(candidate);
+                self.linking = Some(Linking { rendezvous, stage, until_ms, asked: false });
+                Ok(())
+            }
+            other => {
+                self.linking = other;
+                Err(Error::Linking("no digits are to be compared now".to_owned()))
+            }
+        }
+    }
+
+    /// The user says that the digits differ, or has changed their mind.
+    pub fn cancel_link(&mut self) {
+        self.linking = None;
+    }
+
+    /// How far linking has come; `None` when nothing was begun.
+    pub fn linking_state(&self) -> Option<LinkingState> {
+        Some(match &self.linking.as_ref()?.stage {
+            Stage::Answer { .. } => LinkingState::Waiting,
+            Stage::User(candidate) => LinkingState::Compare {
+                digits: candidate.digits().to_string(),
+                device: candidate.number().0,
+            },
+            Stage::List(_) | Stage::Telling { .. } => LinkingState::Publishing,
+            Stage::Done(state) => state.clone(),
+        })
+    }
+
+    /// Whether the server has everything of this device that others need in order to write to it.
+    pub fn is_settled(&self) -> bool {
+        self.link.is_caught_up() && self.me.keys.upload().is_empty()
+    }
+
+    /// The account key as words, on the main device.
+    ///
+    /// # Errors
+    /// [`Error::NotMain`].
+    pub fn recovery_words(&self) -> Result<Zeroizing<String>, Error> {
+        self.me.account_key().map(AccountKey::to_words).ok_or(Error::NotMain)
+    }
+
+    /// The account's devices, as far as this one knows.
+    pub fn device_infos(&self) -> Vec<DeviceInfo> {
+        let is_main = self.me.is_main();
+        let own = self.me.device().number;
+        let info = |number: DeviceNumber| DeviceInfo {
+            device: number.0,
+            this: number == own,
+            main: (is_main || number == own).then_some(is_main && number == own),
+        };
+        self.me.list.numbers().map(info).collect()
+    }
+
+    /// Tells when the account's devices are others than before.
+    pub(super) fn tell_of_devices(&mut self) {
+        let version = self.me.list.version();
+        if std::mem::replace(&mut self.told_list, version) != version {
+            self.say(Event::Devices);
+        }
+    }
+
+    /// Says and asks what is due; called with each batch while the link is up.
+    pub(super) fn tend_linking(&mut self, now: Now) {
+        let Some(linking) = &mut self.linking else { return };
+        if now.mono_ms >= linking.until_ms && !matches!(linking.stage, Stage::Done(_)) {
+            return self.linking_failed("ten minutes are over: begin again with a new code");
+        }
+        if let Stage::List(candidate) = &linking.stage {
+            let number = candidate.number();
+            if !self.me.list.numbers().any(|listed| listed == number) {
+                return;
+            }
+            let stage =
+                std::mem::replace(&mut linking.stage, Stage::Done(LinkingState::Publishing));
+            if let Stage::List(candidate) = stage {
+                let message = candidate.finish(&self.me.list);
+                linking.stage = Stage::Telling { number, message };
+                linking.asked = false;
+            }
+        }
+        if std::mem::replace(&mut linking.asked, true) {
+            return;
+        }
+        let rendezvous = linking.rendezvous;
+        match &linking.stage {
+            Stage::Answer { card, .. } => {
+                let card = card.clone();
+                self.relay(Request::Leave, rendezvous, 1, card);
+                self.relay(Request::Hear, rendezvous, 1, Vec::new());
+            }
+            Stage::Telling { message, .. } => {
+                let message = message.clone();
+                self.relay(Request::Leave, rendezvous, 2, message);
+            }
+            Stage::User(_) | Stage::List(_) | Stage::Done(_) => {}
+        }
+    }
+
+    /// What was asked on the old link is asked again on the next.
+    pub(super) fn linking_link_lost(&mut self) {
+        if let Some(linking) = &mut self.linking {
+            linking.asked = false;
+        }
+    }
+
+    fn relay(&mut self, kind: Request, rendezvous: [u8; 16], sequence: u32, body: Vec<u8>) {
+        let request = self.next_request(kind);
+        let side = v1::RelaySide::Present.into();
+        let rendezvous = rendezvous.to_vec().into();
+        let relay = v1::Relay { request, rendezvous, side, sequence, body: body.into() };
+        self.staged.messages.push(ToServer::Relay(relay));
+    }
+
+    /// Something was left at the rendezvous, or heard there.
+    pub(super) fn on_relayed(&mut self, relayed: &v1::Relayed) {
+        let kind = self.requests.remove(&relayed.request);
+        let Some(linking) = &mut self.linking else { return };
+        let stage = std::mem::replace(&mut linking.stage, Stage::Done(LinkingState::Waiting));
+        match (kind, stage) {
+            (Some(Request::Hear), Stage::Answer { approval, .. }) => {
+                match approval.hear_answer(&relayed.body) {
+                    Ok(candidate) => {
+                        linking.stage = Stage::User(Box::new(candidate));
+                        self.say_linking();
+                    }
+                    Err(error) => self.linking_failed(&error.to_string()),
+                }
+            }
+            (Some(Request::Leave), Stage::Telling { number, .. }) => {
+                linking.stage = Stage::Done(LinkingState::Linked { device: number.0 });
+                self.say_linking();
+            }
+            (_, stage) => linking.stage = stage,
+        }
+    }
+
+    /// The server does not let us meet.
+    pub(super) fn on_relay_refused(&mut self, refused: &v1::Refused) {
+        let refusal = refusal_of(refused);
+        let (text, advice) =
+            refusal.map_or(("the server refused", "try again"), |no| (no.text(), no.advice()));
+        if !matches!(self.linking, None | Some(Linking { stage: Stage::Done(_), .. })) {
+            self.linking_failed(&format!("{text}: {advice}"));
+        }
+    }
+
+    fn linking_failed(&mut self, reason: &str) {
+        if let Some(linking) = &mut self.linking {
+            linking.stage = Stage::Done(LinkingState::Failed { reason: reason.to_owned() });
+            self.say_linking();
+        }
+    }
+
+    fn say_linking(&mut self) {
+        if let Some(state) = self.linking_state() {
+            self.say(Event::Linking(state));
+        }
+    }
+}
+
+fn wrong(error: LinkError) -> Error {
+    Error::Linking(error.to_string())
+}

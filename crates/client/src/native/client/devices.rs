@@ -1,0 +1,206 @@
+//! The devices of the account: linking, revoking, recovering.
+
+use std::path::Path;
+
+use godwit_base::JoinLink;
+use tokio::sync::broadcast;
+
+use super::{Client, Joined};
+use crate::native::home::Home;
+use crate::native::newcomer;
+use crate::native::request::{Request, Response};
+use crate::{DeviceInfo, Error, Event, LinkingState, NewcomerEvent};
+
+impl Client {
+    /// Makes an empty home a further device of an account that exists on the server of `link`: `tell`
+    /// gets the code, which a person carries to the account's main device, and then the digits, which
+    /// both show. Returns when the main device has linked this one.
+    ///
+    /// # Errors
+    /// [`Error::Linking`] with what went wrong; [`Error::Refused`] when the ten minutes of a code are
+    /// over; [`Error::Unreachable`], [`Error::AlreadyJoined`], or trouble with the home's files.
+    ///
+    /// # Cancel safety
+    /// Dropped before it returns, this home is no device. Had the main device linked it already, its
+    /// entry is left over there: revoke it.
+    pub async fn link(
+        home: &Path,
+        link: &JoinLink,
+        tell: impl FnMut(NewcomerEvent),
+    ) -> Result<Joined, Error> {
+        newcomer::link(&Home::at(home), link, tell).await
+    }
+
+    /// Makes an empty home the main device of the account whose key these words are. All its other
+    /// devices are revoked by it.
+    ///
+    /// # Errors
+    /// [`Error::Words`]; [`Error::Refused`] where the server has no such account;
+    /// [`Error::Unreachable`], [`Error::AlreadyJoined`], or trouble with the home's files.
+    ///
+    /// # Cancel safety
+    /// Dropped before it returns, the others may be revoked already: call it again with an empty home.
+    pub async fn recover(home: &Path, link: &JoinLink, words: &str) -> Result<Joined, Error> {
+        newcomer::recover(&Home::at(home), link, words).await
+    }
+
+    /// Begins to link the device that shows this code; what follows is in
+    /// [`linking`](Self::linking).
+    ///
+    /// # Errors
+    /// [`Error::NotMain`], [`Error::Linking`] that says what is wrong with the code, or trouble with
+    /// the home.
+    ///
+    /// # Cancel safety
+    /// Safe: done or not done, and it can be repeated.
+    pub async fn approve_link(&self, code: &str) -> Result<(), Error> {
+        self.done(Request::ApproveLink { code: code.to_owned() }).await
+    }
+
+    /// The user has compared the digits, and they are the same: the device is put on the account's
+    /// list.
+    ///
+    /// # Errors
+    /// [`Error::Linking`] if none are shown or the list has changed, [`Error::TooManyDevices`],
+    /// [`Error::ListBusy`], or trouble with the home.
+    ///
+    /// # Cancel safety
+    /// Safe: done or not done; [`linking`](Self::linking) tells which.
+    pub async fn confirm_link(&self) -> Result<(), Error> {
+        self.done(Request::ConfirmLink).await
+    }
+
+    /// Gives linking up, such as when the digits differ.
+    ///
+    /// # Errors
+    /// When the client was closed.
+    ///
+    /// # Cancel safety
+    /// Safe: done or not done, and it can be repeated.
+    pub async fn cancel_link(&self) -> Result<(), Error> {
+        self.done(Request::CancelLink).await
+    }
+
+    /// How far linking has come; `None` when nothing was begun.
+    ///
+    /// # Errors
+    /// When the client was closed.
+    ///
+    /// # Cancel safety
+    /// Safe: it only reads.
+    pub async fn linking(&self) -> Result<Option<LinkingState>, Error> {
+        match self.host.ask(Request::Linking).await? {
+            Response::Linking(state) => Ok(state),
+            _ => Err(Error::OtherVersion),
+        }
+    }
+
+    /// Waits until digits are to be compared; they and the number of the new device.
+    ///
+    /// # Errors
+    /// [`Error::Linking`] if linking fails, or is not under way.
+    ///
+    /// # Cancel safety
+    /// Safe: it only watches.
+    pub async fn linking_digits(&self) -> Result<(String, u32), Error> {
+        self.linking_until(|state| match state {
+            LinkingState::Compare { digits, device } => Some((digits, device)),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Waits until the device is linked; its number.
+    ///
+    /// # Errors
+    /// [`Error::Linking`] if linking fails, or is not under way.
+    ///
+    /// # Cancel safety
+    /// Safe: it only watches.
+    pub async fn linked(&self) -> Result<u32, Error> {
+        self.linking_until(|state| match state {
+            LinkingState::Linked { device } => Some(device),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn linking_until<T>(
+        &self,
+        is_there: impl Fn(LinkingState) -> Option<T>,
+    ) -> Result<T, Error> {
+        let mut events = self.host.events();
+        loop {
+            match self.linking().await? {
+                None => return Err(Error::Linking("it was given up".to_owned())),
+                Some(LinkingState::Failed { reason }) => return Err(Error::Linking(reason)),
+                Some(state) => {
+                    if let Some(found) = is_there(state) {
+                        return Ok(found);
+                    }
+                }
+            }
+            changed(&mut events, |event| matches!(event, Event::Linking(_))).await?;
+        }
+    }
+
+    /// The devices of this account, as far as this one knows.
+    ///
+    /// # Errors
+    /// When the client was closed.
+    ///
+    /// # Cancel safety
+    /// Safe: it only reads.
+    pub async fn devices(&self) -> Result<Vec<DeviceInfo>, Error> {
+        match self.host.ask(Request::Devices).await? {
+            Response::Devices(devices) => Ok(devices),
+            _ => Err(Error::OtherVersion),
+        }
+    }
+
+    /// Takes a device off the account and returns when the server has that. The caller adds the
+    /// timeout.
+    ///
+    /// # Errors
+    /// [`Error::NotMain`], [`Error::NoDevice`], [`Error::ListBusy`], or trouble with the home.
+    ///
+    /// # Cancel safety
+    /// Dropped, the device may still be taken off when the server is reached.
+    pub async fn revoke_device(&self, device: u32) -> Result<(), Error> {
+        let mut events = self.host.events();
+        self.done(Request::RevokeDevice { device }).await?;
+        while self.devices().await?.iter().any(|one| one.device == device) {
+            changed(&mut events, |event| matches!(event, Event::Devices)).await?;
+        }
+        Ok(())
+    }
+
+    /// The account key as 24 words. Whoever has them is the account.
+    ///
+    /// # Errors
+    /// [`Error::NotMain`].
+    ///
+    /// # Cancel safety
+    /// Safe: it only reads.
+    pub async fn recovery_words(&self) -> Result<String, Error> {
+        match self.host.ask(Request::RecoveryWords).await? {
+            Response::Words(words) => Ok(words.0),
+            _ => Err(Error::OtherVersion),
+        }
+    }
+}
+
+/// Waits for such an event, or for a gap in which one may have been.
+async fn changed(
+    events: &mut broadcast::Receiver<Event>,
+    is_it: impl Fn(&Event) -> bool,
+) -> Result<(), Error> {
+    loop {
+        match events.recv().await {
+            Ok(Event::Lagged(_)) | Err(broadcast::error::RecvError::Lagged(_)) => return Ok(()),
+            Ok(event) if is_it(&event) => return Ok(()),
+            Ok(_) => {}
+            Err(broadcast::error::RecvError::Closed) => return Err(Error::Closed),
+        }
+    }
+}

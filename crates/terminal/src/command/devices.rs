@@ -1,0 +1,218 @@
+//! `godwit link`, `godwit devices`, `godwit recovery` and `godwit recover`.
+
+use std::future::Future;
+use std::io::{self, BufRead, IsTerminal, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use godwit_client::{Client, Joined, NewcomerEvent};
+use serde::Serialize;
+
+use super::within;
+use crate::arguments::{Approve, DevicesCommand, LinkStart, Recover, RecoveryShow};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::qr;
+
+/// Longest wait for the server to take a device list, or to answer a claim.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+
+/// Longest file of recovery words that is read.
+const WORDS_BYTES_MAX: u64 = 4_096;
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Line {
+    Code {
+        code: String,
+    },
+    Check {
+        digits: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        handle: Option<String>,
+    },
+    Linked {
+        device: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        account: Option<String>,
+    },
+    Revoked {
+        device: String,
+    },
+    Recovered {
+        device: String,
+        account: String,
+    },
+}
+
+#[derive(Serialize)]
+struct Device {
+    device: u32,
+    this: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    main: Option<bool>,
+}
+
+pub(super) async fn start(
+    home: &Path,
+    start: &LinkStart,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let mut broken = None;
+    let linked = Client::link(home, &start.link, |event| {
+        if let Err(failure) = output_newcomer(event, output) {
+            broken.get_or_insert(failure);
+        }
+    });
+    let Some(linked) = within(start.timeout, linked).await else {
+        return Err(Failure::TimedOut("nobody has linked this device: start again".to_owned()));
+    };
+    let Joined { account, device, .. } = linked?;
+    if let Some(failure) = broken {
+        return Err(failure);
+    }
+    let line = Line::Linked { device: device.to_string(), account: Some(account.to_string()) };
+    output.record(&line, |_| "linked\nnext: `godwit chat`, or `godwit listen`".to_owned())
+}
+
+fn output_newcomer(event: NewcomerEvent, output: &mut Output) -> Result<(), Failure> {
+    match event {
+        NewcomerEvent::Code(code) => {
+            let line = Line::Code { code: code.clone() };
+            output.record(&line, |_| {
+                let picture = qr::lines(code.as_bytes()).unwrap_or_default().join("\n");
+                format!(
+                    "{picture}\n{code}\non the account's main device: godwit link approve '{code}'"
+                )
+            })
+        }
+        NewcomerEvent::Check { digits, handle } => {
+            let line = Line::Check { digits: digits.clone(), handle: Some(handle.to_string()) };
+            output.record(&line, |_| {
+                format!("for the account {handle}; the other device must show: {digits}")
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) async fn approve(
+    client: &Client,
+    approve: &Approve,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    if !approve.yes {
+        can_be_asked()?;
+    }
+    let linked = async {
+        client.approve_link(&approve.code).await?;
+        let (digits, _) = client.linking_digits().await?;
+        let line = Line::Check { digits: digits.clone(), handle: None };
+        output.record(&line, |_| format!("the new device must show: {digits}"))?;
+        if !approve.yes && !asks("Does it show the same? yes/no: ")? {
+            client.cancel_link().await?;
+            return Err(Failure::Other("not linked: the digits were not confirmed".to_owned()));
+        }
+        client.confirm_link().await?;
+        Ok::<u32, Failure>(client.linked().await?)
+    };
+    let Some(device) = within(approve.timeout, linked).await else {
+        client.cancel_link().await?;
+        return Err(Failure::TimedOut("the new device did not answer: begin again".to_owned()));
+    };
+    let line = Line::Linked { device: device?.to_string(), account: None };
+    output.record(&line, |_| "linked: `godwit devices` lists it".to_owned())
+}
+
+pub(super) async fn devices(
+    client: &Client,
+    command: Option<&DevicesCommand>,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    if let Some(DevicesCommand::Revoke { device }) = command {
+        taken(client.revoke_device(*device)).await?;
+        let line = Line::Revoked { device: device.to_string() };
+        return output.record(&line, |_| format!("device {device} is no device of yours any more"));
+    }
+    for one in client.devices().await? {
+        let device = Device { device: one.device, this: one.this, main: one.main };
+        output.record(&device, |device| {
+            let this = if device.this { "  (this one)" } else { "" };
+            let main = if device.main == Some(true) { "  main" } else { "" };
+            format!("{}{main}{this}", device.device)
+        })?;
+    }
+    Ok(())
+}
+
+/// A minute for what only the server can finish.
+async fn taken<T>(
+    work: impl Future<Output = Result<T, godwit_client::Error>>,
+) -> Result<T, Failure> {
+    match within(Some(ANSWER_MAX), work).await {
+        Some(done) => Ok(done?),
+        None => Err(Failure::TimedOut(
+            "the server did not answer within a minute: it goes on when it is reached".to_owned(),
+        )),
+    }
+}
+
+pub(super) async fn show_recovery(
+    client: &Client,
+    show: &RecoveryShow,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Words<'a> {
+        words: &'a str,
+    }
+    let question = "Whoever sees the words is this account. Is nobody looking? yes/no: ";
+    if !show.yes && !asks(question)? {
+        return Err(Failure::Other("nothing was shown".to_owned()));
+    }
+    let words = client.recovery_words().await?;
+    output.record(&Words { words: &words }, |_| {
+        let numbered: Vec<String> =
+            words.split(' ').enumerate().map(|(at, word)| format!("{:2} {word}", at + 1)).collect();
+        let lines: Vec<String> = numbered.chunks(4).map(|row| row.join("   ")).collect();
+        format!("{}\nwrite them on paper, and keep them apart from this device", lines.join("\n"))
+    })
+}
+
+pub(super) async fn recover(
+    home: &Path,
+    recover: &Recover,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let mut words = String::new();
+    let read = match &recover.words_file {
+        Some(path) => std::fs::File::open(path)
+            .and_then(|file| file.take(WORDS_BYTES_MAX).read_to_string(&mut words)),
+        None => io::stdin().lock().take(WORDS_BYTES_MAX).read_to_string(&mut words),
+    };
+    read.map_err(|error| Failure::io("cannot read the recovery words", &error))?;
+    let Joined { account, device, .. } =
+        taken(Client::recover(home, &recover.link, &words)).await?;
+    let line = Line::Recovered { device: device.to_string(), account: account.to_string() };
+    output.record(&line, |_| {
+        "recovered: this is the account's main device now, and its only one; link others anew"
+            .to_owned()
+    })
+}
+
+/// Asks a person; anything but yes is no. Without a terminal nobody can answer.
+fn asks(question: &str) -> Result<bool, Failure> {
+    can_be_asked()?;
+    eprint!("{question}");
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    read.map_err(|error| Failure::io("cannot read the answer", &error))?;
+    Ok(matches!(answer.trim(), "yes" | "y"))
+}
+
+fn can_be_asked() -> Result<(), Failure> {
+    if io::stdin().is_terminal() {
+        return Ok(());
+    }
+    Err(Failure::Usage("nobody can be asked here: give --yes".to_owned()))
+}

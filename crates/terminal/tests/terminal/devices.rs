@@ -1,0 +1,116 @@
+//! Several devices of one account, and the account key on paper.
+
+use crate::stage::{Home, Server};
+
+/// Links a new home to the account of `main`, and looks at what both print.
+fn links(server: &Server, main: &Home) -> Home {
+    let new = Home::new();
+    let mut start = new.start(&["link", "start", &server.join, "--json"]);
+    let code = start.next_json();
+    assert_eq!(code["event"], "code");
+    let code = code["code"].as_str().unwrap().to_owned();
+    let approved = main.run(&["link", "approve", &code, "--yes", "--json"]).succeeds().json();
+    let check = start.next_json();
+    assert_eq!((&check["event"], &check["handle"]), (&"check".into(), &"alice".into()));
+    assert_eq!(check["digits"], approved[0]["digits"]);
+    assert_eq!(approved[1]["event"], "linked");
+    assert_eq!(start.next_json()["event"], "linked");
+    assert_eq!(start.code(), Some(0));
+    new
+}
+
+/// Texts of the whole chat with a contact, oldest first, as this home has stored it.
+fn chat(home: &Home, with: &str) -> Vec<String> {
+    let history = home.run(&["history", with, "--json"]).succeeds().json();
+    let text = |line: &serde_json::Value| {
+        let (from, text) = (line["from"].as_str().unwrap(), line["text"].as_str().unwrap());
+        format!("{from}: {text}")
+    };
+    history.iter().map(text).collect()
+}
+
+/// Waits until this home has so many new messages.
+fn hears(home: &Home, count: usize) {
+    let count = count.to_string();
+    home.run(&["listen", "--json", "--count", &count, "--timeout", "60"]).succeeds();
+}
+
+#[test]
+fn a_linked_home_is_the_same_person_until_it_is_revoked() {
+    let server = Server::start();
+    let (phone, bob) = (server.joined("alice"), server.joined("bob"));
+    let tablet = links(&server, &phone);
+    let devices = phone.run(&["devices", "--json"]).succeeds().json();
+    assert_eq!(devices.len(), 2);
+    assert_eq!((&devices[0]["this"], &devices[0]["main"]), (&true.into(), &true.into()));
+    assert_eq!((&devices[1]["device"], &devices[1]["main"]), (&2.into(), &false.into()));
+    tablet.run(&["devices", "revoke", "1"]).fails(1, "only the main device");
+
+    bob.run(&["send", "alice", "to both of you"]).succeeds();
+    hears(&phone, 1);
+    hears(&tablet, 1);
+    phone.run(&["send", "bob", "from the phone"]).succeeds();
+    hears(&tablet, 1);
+    tablet.run(&["send", "bob", "from the tablet"]).succeeds();
+    hears(&phone, 1);
+    let all = ["bob: to both of you", "alice: from the phone", "alice: from the tablet"];
+    assert_eq!(chat(&phone, "bob"), all);
+    assert_eq!(chat(&tablet, "bob"), all);
+    hears(&bob, 2);
+    assert_eq!(chat(&bob, "alice"), all);
+
+    phone.run(&["devices", "revoke", "3"]).fails(1, "no other device 3");
+    phone.run(&["devices", "revoke", "2"]).succeeds();
+    assert_eq!(phone.run(&["devices", "--json"]).succeeds().json().len(), 1);
+    bob.run(&["send", "alice", "only one of you"]).succeeds();
+    hears(&phone, 1);
+    assert_eq!(chat(&phone, "bob").last().unwrap(), "bob: only one of you");
+    let mut listen = tablet.start(&["listen", "--json", "--timeout", "60"]);
+    let warning = listen.next_event("warning");
+    assert!(warning["text"].as_str().unwrap().contains("removed from its account"), "{warning}");
+    drop(listen);
+    assert_eq!(chat(&tablet, "bob"), all, "its history stays, and nothing new comes");
+}
+
+#[test]
+fn a_wrong_code_is_refused_by_what_is_wrong_with_it() {
+    let server = Server::start();
+    let alice = server.joined("alice");
+    alice.run(&["link", "approve", "hello", "--yes"]).fails(1, "no link code");
+    let mistyped = format!("godwit-link:{}", "A".repeat(68));
+    alice.run(&["link", "approve", &mistyped, "--yes"]).fails(1, "mistake");
+    let new = Home::new();
+    let mut start = new.start(&["link", "start", &server.join, "--json"]);
+    let code = start.next_json()["code"].as_str().unwrap().to_owned();
+    alice.run(&["link", "approve", &code]).fails(2, "--yes");
+    drop(start);
+    new.run(&["link", "start", &server.join, "--timeout", "0.2"]).fails(3, "nobody has linked");
+    alice.run(&["link", "start", &server.join]).fails(1, "already belongs to alice");
+}
+
+#[test]
+fn the_account_key_on_paper_brings_the_account_back() {
+    let server = Server::start();
+    let (lost, bob) = (server.joined("alice"), server.joined("bob"));
+    lost.run(&["send", "bob", "before"]).succeeds();
+    lost.run(&["recovery", "show"]).fails(2, "--yes");
+    let words = lost.run(&["recovery", "show", "--yes", "--json"]).succeeds().json();
+    let words = words[0]["words"].as_str().unwrap().to_owned();
+    assert_eq!(words.split(' ').count(), 24);
+
+    let found = Home::new();
+    let wrong = words.replace(' ', "-").replacen('-', " x ", 1);
+    found.run_with(&["recover", &server.join], &wrong).fails(1, "24 words, not 25");
+    let recovered = found.run_with(&["recover", &server.join, "--json"], &words).succeeds();
+    assert_eq!(recovered.json()[0]["event"], "recovered");
+    bob.run(&["send", "alice", "are you back?"]).succeeds();
+    hears(&found, 1);
+    found.run(&["send", "bob", "I am"]).succeeds();
+    hears(&bob, 2);
+    let all = ["alice: before", "bob: are you back?", "alice: I am"];
+    assert_eq!(chat(&bob, "alice"), all);
+    assert_eq!(found.run(&["devices", "--json"]).succeeds().json().len(), 1);
+    let mut listen = lost.start(&["listen", "--json", "--timeout", "60"]);
+    let warning = listen.next_event("warning");
+    assert!(warning["text"].as_str().unwrap().contains("removed from its account"), "{warning}");
+}
