@@ -12,6 +12,7 @@
 //! | `contact` `pin` `lookup` `asking` `age` | who they are, and how that is learned |
 //! | `repair` | messages that did not open |
 //! | `identity` `joining` `keys` `listing` `linking` `own` | who we are, and our other devices |
+//! | `group` | groups: their logs, and changes of them |
 //! | `reading` `verifying` | marks that the user sets |
 //! | `vault` | rows sealed at rest |
 
@@ -22,6 +23,7 @@ mod body;
 mod channel;
 mod command;
 mod contact;
+mod group;
 mod identity;
 mod inbox;
 mod joining;
@@ -52,6 +54,7 @@ use godwit_wire::{Refusal, ToClient, ToServer, v1};
 use self::asking::Request;
 use self::command::Commands;
 use self::contact::Contacts;
+use self::group::Groups;
 use self::identity::Identity;
 use self::inbox::Inbox;
 use self::link::Link;
@@ -68,6 +71,7 @@ pub use body::{TEXT_BYTES_MAX, text_of_body};
 pub(crate) use channel::{Arrived, Channel, Ends};
 pub use command::SendKey;
 pub use contact::CONTACTS_MAX;
+pub use group::{GroupCommand, GroupOutcome};
 pub use identity::Seat;
 #[cfg(feature = "native")]
 pub(crate) use link::SKEW_MS;
@@ -88,6 +92,7 @@ pub struct Core {
     inbox: Inbox,
     lookups: Lookups,
     waiting: Waiting,
+    groups: Groups,
     commands: Commands,
     link: Link,
     listing: Listing,
@@ -162,6 +167,7 @@ impl Core {
         core.contacts = Contacts::restore(&core.vault, core.device(), &rows).map_err(damaged)?;
         core.outbox = Outbox::restore(&core.vault, &rows).map_err(damaged)?;
         core.waiting = Waiting::restore(&core.vault, &rows).map_err(damaged)?;
+        core.groups = Groups::restore(&core.vault, &rows).map_err(damaged)?;
         core.commands = Commands::restore(&core.vault, &rows).map_err(damaged)?;
         Ok(Some(core))
     }
@@ -176,6 +182,7 @@ impl Core {
             inbox: Inbox::default(),
             lookups: Lookups::default(),
             waiting: Waiting::default(),
+            groups: Groups::default(),
             commands: Commands::default(),
             link: Link::new(seed),
             listing: Listing::default(),
@@ -227,6 +234,7 @@ impl Core {
     /// [`Error::Storage`] when the machine gives no randomness to seal rows: stop.
     pub fn flush(&mut self, now: Now) -> Result<Batch, Error> {
         if self.link.is_attached() {
+            self.tend_groups(now);
             self.pump(now);
             self.ask(now);
             self.tend_list(now);
@@ -250,6 +258,7 @@ impl Core {
         let mut writes = self.contacts.changes(&self.vault)?;
         writes.extend(self.outbox.changes(&self.vault)?);
         writes.extend(self.waiting.changes(&self.vault)?);
+        writes.extend(self.groups.changes(&self.vault)?);
         writes.extend(self.commands.changes(&self.vault)?);
         if std::mem::take(&mut self.keys_changed) {
             writes.push(self.me.write_keys(&self.vault)?);
@@ -281,11 +290,11 @@ impl Core {
             ToClient::Registered(registered) => self.on_registered(&registered),
             ToClient::KeysPublished(published) => self.on_keys_published(&published),
             ToClient::DeviceListPublished(published) => self.on_list_published(&published),
+            ToClient::GroupChanged(changed) => self.on_group_changed(&changed, now),
+            ToClient::GroupNews(news) => self.on_group_news(&news),
+            ToClient::GroupLog(log) => self.on_group_log(&log, now),
             ToClient::Terms(_)
             | ToClient::Presence(_)
-            | ToClient::GroupChanged(_)
-            | ToClient::GroupNews(_)
-            | ToClient::GroupLog(_)
             | ToClient::Roster(_)
             | ToClient::GroupReceipt(_)
             | ToClient::Progress(_) => {}

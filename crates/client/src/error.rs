@@ -1,9 +1,9 @@
 //! What can go wrong in a call, and what to do then.
 
-use godwit_base::{Handle, MessageId};
+use godwit_base::{GroupId, Handle, MessageId};
 use serde::{Deserialize, Serialize};
 
-use crate::ChatId;
+use crate::{ChatId, Failure};
 
 /// Why a call failed. Each message says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -117,6 +117,23 @@ pub enum Error {
     /// These are no recovery words.
     #[error("these are no recovery words: {0}")]
     Words(String),
+    /// The handle leads to nobody.
+    #[error("{handle}: {why}")]
+    NoAccount {
+        /// The handle.
+        handle: Handle,
+        /// What the server says.
+        why: Failure,
+    },
+    /// This device knows no such group.
+    #[error("no group {0} here: `godwit group list` shows them")]
+    NoGroup(GroupId),
+    /// The group cannot be changed so.
+    #[error("{0}")]
+    Group(String),
+    /// Too many changes of groups wait.
+    #[error("too many changes of groups wait for the server: try again when it is online")]
+    GroupsBusy,
     /// No such chat.
     #[error("there is no chat with {0}: send a message first")]
     NoChat(ChatId),

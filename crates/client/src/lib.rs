@@ -15,8 +15,8 @@ mod native;
 
 pub use error::Error;
 pub use model::{
-    ChatId, ChatSummary, ConnectionState, DeviceInfo, Event, Failure, HistoryItem, LinkingState,
-    Me, MessageState, NewcomerEvent, Note, SafetyNumber, WarningKind,
+    ChatId, ChatSummary, ConnectionState, DeviceInfo, Event, Failure, GroupInfo, GroupMemberInfo,
+    HistoryItem, LinkingState, Me, MessageState, NewcomerEvent, Note, SafetyNumber, WarningKind,
 };
 #[cfg(feature = "native")]
 pub use native::{Client, EventStream, InboxReader, Joined, SEND_ALL_BYTES_MAX, Since};

@@ -259,6 +259,38 @@ pub struct ChatSummary {
     pub notice: Option<String>,
 }
 
+/// A group as this device has verified it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupInfo {
+    /// Which.
+    pub id: GroupId,
+    /// Its name; none until a member has given the secret that it is sealed under.
+    pub name: Option<String>,
+    /// How many changes there were.
+    pub epoch: u64,
+    /// Who is in it, by account.
+    pub members: Vec<GroupMemberInfo>,
+    /// Whether only admins write.
+    pub only_admins_write: bool,
+    /// Whether this account is in it.
+    pub is_member: bool,
+    /// Whether there is a link by which people may join.
+    pub has_link: bool,
+    /// Why nothing is sent to it: the server shows a log that contradicts ours.
+    pub frozen: Option<String>,
+}
+
+/// A member of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupMemberInfo {
+    /// The account.
+    pub account: AccountId,
+    /// Its handle, if this device knows it.
+    pub handle: Option<Handle>,
+    /// Whether it may change the group.
+    pub admin: bool,
+}
+
 /// What two people compare to know that nobody sits between them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SafetyNumber {
@@ -387,6 +419,11 @@ pub enum Event {
     ReadElsewhere {
         /// Which chat.
         with: ChatId,
+    },
+    /// A group is new, has changed, or its name has come.
+    Group {
+        /// Which.
+        group: GroupId,
     },
     /// Everything that waited on the server has been received.
     CaughtUp,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use godwit_base::{Handle, JoinLink};
+use godwit_base::{GroupId, GroupLink, Handle, IdError, JoinLink};
 use godwit_client::ChatId;
 
 /// How the exit code is to be read; the last part of every help page.
@@ -53,6 +53,9 @@ pub(crate) enum Command {
     Search(Search),
     /// Show the safety number and QR code that prove who is at the other end
     Verify(Verify),
+    /// Make and change groups
+    #[command(subcommand)]
+    Group(Group),
     /// Open the full-screen messenger
     Chat(Chat),
     /// Make a new device one of an account that exists, or let it become one
@@ -180,6 +183,92 @@ pub(crate) struct Verify {
     /// Forget an earlier --confirm
     #[arg(long)]
     pub(crate) forget: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Group {
+    /// Make a group and print its id
+    Create {
+        /// What the group is called; only its members can read it
+        name: String,
+        /// Who is in it besides you
+        #[arg(value_name = "HANDLE")]
+        who: Vec<Handle>,
+    },
+    /// Add members
+    Add(Members),
+    /// Remove members; a link to the group holds no more then
+    Remove(Members),
+    /// Let members change the group
+    Admin {
+        /// Which members.
+        #[command(flatten)]
+        members: Members,
+        /// Take that right back
+        #[arg(long)]
+        remove: bool,
+    },
+    /// Leave a group
+    Leave(Which),
+    /// Print who is in a group, who may change it, and its epoch
+    Show(Which),
+    /// List the groups
+    List,
+    /// Give a group another name
+    Rename {
+        /// Which group.
+        #[command(flatten)]
+        which: Which,
+        /// What it is called from now on
+        name: String,
+    },
+    /// Let only admins write, or everybody
+    OnlyAdminsWrite {
+        /// Which group.
+        #[command(flatten)]
+        which: Which,
+        /// Let everybody write again
+        #[arg(long)]
+        off: bool,
+    },
+    /// Make a link by which anybody who has it can join; the one before holds no more
+    Invite {
+        /// Which group.
+        #[command(flatten)]
+        which: Which,
+        /// Make none: take the present link back
+        #[arg(long)]
+        revoke: bool,
+    },
+    /// Join a group by a link
+    Join {
+        /// What `godwit group invite` printed: godwit-group:...
+        link: GroupLink,
+    },
+}
+
+/// Which group.
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// Id of the group: 32 hexadecimal digits
+    #[arg(value_name = "GROUP", value_parser = group_id)]
+    pub(crate) group: GroupId,
+}
+
+/// Which people of a group.
+#[derive(Debug, Args)]
+pub(crate) struct Members {
+    /// Id of the group: 32 hexadecimal digits
+    #[arg(value_name = "GROUP", value_parser = group_id)]
+    pub(crate) group: GroupId,
+    /// Who
+    #[arg(value_name = "HANDLE", required = true)]
+    pub(crate) who: Vec<Handle>,
+}
+
+/// An id as `group create` prints it, or as chats name it.
+fn group_id(text: &str) -> Result<GroupId, IdError> {
+    text.strip_prefix("group:").unwrap_or(text).parse()
 }
 
 #[derive(Debug, Args)]

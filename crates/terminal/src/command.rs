@@ -2,6 +2,7 @@
 
 mod account;
 mod devices;
+mod group;
 mod lines;
 mod listen;
 mod runs;
@@ -70,6 +71,9 @@ async fn on_home(home: &Path, command: Command, output: &mut Output) -> Result<(
         }
         Command::Verify(verify) => {
             with_client(home, async |client| verify::verify(client, &verify, output).await).await
+        }
+        Command::Group(group) => {
+            with_client(home, async |client| group::group(client, group, output).await).await
         }
         Command::Chat(chat) => {
             with_client(home, async |client| chat::run(client, chat.with).await).await

@@ -1,7 +1,7 @@
 //! Questions to the server and their answers. Nothing that the server says is believed unless it is
 //! signed by the one whom it is about; the handle is the exception, and its changes are shown.
 
-use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle};
+use godwit_base::{AccountId, DeviceId, DeviceNumber, GroupId, Handle};
 use godwit_seal::{
     Bundle, BundleError, DeviceList, KeyUpload, ListError, SealError, Trust, Verified,
 };
@@ -11,7 +11,7 @@ use super::lookup::{Keys, Who};
 use super::now::Now;
 use super::outbox::Target;
 use super::{Core, refusal_of};
-use crate::{Failure, WarningKind};
+use crate::{Error, Failure, WarningKind};
 
 /// Pause before a question is asked again, if the server names none, or has no keys to give, 30 s.
 const ASK_AGAIN_MS: u64 = 30_000;
@@ -32,6 +32,10 @@ pub(super) enum Request {
     Leave,
     /// The new device's message there, which comes when a person has done something.
     Hear,
+    /// An entry for the log of a group: the number of the command.
+    GroupChange(u64),
+    /// The log of a group.
+    GroupLog(GroupId),
 }
 
 impl Core {
@@ -89,6 +93,8 @@ impl Core {
             Some(Request::Register | Request::OwnHandle) => self.on_join_refused(refused),
             Some(Request::PublishList(_)) => self.on_list_refused(refused, now),
             Some(Request::Leave | Request::Hear) => self.on_relay_refused(refused),
+            Some(Request::GroupChange(number)) => self.on_change_refused(number, refused),
+            Some(Request::GroupLog(id)) => self.on_log_refused(id, refused),
             // Offered, or asked for, again: at the next connect, or tomorrow.
             Some(Request::Publish(_) | Request::OwnList) | None => {}
         }
@@ -257,6 +263,10 @@ impl Core {
             .collect();
         for counter in stuck {
             self.fail(counter, failure, now);
+        }
+        if let Who::Handle(handle) = who {
+            let error = Error::NoAccount { handle: handle.clone(), why: failure };
+            self.fail_wishes_for(handle, &error);
         }
         let Who::Account(account) = who else { return };
         if matches!(failure, Failure::Refused(_)) && self.inbox.asks_again(*account) {

@@ -29,6 +29,8 @@ pub(crate) enum Content {
     Text(String),
     /// Everything from this device of ours up to this counter was read.
     Read { device: DeviceNumber, up_to: u64 },
+    /// What a member gives us of a group.
+    GroupKey(Vec<u8>),
     /// A kind that a later version knows.
     Unknown,
 }
@@ -64,6 +66,11 @@ impl Body {
         encode(Wire::Read(format::Read { device: device.0, up_to }))
     }
 
+    /// The body of what a member gives another of a group.
+    pub(crate) fn group_key(share: &[u8]) -> Vec<u8> {
+        encode(Wire::GroupKey(share.to_vec()))
+    }
+
     /// Reads a body. What does not decode, and a text beyond its limit, is unknown: the sender is a
     /// contact, and a person should see that something came.
     pub(crate) fn decode(bytes: &[u8]) -> Self {
@@ -73,6 +80,7 @@ impl Body {
             Some(Wire::Read(read)) => {
                 Content::Read { device: DeviceNumber(read.device), up_to: read.up_to }
             }
+            Some(Wire::GroupKey(share)) => Content::GroupKey(share),
             _ => Content::Unknown,
         };
         let sent_to = body.sent_to.and_then(|to| {
@@ -112,7 +120,7 @@ impl Body {
 pub fn text_of_body(bytes: &[u8]) -> Option<String> {
     match Body::decode(bytes).content {
         Content::Text(text) => Some(text),
-        Content::Read { .. } | Content::Unknown => None,
+        Content::Read { .. } | Content::GroupKey(_) | Content::Unknown => None,
     }
 }
 

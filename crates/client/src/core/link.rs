@@ -432,6 +432,7 @@ impl Core {
         self.lookups.link_lost();
         self.inbox.link_lost();
         self.linking_link_lost();
+        self.groups.link_lost();
         self.requests.clear();
         self.link.awaiting_since_ms = None;
         self.link.is_caught_up = false;

@@ -48,6 +48,8 @@ pub(crate) enum Kind {
     Shown,
     /// A read receipt.
     Read,
+    /// What a member gives another of a group.
+    Share,
     /// A request to send anew; travels unsealed.
     Retry,
     /// A message once more, with the counters of its failed attempts.

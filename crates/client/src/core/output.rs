@@ -64,11 +64,21 @@ pub enum Table {
     Command = 8,
     /// By account: the key of a contact whose ratchets were dropped for want of room.
     Pin = 9,
+    /// By group: what its log came to.
+    Group = 30,
+    /// By group: what this device keeps beside it.
+    GroupRecord = 31,
+    /// By group: the secret that its members share.
+    GroupSecret = 32,
+    /// By group: the epoch that the server told of and this device has not fetched.
+    GroupBehind = 33,
+    /// By group and device: what a member gave before the log came that it belongs to.
+    GroupEarly = 34,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::Me,
         Self::Contact,
         Self::List,
@@ -78,6 +88,11 @@ impl Table {
         Self::Waiting,
         Self::Command,
         Self::Pin,
+        Self::Group,
+        Self::GroupRecord,
+        Self::GroupSecret,
+        Self::GroupBehind,
+        Self::GroupEarly,
     ];
 
     /// Its name, which is sealed with each row so that a row moved elsewhere does not open.
@@ -92,6 +107,11 @@ impl Table {
             Self::Waiting => "waiting",
             Self::Command => "command",
             Self::Pin => "pin",
+            Self::Group => "group",
+            Self::GroupRecord => "group_record",
+            Self::GroupSecret => "group_secret",
+            Self::GroupBehind => "group_behind",
+            Self::GroupEarly => "group_early",
         }
     }
 }

@@ -144,10 +144,14 @@ impl Core {
         if inner.resend_of.is_some() && !self.forget_placeholder(id) {
             return; // it was shown, or never missed
         }
+        if let Content::GroupKey(share) = &body.content {
+            return self.on_share(from, share);
+        }
         let Some(place) = self.place_of(from.account, body.sent_to.as_ref()) else { return };
         let times = [Seq(record.seq).unix_ms(), inner.sent_at_ms];
         match body.content {
             Content::Text(text) => self.show(place, id, times, Some(text), None, &inner.body),
+            Content::GroupKey(_) => {} // taken above
             Content::Unknown => {
                 self.show(place, id, times, None, Some(Note::UpdateNeeded), &inner.body);
             }

@@ -12,9 +12,10 @@ use super::host::Host;
 use super::join;
 use super::request::{Request, Response};
 use super::stream::{EventStream, InboxReader, Since};
-use crate::core::SendKey;
+use crate::core::{GroupCommand, GroupOutcome, SendKey};
 use crate::{
-    ChatId, ChatSummary, ConnectionState, Error, Event, HistoryItem, Me, MessageState, SafetyNumber,
+    ChatId, ChatSummary, ConnectionState, Error, Event, GroupInfo, HistoryItem, Me, MessageState,
+    SafetyNumber,
 };
 
 /// Most bytes of texts in one [`Client::send_all`], 4 MiB: an eighth of the outbox.
@@ -287,6 +288,36 @@ impl Client {
     /// Safe: done or not done, and it can be repeated.
     pub async fn set_verified(&self, with: &Handle, verified: bool) -> Result<(), Error> {
         self.done(Request::SetVerified { with: with.clone(), verified }).await
+    }
+
+    /// Changes a group and returns when the server has put the change into the group's log. Waits while
+    /// there is no link; the caller adds the timeout.
+    ///
+    /// # Errors
+    /// [`Error::NoGroup`], [`Error::NoAccount`], [`Error::Group`] if the group does not allow it,
+    /// [`Error::Refused`], or trouble with the home.
+    ///
+    /// # Cancel safety
+    /// Not safe to repeat: dropped, the change may be made or not. Look at [`groups`](Self::groups).
+    pub async fn change_group(&self, command: GroupCommand) -> Result<GroupOutcome, Error> {
+        match self.host.ask(Request::ChangeGroup { command }).await? {
+            Response::Group(outcome) => Ok(outcome),
+            _ => Err(Error::OtherVersion),
+        }
+    }
+
+    /// All groups as this device has verified them, those that were left too.
+    ///
+    /// # Errors
+    /// When the client was closed.
+    ///
+    /// # Cancel safety
+    /// Safe: it only reads.
+    pub async fn groups(&self) -> Result<Vec<GroupInfo>, Error> {
+        match self.host.ask(Request::Groups).await? {
+            Response::Groups(groups) => Ok(groups),
+            _ => Err(Error::OtherVersion),
+        }
     }
 
     /// Dials at once, if the client waits before its next attempt; for a user who knows that the

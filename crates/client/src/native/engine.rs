@@ -59,6 +59,9 @@ pub(crate) struct Engine {
     started: Instant,
     /// Answers that go out when the next batch is durable.
     answers: Vec<(oneshot::Sender<Answer>, Answer)>,
+    /// Who waits for what comes of a change of a group, by the number of the change; as many as the
+    /// core takes on.
+    changes: Vec<(u64, oneshot::Sender<Answer>)>,
     running: Option<Running>,
     uncommitted_bytes: usize,
     questions: JoinSet<()>,
@@ -133,6 +136,7 @@ impl Engine {
             voice,
             started: Instant::now(),
             answers: Vec::new(),
+            changes: Vec::new(),
             running: None,
             uncommitted_bytes: 0,
             questions: JoinSet::new(),
@@ -153,6 +157,9 @@ impl Engine {
         self.questions.detach_all();
         let running = self.running.take().map(|running| running.answers);
         for (asker, _) in running.into_iter().flatten().chain(self.answers.drain(..)) {
+            let _ = asker.send(Err(error.clone()));
+        }
+        for (_, asker) in self.changes.drain(..) {
             let _ = asker.send(Err(error.clone()));
         }
     }
@@ -255,6 +262,7 @@ impl Engine {
         while self.running.is_none() {
             let now = self.now();
             let mut batch = self.core.flush(now)?;
+            self.gather_outcomes();
             let answers = std::mem::take(&mut self.answers);
             if batch.is_empty() && answers.is_empty() {
                 return Ok(());
@@ -269,6 +277,16 @@ impl Engine {
             self.running = Some(Running { committed, batch, answers });
         }
         Ok(())
+    }
+
+    /// Changes of groups of which something came: told when that is durable.
+    fn gather_outcomes(&mut self) {
+        for (number, asker) in std::mem::take(&mut self.changes) {
+            match self.core.take_group_outcome(number) {
+                Some(outcome) => self.answers.push((asker, outcome.map(Response::Group))),
+                None => self.changes.push((number, asker)),
+            }
+        }
     }
 
     fn finish(&mut self, events: Vec<Event>) {
@@ -323,6 +341,13 @@ impl Engine {
             });
             return;
         }
+        if let Request::ChangeGroup { command } = request {
+            match self.core.change_group(command) {
+                Ok(number) => self.changes.push((number, asker)),
+                Err(error) => self.answers.push((asker, Err(error))),
+            }
+            return;
+        }
         let answer = self.command(request);
         self.answers.push((asker, answer));
     }
@@ -346,6 +371,7 @@ impl Engine {
             Request::SetVerified { with, verified } => {
                 self.core.set_verified(&with, verified).map(|()| Response::Done)
             }
+            Request::Groups => Ok(Response::Groups(self.core.groups())),
             Request::DialNow => {
                 self.core.dial_now(now);
                 Ok(Response::Done)

@@ -4,9 +4,10 @@
 use godwit_base::{Handle, MessageId};
 use serde::{Deserialize, Serialize};
 
-use crate::core::SendKey;
+use crate::core::{GroupCommand, GroupOutcome, SendKey};
 use crate::{
-    ChatId, ChatSummary, DeviceInfo, Error, HistoryItem, LinkingState, MessageState, SafetyNumber,
+    ChatId, ChatSummary, DeviceInfo, Error, GroupInfo, HistoryItem, LinkingState, MessageState,
+    SafetyNumber,
 };
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -55,6 +56,11 @@ pub(crate) enum Request {
         with: Handle,
         verified: bool,
     },
+    /// Answered when the server has taken the change, or will not.
+    ChangeGroup {
+        command: GroupCommand,
+    },
+    Groups,
     /// Dial now, if a delay is being waited out.
     DialNow,
     ApproveLink {
@@ -90,6 +96,8 @@ pub(crate) enum Response {
     Linking(Option<LinkingState>),
     Devices(Vec<DeviceInfo>),
     Words(Words),
+    Group(GroupOutcome),
+    Groups(Vec<GroupInfo>),
     Done,
 }
 

@@ -92,6 +92,8 @@ fn read(reader: &Reader, request: &Request) -> Answer {
         Request::Chats => reader.chats().map(Response::Chats),
         Request::Search { text, limit } => reader.search(text, *limit).map(Response::Messages),
         Request::Send { .. }
+        | Request::ChangeGroup { .. }
+        | Request::Groups
         | Request::MarkRead { .. }
         | Request::MarkMessageRead { .. }
         | Request::SafetyNumber { .. }

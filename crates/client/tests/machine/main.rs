@@ -11,12 +11,14 @@
 mod chaos;
 mod device;
 mod devices;
+mod groups;
 mod keys;
 mod link;
 mod lists;
 mod model;
 mod repair;
 mod server;
+mod server_groups;
 mod strangers;
 mod talk;
 mod trust;

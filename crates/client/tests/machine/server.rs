@@ -8,6 +8,8 @@ use godwit_wire::frame::{self, Header};
 use godwit_wire::preface::{ClientPreface, Mode, ServerPreface};
 use godwit_wire::{Refusal, ToClient, ToServer, v1};
 
+use crate::server_groups::Logged;
+
 /// An account and its devices, by number.
 pub(crate) struct Account {
     pub(crate) handle: Handle,
@@ -32,6 +34,7 @@ struct Published {
 pub(crate) enum Entry {
     Message { from: DeviceId, counter: u64, kind: i32, body: Vec<u8> },
     Receipt { by: DeviceId, origin: u32, up_to: u64 },
+    News { group: Vec<u8>, epoch: u64 },
 }
 
 /// One end of a connection, as the server sees it.
@@ -76,6 +79,14 @@ pub(crate) struct Mischief {
     pub(crate) freezes: BTreeSet<AccountId>,
     /// So many of the next lists are refused with this.
     pub(crate) list_refused: Option<(u32, Refusal, u32)>,
+    /// So many of the next changes of groups are refused as stale.
+    pub(crate) stale: u32,
+    /// So many of the next changes of groups are stored and not confirmed.
+    pub(crate) unconfirmed: u32,
+    /// Whoever asks for the log of one of these groups is shown that instead.
+    pub(crate) shows_log: BTreeMap<Vec<u8>, Logged>,
+    /// Whoever asks for a log is told that it goes to this epoch.
+    pub(crate) claims_epoch: Option<u64>,
 }
 
 pub(crate) struct Server {
@@ -96,6 +107,7 @@ pub(crate) struct Server {
     revoked: BTreeMap<Vec<u8>, DeviceId>,
     /// Every device list that was offered, with its version.
     pub(crate) lists: Vec<(u64, Vec<u8>)>,
+    pub(crate) groups: BTreeMap<Vec<u8>, Logged>,
 }
 
 impl Server {
@@ -117,6 +129,7 @@ impl Server {
             submitted: Vec::new(),
             revoked: BTreeMap::new(),
             lists: Vec::new(),
+            groups: BTreeMap::new(),
         }
     }
 
@@ -217,13 +230,13 @@ impl Server {
                 self.say(at, v1::KeysPublished { request, one_time_left });
             }
             ToServer::PublishDeviceList(publish) => self.publish_list(at, publish),
+            ToServer::GroupChange(change) => self.change_group(at, change),
+            ToServer::GroupFetch(fetch) => self.fetch_group(at, &fetch),
             ToServer::Terms(_)
             | ToServer::Relay(_)
             | ToServer::Claim(_)
             | ToServer::PresenceSet(_)
             | ToServer::PresenceWatch(_)
-            | ToServer::GroupChange(_)
-            | ToServer::GroupFetch(_)
             | ToServer::GroupRoster(_)
             | ToServer::GroupProgress(_) => {}
         }
@@ -351,6 +364,10 @@ impl Server {
                     },
                 );
             }
+            Entry::News { group, epoch } => {
+                let group = group.clone().into();
+                self.say(at, v1::GroupNews { seq: seq.0, group, epoch: *epoch, missed: false });
+            }
             Entry::Receipt { by, origin, up_to } => self.say(
                 at,
                 v1::Receipt {
@@ -364,7 +381,7 @@ impl Server {
         }
     }
 
-    fn append(&mut self, to: DeviceId, entry: Entry) {
+    pub(crate) fn append(&mut self, to: DeviceId, entry: Entry) {
         self.seq = self.seq.next(self.now_ms);
         let record = (self.seq, entry);
         self.mailboxes.entry(to).or_default().push_back(record.clone());
@@ -513,10 +530,21 @@ impl Server {
         self.say(at, bundles);
     }
 
-    fn refuse(&mut self, at: usize, counter: u64, request: u32, why: Refusal, retry_after_ms: u32) {
+    pub(crate) fn refuse(
+        &mut self,
+        at: usize,
+        counter: u64,
+        request: u32,
+        why: Refusal,
+        retry_after_ms: u32,
+    ) {
         let code = why.number().into();
         let mismatches = Vec::new();
         self.say(at, v1::Refused { counter, request, code, retry_after_ms, mismatches });
+    }
+
+    pub(crate) fn device_at(&self, at: usize) -> DeviceId {
+        self.connections[&at].device.unwrap()
     }
 
     /// Puts a record into a mailbox that nobody has submitted.
@@ -572,6 +600,10 @@ impl Published {
 }
 
 impl Account {
+    pub(crate) fn numbers(&self) -> Vec<u32> {
+        self.devices.keys().copied().collect()
+    }
+
     /// Shows the list that was published last.
     pub(crate) fn thaw(&mut self) {
         if let Some((version, signed)) = self.withheld.take() {

@@ -1,0 +1,162 @@
+//! Groups: what this device has verified of each, and what it is about to change.
+//!
+//! A group here is the result of its log and of nothing else. The server says that there is something
+//! new (`following`) and orders what members change (`changing`); whatever it says of members beside
+//! the signed entries is not looked at.
+
+mod changing;
+mod following;
+mod rows;
+mod sharing;
+mod showing;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use godwit_base::GroupId;
+use godwit_seal::{Group, GroupProfile, GroupSecret, InviteSecret, RowError};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::output::{Row, Table, Write};
+use super::vault::{Blob, Vault};
+
+use changing::Wishes;
+pub use changing::{GroupCommand, GroupOutcome};
+use following::Behind;
+use sharing::Early;
+
+/// What this device keeps of a group beside its log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GroupRecord {
+    /// Why nothing is sent to the group and nothing changed in it: the server shows a log that
+    /// contradicts ours.
+    pub(crate) frozen: Option<String>,
+    /// The link that this device made, if it is the present one.
+    link: Option<Blob>,
+}
+
+/// A group.
+pub(crate) struct Known {
+    pub(crate) group: Group,
+    pub(crate) record: GroupRecord,
+    pub(crate) secret: Option<GroupSecret>,
+}
+
+impl Known {
+    fn new(group: Group) -> Self {
+        Self { group, record: GroupRecord::default(), secret: None }
+    }
+
+    /// Name and picture, if the secret they are sealed under has come.
+    pub(crate) fn profile(&self) -> Option<GroupProfile> {
+        self.secret.as_ref()?.open_profile(self.group.profile()?)
+    }
+
+    /// The present link, if this device made it.
+    fn link(&self) -> Option<InviteSecret> {
+        let link = self.record.link.as_ref()?;
+        let bytes = Zeroizing::new(<[u8; 32]>::try_from(link.0.as_slice()).ok()?);
+        self.group.invite()?;
+        Some(InviteSecret::from_bytes(&bytes))
+    }
+}
+
+/// All groups, and which rows changed since they were written.
+#[derive(Default)]
+pub(crate) struct Groups {
+    by_id: BTreeMap<GroupId, Known>,
+    behind: BTreeMap<GroupId, Behind>,
+    early: Early,
+    wishes: Wishes,
+    changed: BTreeSet<GroupId>,
+    changed_behind: BTreeSet<GroupId>,
+}
+
+impl Groups {
+    pub(crate) fn get(&self, id: GroupId) -> Option<&Known> {
+        self.by_id.get(&id)
+    }
+
+    /// For changing; its rows are written with the next batch.
+    pub(crate) fn get_mut(&mut self, id: GroupId) -> Option<&mut Known> {
+        let known = self.by_id.get_mut(&id)?;
+        self.changed.insert(id);
+        Some(known)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = (GroupId, &Known)> {
+        self.by_id.iter().map(|(id, known)| (*id, known))
+    }
+
+    fn insert(&mut self, group: Group) {
+        let id = group.id();
+        self.by_id.insert(id, Known::new(group));
+        self.changed.insert(id);
+    }
+
+    /// The link is gone, and with it every answer.
+    pub(crate) fn link_lost(&mut self) {
+        self.behind.values_mut().for_each(|behind| behind.is_asked = false);
+        self.wishes.link_lost();
+    }
+
+    /// The rows that changed since the last call.
+    pub(crate) fn changes(&mut self, vault: &Vault) -> Result<Vec<Write>, RowError> {
+        let mut writes = Vec::new();
+        for id in std::mem::take(&mut self.changed) {
+            let Some(known) = self.by_id.get(&id) else { continue };
+            let put = |table, value| Write::Put { table, key: id.0.to_vec(), value };
+            writes.push(put(Table::Group, known.group.to_row(vault.key())?));
+            let record = vault.seal(Table::GroupRecord, &id.0, &known.record)?;
+            writes.push(put(Table::GroupRecord, record));
+            if let Some(secret) = &known.secret {
+                writes.push(put(Table::GroupSecret, secret.to_row(vault.key(), &id.0)?));
+            }
+        }
+        for id in std::mem::take(&mut self.changed_behind) {
+            let (table, key) = (Table::GroupBehind, id.0.to_vec());
+            writes.push(match self.behind.get(&id) {
+                Some(behind) => {
+                    Write::Put { table, value: vault.seal(table, &key, &behind.epoch)?, key }
+                }
+                None => Write::Delete { table, key },
+            });
+        }
+        writes.extend(self.early.changes(vault)?);
+        Ok(writes)
+    }
+
+    /// Reads what [`changes`](Self::changes) wrote over time.
+    pub(crate) fn restore(vault: &Vault, rows: &[Row]) -> Result<Self, RowError> {
+        let mut groups = Self { early: Early::restore(vault, rows)?, ..Self::default() };
+        for (table, key, value) in rows {
+            let id = || <[u8; 16]>::try_from(key.as_slice()).map(GroupId);
+            match table {
+                Table::Group => {
+                    let id = id().map_err(|_| RowError::Damaged)?;
+                    let group = Group::from_row(vault.key(), id, value)?;
+                    groups.by_id.insert(id, Known::new(group));
+                }
+                Table::GroupBehind => {
+                    let id = id().map_err(|_| RowError::Damaged)?;
+                    let epoch = vault.open(Table::GroupBehind, key, value)?;
+                    groups.behind.insert(id, Behind { epoch, ..Behind::default() });
+                }
+                _ => {}
+            }
+        }
+        // After the groups themselves, in whatever order the rows come.
+        for (table, key, value) in rows {
+            let id = <[u8; 16]>::try_from(key.as_slice()).map(GroupId);
+            let Some(known) = id.ok().and_then(|id| groups.by_id.get_mut(&id)) else { continue };
+            match table {
+                Table::GroupRecord => known.record = vault.open(*table, key, value)?,
+                Table::GroupSecret => {
+                    known.secret = Some(GroupSecret::from_row(vault.key(), key, value)?);
+                }
+                _ => {}
+            }
+        }
+        Ok(groups)
+    }
+}

@@ -1,0 +1,196 @@
+//! Following the log: the server says that there is more, the entries are fetched and verified.
+
+use godwit_base::limits::GROUP_MEMBERS_MAX;
+use godwit_base::{AccountId, GroupId};
+use godwit_seal::{Applied, Group, GroupError};
+use godwit_wire::{Refusal, ToServer, v1};
+
+use super::Groups;
+use crate::core::asking::Request;
+use crate::core::lookup::{Keys, Who};
+use crate::core::now::Now;
+use crate::core::{Core, refusal_of};
+use crate::{Event, WarningKind};
+
+/// Logs that are asked for at once.
+const FETCHES_MAX: usize = 4;
+
+/// Groups that the server names and this device does not know yet, 1,000: so many an account may be
+/// in. More are not followed.
+const BEHIND_MAX: usize = 1_000;
+
+/// A group whose log goes on where ours ends.
+#[derive(Debug, Default)]
+pub(super) struct Behind {
+    /// As far as the server told.
+    pub(super) epoch: u64,
+    pub(super) is_asked: bool,
+    /// From a link: who is no member yet shows it to be given the log.
+    pub(super) token: Option<[u8; 32]>,
+}
+
+impl Groups {
+    /// The server has entries up to this epoch.
+    pub(super) fn is_behind(&mut self, id: GroupId, epoch: u64, token: Option<[u8; 32]>) {
+        let has_it = self.get(id).is_some_and(|known| known.group.epoch() >= epoch);
+        let has_room = self.behind.len() < BEHIND_MAX || self.behind.contains_key(&id);
+        if has_it || !has_room {
+            return;
+        }
+        let behind = self.behind.entry(id).or_default();
+        behind.epoch = behind.epoch.max(epoch);
+        behind.token = behind.token.or(token);
+        self.changed_behind.insert(id);
+    }
+
+    /// Whether entries of this group are on their way.
+    pub(super) fn is_followed(&self, id: GroupId) -> bool {
+        self.behind.contains_key(&id)
+    }
+
+    fn caught_up(&mut self, id: GroupId) {
+        self.behind.remove(&id);
+        self.changed_behind.insert(id);
+    }
+}
+
+impl Core {
+    /// A record of the mailbox: a group has a newer entry.
+    pub(in crate::core) fn on_group_news(&mut self, news: &v1::GroupNews) {
+        if self.inbox.skips() {
+            return;
+        }
+        self.inbox.saw(news.seq);
+        if let Some(id) = group_of(&news.group) {
+            self.groups.is_behind(id, news.epoch, None);
+        }
+    }
+
+    /// Asks for the logs that go on.
+    pub(super) fn ask_logs(&mut self) {
+        let asked = self.groups.behind.values().filter(|behind| behind.is_asked).count();
+        let wanted: Vec<GroupId> = self
+            .groups
+            .behind
+            .iter()
+            .filter(|(_, behind)| !behind.is_asked)
+            .map(|(id, _)| *id)
+            .take(FETCHES_MAX.saturating_sub(asked))
+            .collect();
+        for id in wanted {
+            let request = self.next_request(Request::GroupLog(id));
+            let after_epoch = self.groups.get(id).map_or(0, |known| known.group.epoch());
+            let Some(behind) = self.groups.behind.get_mut(&id) else { continue };
+            behind.is_asked = true;
+            let invite_secret = behind.token.map(|token| token.to_vec()).unwrap_or_default().into();
+            let group = id.0.to_vec().into();
+            let fetch = v1::GroupFetch { request, group, after_epoch, invite_secret };
+            self.staged.messages.push(ToServer::GroupFetch(fetch));
+        }
+    }
+
+    /// Entries of a log.
+    pub(in crate::core) fn on_group_log(&mut self, log: &v1::GroupLog, now: Now) {
+        let Some(Request::GroupLog(id)) = self.requests.remove(&log.request) else { return };
+        if let Some(behind) = self.groups.behind.get_mut(&id) {
+            behind.is_asked = false;
+        }
+        let before = self.epoch_of(id);
+        for entry in &log.entries {
+            if let Err(error) = self.take_entry(id, &entry.signed, now) {
+                return self.on_bad_log(id, &error);
+            }
+        }
+        let epoch = self.epoch_of(id);
+        if epoch < log.epoch && epoch > before {
+            return; // as many as fitted in a frame: the rest is asked for next
+        }
+        self.groups.caught_up(id);
+        if epoch != log.epoch {
+            let text = format!(
+                "the server says that group {id} is at epoch {}, and its log ends at {epoch}",
+                log.epoch
+            );
+            self.freeze_group(id, &text);
+        } else if let Some(known) = self.groups.get_mut(id) {
+            // It goes on from ours after all.
+            known.record.frozen = None;
+        }
+        self.take_early(id);
+        self.know_members(id);
+    }
+
+    fn epoch_of(&self, id: GroupId) -> u64 {
+        self.groups.get(id).map_or(0, |known| known.group.epoch())
+    }
+
+    /// The log is not to be had.
+    pub(in crate::core) fn on_log_refused(&mut self, id: GroupId, refused: &v1::Refused) {
+        let refusal = refusal_of(refused);
+        if let Some(behind) = self.groups.behind.get_mut(&id) {
+            behind.is_asked = false;
+        }
+        if refusal.is_some_and(Refusal::retryable) {
+            return;
+        }
+        self.groups.caught_up(id);
+        self.fail_wishes_of(id, refused);
+    }
+
+    /// An entry that came from the server. Applied if it is the next one and holds.
+    fn take_entry(&mut self, id: GroupId, signed: &[u8], now: Now) -> Result<(), GroupError> {
+        let applied = match self.groups.get_mut(id) {
+            Some(known) => known.group.apply(signed)?,
+            None => {
+                let (group, applied) = Group::found(signed)?;
+                if group.id() != id {
+                    return Err(GroupError::WrongGroup);
+                }
+                self.groups.insert(group);
+                applied
+            }
+        };
+        self.on_applied(id, signed, &applied, now);
+        Ok(())
+    }
+
+    /// An entry stands.
+    pub(super) fn on_applied(&mut self, id: GroupId, signed: &[u8], applied: &Applied, now: Now) {
+        self.settle_wishes(id, signed, applied, now);
+        self.say(Event::Group { group: id });
+    }
+
+    /// What the server gave does not follow from what we have.
+    fn on_bad_log(&mut self, id: GroupId, error: &GroupError) {
+        self.groups.caught_up(id);
+        let text = format!("the log of group {id} is not believed: {error}");
+        if self.groups.get(id).is_some() {
+            self.freeze_group(id, &text);
+        } else {
+            self.warn(WarningKind::Server, None, text);
+        }
+    }
+
+    /// Asks who the members are that are not known: their names are to be shown, and what is said is
+    /// sealed for their devices.
+    pub(super) fn know_members(&mut self, id: GroupId) {
+        let Some(known) = self.groups.get(id) else { return };
+        if known.group.member(self.me.device().account).is_none() {
+            return;
+        }
+        let strangers: Vec<AccountId> = known
+            .group
+            .members()
+            .map(|(account, _)| account)
+            .filter(|account| self.contacts.get(*account).is_none())
+            .take(GROUP_MEMBERS_MAX)
+            .collect();
+        for account in strangers {
+            self.lookups.want(Who::Account(account), Keys::None);
+        }
+    }
+}
+
+pub(super) fn group_of(bytes: &[u8]) -> Option<GroupId> {
+    bytes.try_into().ok().map(GroupId)
+}

@@ -1,0 +1,293 @@
+//! Groups: who is in one, agreed by all devices, against a server that lies.
+
+use godwit_base::GroupId;
+use godwit_client::core::{GroupCommand, GroupOutcome};
+use godwit_client::{Error, GroupInfo, WarningKind};
+
+use crate::world::{World, handle};
+
+impl World {
+    /// Gives a command to the device at `at` and lets the world settle.
+    fn commands(&mut self, at: usize, command: GroupCommand) -> Result<GroupOutcome, Error> {
+        let number = self.devices[at].core().change_group(command)?;
+        self.settle();
+        self.devices[at].core().take_group_outcome(number).expect("an outcome")
+    }
+
+    fn creates(&mut self, at: usize, name: &str, with: &[&str]) -> GroupId {
+        let with = with.iter().map(|name| handle(name)).collect();
+        let command = GroupCommand::Create { name: name.to_owned(), with };
+        self.commands(at, command).unwrap().group
+    }
+
+    fn sees(&mut self, at: usize, group: GroupId) -> GroupInfo {
+        self.devices[at].core().group(group).expect("the group")
+    }
+
+    /// Name, epoch, and the members with a star behind admins, as a device sees them.
+    fn summary(&mut self, at: usize, group: GroupId) -> (String, u64, Vec<String>) {
+        let info = self.sees(at, group);
+        let mut members: Vec<String> = info
+            .members
+            .iter()
+            .map(|member| {
+                let star = if member.admin { "*" } else { "" };
+                format!("{}{star}", member.handle.as_ref().unwrap())
+            })
+            .collect();
+        members.sort();
+        (info.name.unwrap_or_default(), info.epoch, members)
+    }
+}
+
+fn names(list: &[&str]) -> Vec<String> {
+    list.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn every_member_sees_the_group_its_name_and_every_change() {
+    let mut world = World::with(&["alice", "bob", "carol", "dave"]);
+    let group = world.creates(0, "Herons", &["bob", "carol"]);
+    for at in 0..3 {
+        let expected = ("Herons".to_owned(), 1, names(&["alice*", "bob", "carol"]));
+        assert_eq!(world.summary(at, group), expected, "device {at}");
+    }
+    assert_eq!(world.devices[3].core().group(group), None);
+
+    world.commands(0, GroupCommand::Add(group, vec![handle("dave")])).unwrap();
+    world.commands(0, GroupCommand::Promote(group, vec![handle("bob")])).unwrap();
+    world.commands(1, GroupCommand::Remove(group, vec![handle("carol")])).unwrap();
+    for at in [0, 1, 3] {
+        let expected = ("Herons".to_owned(), 4, names(&["alice*", "bob*", "dave"]));
+        assert_eq!(world.summary(at, group), expected, "device {at}");
+    }
+    let carols = world.sees(2, group);
+    assert!(!carols.is_member && carols.epoch == 4, "she was told");
+
+    // The next name is sealed under a secret that carol never gets.
+    world.commands(1, GroupCommand::Rename(group, "Egrets".to_owned())).unwrap();
+    for at in [0, 1, 3] {
+        assert_eq!(world.sees(at, group).name.as_deref(), Some("Egrets"), "device {at}");
+    }
+    assert_eq!(world.sees(2, group).name.as_deref(), Some("Herons"));
+    for at in 0..4 {
+        assert_eq!(world.sees(at, group).frozen, None, "device {at}");
+    }
+}
+
+#[test]
+fn the_last_admin_leaves_and_all_agree_on_the_next() {
+    let mut world = World::with(&["alice", "bob", "carol"]);
+    let group = world.creates(0, "x", &["bob", "carol"]);
+    world.commands(0, GroupCommand::Leave(group)).unwrap();
+    let (_, _, at_bob) = world.summary(1, group);
+    assert_eq!(world.summary(2, group).2, at_bob);
+    assert_eq!(at_bob.iter().filter(|name| name.ends_with('*')).count(), 1);
+    assert!(!world.sees(0, group).is_member);
+}
+
+#[test]
+fn a_link_lets_in_who_has_it() {
+    let mut world = World::with(&["alice", "bob", "carol"]);
+    let group = world.creates(0, "Herons", &["bob"]);
+    let link = world.commands(0, GroupCommand::Invite(group)).unwrap().link.unwrap();
+    assert_eq!(link.group, group);
+    let mut wrong = link.clone();
+    wrong.secret[0] ^= 1;
+    assert!(world.commands(2, GroupCommand::Join(wrong)).is_err());
+    world.commands(2, GroupCommand::Join(link.clone())).unwrap();
+    for at in 0..3 {
+        let expected = ("Herons".to_owned(), 3, names(&["alice*", "bob", "carol"]));
+        assert_eq!(world.summary(at, group), expected, "device {at}");
+    }
+    world.commands(0, GroupCommand::Remove(group, vec![handle("carol")])).unwrap();
+    assert!(world.commands(2, GroupCommand::Join(link)).is_err(), "removed, and the link with her");
+}
+
+#[test]
+fn who_may_not_is_told_so() {
+    let mut world = World::with(&["alice", "bob", "carol"]);
+    let group = world.creates(0, "x", &["bob"]);
+    let adds = GroupCommand::Add(group, vec![handle("carol")]);
+    assert!(matches!(world.commands(1, adds), Err(Error::Group(_))));
+    let nobody = GroupCommand::Add(group, vec![handle("nobody")]);
+    assert!(matches!(world.commands(0, nobody), Err(Error::NoAccount { .. })));
+    let no_group = GroupCommand::Leave(GroupId([1; 16]));
+    assert_eq!(world.commands(0, no_group), Err(Error::NoGroup(GroupId([1; 16]))));
+    assert_eq!(world.summary(1, group).1, 1);
+}
+
+#[test]
+fn two_admins_at_once_and_a_lost_answer_end_alike() {
+    let mut world = World::with(&["alice", "bob", "carol", "dave", "erin"]);
+    let group = world.creates(0, "x", &["bob"]);
+    world.commands(0, GroupCommand::Promote(group, vec![handle("bob")])).unwrap();
+    let by_alice = GroupCommand::Add(group, vec![handle("carol")]);
+    let by_bob = GroupCommand::Add(group, vec![handle("dave")]);
+    let first = world.devices[0].core().change_group(by_alice).unwrap();
+    let second = world.devices[1].core().change_group(by_bob).unwrap();
+    world.settle();
+    assert!(world.devices[0].core().take_group_outcome(first).unwrap().is_ok());
+    assert!(world.devices[1].core().take_group_outcome(second).unwrap().is_ok());
+    let expected = names(&["alice*", "bob*", "carol", "dave"]);
+    for at in 0..4 {
+        assert_eq!(world.summary(at, group).2, expected, "device {at}");
+    }
+
+    // Stored, and the answer lost with the link: the same entry is offered again.
+    world.server.mischief.unconfirmed = 1;
+    let add = GroupCommand::Add(group, vec![handle("erin")]);
+    let number = world.devices[0].core().change_group(add).unwrap();
+    (0..3).for_each(|_| world.step(0));
+    world.cut(0);
+    world.settle();
+    assert!(world.devices[0].core().take_group_outcome(number).unwrap().is_ok());
+    assert_eq!(world.summary(4, group), world.summary(0, group));
+}
+
+#[test]
+fn an_entry_that_keeps_being_overtaken_fails_in_the_end() {
+    let mut world = World::with(&["alice", "bob"]);
+    let group = world.creates(0, "x", &[]);
+    world.server.mischief.stale = 3;
+    let add = GroupCommand::Add(group, vec![handle("bob")]);
+    assert!(world.commands(0, add.clone()).is_ok(), "three rounds");
+    world.server.mischief.stale = 4;
+    let remove = GroupCommand::Remove(group, vec![handle("bob")]);
+    assert!(matches!(world.commands(0, remove), Err(Error::Refused { code: 66, .. })));
+}
+
+#[test]
+fn a_device_that_was_away_or_killed_reads_the_log_and_agrees() {
+    let mut world = World::with(&["alice", "bob", "carol"]);
+    let group = world.creates(0, "x", &["bob"]);
+    world.devices[1].crash();
+    for _ in 0..5 {
+        world.commands(0, GroupCommand::Add(group, vec![handle("carol")])).unwrap();
+        world.commands(0, GroupCommand::Remove(group, vec![handle("carol")])).unwrap();
+    }
+    world.commands(0, GroupCommand::OnlyAdminsWrite(group, true)).unwrap();
+    world.settle();
+    assert_eq!(world.summary(1, group), world.summary(0, group));
+    assert_eq!(world.sees(1, group).epoch, 12);
+    assert!(world.sees(1, group).only_admins_write);
+    world.devices[1].crash();
+    world.settle();
+    assert_eq!(world.summary(1, group), world.summary(0, group), "from what was committed");
+}
+
+#[test]
+fn another_device_of_a_member_has_the_group_too() {
+    let mut world = World::with(&["alice", "bob"]);
+    let other = world.add_device("alice");
+    let group = world.creates(0, "Herons", &["bob"]);
+    assert_eq!(world.summary(other, group), world.summary(0, group));
+    world.commands(other, GroupCommand::Rename(group, "Egrets".to_owned())).unwrap();
+    assert_eq!(world.summary(1, group).0, "Egrets");
+}
+
+/// What a server may show in place of the log.
+fn shows(world: &mut World, group: GroupId, change: impl FnOnce(&mut Vec<Vec<u8>>)) {
+    let mut shown = world.server.groups[&group.0.to_vec()].clone();
+    change(&mut shown.log);
+    world.server.mischief.shows_log.insert(group.0.to_vec(), shown);
+}
+
+#[test]
+fn a_ghost_in_the_servers_rows_is_nobody() {
+    let mut world = World::with(&["alice", "bob", "mallory"]);
+    let group = world.creates(0, "x", &["bob"]);
+    let mallory = world.devices[2].core().device().account;
+    let logged = world.server.groups.get_mut(&group.0.to_vec()).unwrap();
+    logged.members.insert(mallory, godwit_wire::v1::GroupRole::Admin);
+    world.commands(0, GroupCommand::OnlyAdminsWrite(group, true)).unwrap();
+    for at in [0, 1] {
+        assert_eq!(world.summary(at, group).2, names(&["alice*", "bob"]));
+    }
+}
+
+#[test]
+fn a_forked_log_freezes_the_group_and_its_healing_thaws_it() {
+    let mut world = World::with(&["alice", "bob", "carol"]);
+    let group = world.creates(0, "x", &["bob"]);
+    // Another entry by alice for the same epoch, made in a copy of her home.
+    let copied = world.devices[0].copy();
+    world.commands(0, GroupCommand::OnlyAdminsWrite(group, true)).unwrap();
+    let other = world.server.groups[&group.0.to_vec()].log[1].clone();
+    world.server.groups.get_mut(&group.0.to_vec()).unwrap().log.pop();
+    world.devices[0].put_back(copied);
+    world.settle();
+    world.commands(0, GroupCommand::Add(group, vec![handle("carol")])).unwrap();
+    // Bob has the first; the server goes on from the second.
+    world.commands(0, GroupCommand::Promote(group, vec![handle("carol")])).unwrap();
+    let frozen = world.sees(1, group).frozen;
+    assert!(frozen.is_some());
+    assert!(world.warnings("bob", WarningKind::Server) >= 1);
+    let leaves = world.commands(1, GroupCommand::Leave(group));
+    assert!(matches!(leaves, Err(Error::Group(_))), "{leaves:?}");
+    assert_ne!(other, world.server.groups[&group.0.to_vec()].log[1]);
+}
+
+#[test]
+fn a_replayed_a_dropped_or_a_changed_entry_is_not_believed() {
+    type Lie = fn(&mut Vec<Vec<u8>>);
+    let lies: [Lie; 3] = [
+        |log| log.insert(2, log[1].clone()),
+        |log| drop(log.remove(1)),
+        |log| *log[1].last_mut().unwrap() ^= 1,
+    ];
+    for (n, lie) in lies.into_iter().enumerate() {
+        let mut world = World::with(&["alice", "bob", "carol"]);
+        let group = world.creates(0, "x", &["bob"]);
+        let before = world.summary(1, group);
+        world.devices[1].crash();
+        let at = world.index("alice");
+        let number =
+            world.devices[at].core().change_group(GroupCommand::OnlyAdminsWrite(group, true));
+        (0..6).for_each(|_| world.step(at));
+        assert!(world.devices[at].core().take_group_outcome(number.unwrap()).unwrap().is_ok());
+        let number =
+            world.devices[at].core().change_group(GroupCommand::OnlyAdminsWrite(group, false));
+        (0..6).for_each(|_| world.step(at));
+        assert!(world.devices[at].core().take_group_outcome(number.unwrap()).unwrap().is_ok());
+        shows(&mut world, group, lie);
+        world.settle();
+        assert!(world.sees(1, group).frozen.is_some(), "lie {n}");
+        assert!(world.warnings("bob", WarningKind::Server) >= 1, "lie {n}");
+        assert_eq!(world.summary(1, group).2, before.2);
+
+        // The right log again: bob goes on.
+        world.server.mischief.shows_log.clear();
+        world.commands(0, GroupCommand::Add(group, vec![handle("carol")])).unwrap();
+        assert_eq!(world.sees(1, group).frozen, None, "lie {n}");
+        assert_eq!(world.summary(1, group), world.summary(0, group), "lie {n}");
+    }
+}
+
+#[test]
+fn a_log_that_ends_early_is_noticed() {
+    let mut world = World::with(&["alice", "bob"]);
+    let group = world.creates(0, "x", &["bob"]);
+    shows(&mut world, group, |_| {});
+    world.server.mischief.claims_epoch = Some(2);
+    world.commands(0, GroupCommand::OnlyAdminsWrite(group, true)).unwrap();
+    assert!(world.sees(1, group).frozen.is_some());
+    assert_eq!(world.sees(1, group).epoch, 1);
+}
+
+#[test]
+fn a_first_entry_of_another_group_is_not_taken_for_this_one() {
+    let mut world = World::with(&["alice", "bob"]);
+    let other = world.creates(0, "other", &[]);
+    let shown = world.server.groups[&other.0.to_vec()].clone();
+    world.devices[1].crash();
+    let create = GroupCommand::Create { name: "x".to_owned(), with: vec![handle("bob")] };
+    let number = world.devices[0].core().change_group(create).unwrap();
+    (0..6).for_each(|_| world.step(0));
+    let group = world.devices[0].core().take_group_outcome(number).unwrap().unwrap().group;
+    world.server.mischief.shows_log.insert(group.0.to_vec(), shown);
+    world.settle();
+    assert_eq!(world.devices[1].core().group(group), None);
+    assert_eq!(world.devices[1].core().group(other), None);
+    assert!(world.warnings("bob", WarningKind::Server) >= 1);
+}

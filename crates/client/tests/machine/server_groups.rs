@@ -1,0 +1,105 @@
+//! Groups in the server in memory: the log, and who the server takes for members.
+
+use std::collections::BTreeMap;
+
+use godwit_base::{AccountId, DeviceId, DeviceNumber};
+use godwit_wire::{Refusal, v1};
+
+use crate::server::{Account, Entry, Server};
+
+/// How many entries of a log fit in a frame here.
+const ENTRIES_AT_ONCE: usize = 3;
+
+/// A group as the server sees it: entries that it cannot read, and rows that it was told.
+#[derive(Default, Clone)]
+pub(crate) struct Logged {
+    pub(crate) log: Vec<Vec<u8>>,
+    pub(crate) members: BTreeMap<AccountId, v1::GroupRole>,
+    pub(crate) settings: v1::GroupSettings,
+}
+
+impl Server {
+    pub(crate) fn change_group(&mut self, at: usize, change: v1::GroupChange) {
+        let by = self.device_at(at);
+        let request = change.request;
+        let id = change.group.to_vec();
+        let group = self.groups.entry(id.clone()).or_default();
+        let epoch = usize::try_from(change.epoch).unwrap();
+        if group.log.get(epoch - 1).is_some_and(|stored| **stored == *change.signed) {
+            return self.confirm(at, &change);
+        }
+        if epoch != group.log.len() + 1 || self.mischief.stale > 0 {
+            self.mischief.stale = self.mischief.stale.saturating_sub(1);
+            return self.refuse(at, 0, request, Refusal::GroupEpochStale, 0);
+        }
+        let joins = group.members.get(&by.account).is_none() && epoch > 1;
+        if joins {
+            use sha2::Digest as _;
+            let hash = sha2::Sha256::digest(&change.invite_secret);
+            if group.settings.invite_hash.as_ref() != hash.as_slice() {
+                return self.refuse(at, 0, request, Refusal::InviteLinkInvalid, 0);
+            }
+        }
+        let mut told: Vec<AccountId> = group.members.keys().copied().collect();
+        group.log.push(change.signed.to_vec());
+        for row in &change.members {
+            let account = AccountId(row.account);
+            let _former = match row.role() {
+                v1::GroupRole::None => group.members.remove(&account),
+                role => group.members.insert(account, role),
+            };
+            told.push(account);
+        }
+        if let Some(settings) = &change.settings {
+            group.settings = settings.clone();
+        }
+        let admins = group.members.values().filter(|role| **role == v1::GroupRole::Admin).count();
+        assert!(admins > 0 || group.members.is_empty(), "a group without an admin");
+        told.sort_unstable();
+        told.dedup();
+        for account in told {
+            for to in self.devices_of(account) {
+                if to != by {
+                    let (group, epoch) = (id.clone(), change.epoch);
+                    self.append(to, Entry::News { group, epoch });
+                }
+            }
+        }
+        self.confirm(at, &change);
+    }
+
+    fn confirm(&mut self, at: usize, change: &v1::GroupChange) {
+        let (request, group, epoch) = (change.request, change.group.clone(), change.epoch);
+        if self.mischief.unconfirmed > 0 {
+            self.mischief.unconfirmed -= 1;
+            return;
+        }
+        self.say(at, v1::GroupChanged { request, group, epoch });
+    }
+
+    pub(crate) fn fetch_group(&mut self, at: usize, fetch: &v1::GroupFetch) {
+        let shown = self.mischief.shows_log.get(&*fetch.group);
+        let Some(group) = shown.or_else(|| self.groups.get(&*fetch.group)) else {
+            return self.refuse(at, 0, fetch.request, Refusal::GroupUnknown, 0);
+        };
+        let mut epoch = group.log.len() as u64;
+        if let Some(claimed) = self.mischief.claims_epoch {
+            epoch = claimed;
+        }
+        let after = usize::try_from(fetch.after_epoch).unwrap();
+        let entries = group.log.iter().enumerate().skip(after).take(ENTRIES_AT_ONCE);
+        let entries = entries
+            .map(|(n, signed)| v1::GroupEntry {
+                epoch: n as u64 + 1,
+                signed: signed.clone().into(),
+            })
+            .collect();
+        let (request, group) = (fetch.request, fetch.group.clone());
+        self.say(at, v1::GroupLog { request, group, epoch, entries });
+    }
+
+    fn devices_of(&self, account: AccountId) -> Vec<DeviceId> {
+        let numbers = self.accounts.get(&account).map(Account::numbers).unwrap_or_default();
+        numbers.into_iter().map(|n| DeviceId { account, number: DeviceNumber(n) }).collect()
+    }
+}

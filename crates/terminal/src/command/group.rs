@@ -1,0 +1,170 @@
+//! `godwit group`: making, changing and showing groups.
+
+use std::time::Duration;
+
+use godwit_base::{GroupId, GroupLink, Handle};
+use godwit_client::core::{GroupCommand, GroupOutcome};
+use godwit_client::{Client, GroupInfo, GroupMemberInfo};
+use serde::Serialize;
+
+use super::send::while_linked;
+use super::within;
+use crate::arguments::Group;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::text::one_line;
+
+/// Longest wait for the server to take a change: looking up a thousand members on the slowest link
+/// takes longer, but then something is wrong more often than not.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+
+/// What a change prints.
+#[derive(Serialize)]
+struct Changed {
+    group: GroupId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<GroupLink>,
+}
+
+/// A group, as `show` and `list` print it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    group: GroupId,
+    name: Option<&'a str>,
+    epoch: u64,
+    members: Vec<String>,
+    admins: Vec<String>,
+    only_admins_write: bool,
+    is_member: bool,
+    has_link: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frozen: Option<&'a str>,
+}
+
+pub(super) async fn group(
+    client: &Client,
+    group: Group,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let command = match group {
+        Group::List => return list(client, output).await,
+        Group::Show(which) => return show(client, which.group, output).await,
+        Group::Create { name, who } => GroupCommand::Create { name, with: who },
+        Group::Add(members) => GroupCommand::Add(members.group, members.who),
+        Group::Remove(members) => GroupCommand::Remove(members.group, members.who),
+        Group::Admin { members, remove: false } => GroupCommand::Promote(members.group, members.who),
+        Group::Admin { members, remove: true } => GroupCommand::Demote(members.group, members.who),
+        Group::Leave(which) => GroupCommand::Leave(which.group),
+        Group::Rename { which, name } => GroupCommand::Rename(which.group, name),
+        Group::OnlyAdminsWrite { which, off } => GroupCommand::OnlyAdminsWrite(which.group, !off),
+        Group::Invite { which, revoke: false } => GroupCommand::Invite(which.group),
+        Group::Invite { which, revoke: true } => GroupCommand::RevokeInvite(which.group),
+        Group::Join { link } => GroupCommand::Join(link),
+    };
+    let change = async { Ok(client.change_group(command).await?) };
+    let outcome = within(Some(ANSWER_MAX), while_linked(client, change)).await;
+    let GroupOutcome { group, link } = outcome.ok_or_else(|| {
+        let seconds = ANSWER_MAX.as_secs();
+        Failure::TimedOut(format!(
+            "the server did not take the change within {seconds} s: look at `godwit group list`, then try again"
+        ))
+    })??;
+    output.record(&Changed { group, link }, |changed| match &changed.link {
+        Some(link) => link.to_string(),
+        None => changed.group.to_string(),
+    })
+}
+
+async fn show(client: &Client, id: GroupId, output: &mut Output) -> Result<(), Failure> {
+    let groups = client.groups().await?;
+    let group = groups.iter().find(|group| group.id == id);
+    let group = group.ok_or(godwit_client::Error::NoGroup(id))?;
+    output.record(&shown(group), |group| {
+        let mut lines = vec![
+            format!("{}  {}", group.group, title(group)),
+            format!("epoch    {}", group.epoch),
+            format!("members  {}", group.members.join(" ")),
+            format!("admins   {}", group.admins.join(" ")),
+        ];
+        lines.extend(group.only_admins_write.then(|| "only admins write".to_owned()));
+        lines.extend(group.has_link.then(|| "people may join by a link".to_owned()));
+        lines.extend((!group.is_member).then(|| "you are not in it any more".to_owned()));
+        lines.extend(group.frozen.map(|why| one_line(why).into_owned()));
+        lines.join("\n")
+    })
+}
+
+async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
+    for group in client.groups().await?.iter().filter(|group| group.is_member) {
+        output.record(&shown(group), |group| {
+            format!("{}  {:>4}  {}", group.group, group.members.len(), title(group))
+        })?;
+    }
+    Ok(())
+}
+
+fn shown(group: &GroupInfo) -> Shown<'_> {
+    let named = |admins_only: bool| {
+        let members = group.members.iter().filter(|member| member.admin || !admins_only);
+        let mut names: Vec<String> = members.map(name_of).collect();
+        names.sort();
+        names
+    };
+    Shown {
+        group: group.id,
+        name: group.name.as_deref(),
+        epoch: group.epoch,
+        members: named(false),
+        admins: named(true),
+        only_admins_write: group.only_admins_write,
+        is_member: group.is_member,
+        has_link: group.has_link,
+        frozen: group.frozen.as_deref(),
+    }
+}
+
+/// The handle, or the account while the handle is not known.
+fn name_of(member: &GroupMemberInfo) -> String {
+    member.handle.as_ref().map_or_else(|| member.account.to_string(), Handle::to_string)
+}
+
+fn title(group: &Shown<'_>) -> String {
+    group.name.map_or_else(|| "(its name has not come yet)".to_owned(), |name| {
+        one_line(name).into_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use godwit_base::AccountId;
+
+    use super::*;
+
+    fn member(account: u64, handle: Option<&str>, admin: bool) -> GroupMemberInfo {
+        let handle = handle.map(|handle| handle.parse().unwrap());
+        GroupMemberInfo { account: AccountId(account), handle, admin }
+    }
+
+    #[test]
+    fn a_group_is_one_object_with_sorted_names() {
+        let info = GroupInfo {
+            id: GroupId([1; 16]),
+            name: Some("Herons".to_owned()),
+            epoch: 3,
+            members: vec![
+                member(1, Some("bob"), false),
+                member(2, Some("alice"), true),
+                member(3, None, false),
+            ],
+            only_admins_write: false,
+            is_member: true,
+            has_link: false,
+            frozen: None,
+        };
+        let json = serde_json::to_value(shown(&info)).unwrap();
+        assert_eq!(json["group"], "01".repeat(16));
+        assert_eq!(json["members"], serde_json::json!(["0000000000000003", "alice", "bob"]));
+        assert_eq!((&json["admins"], &json["epoch"]), (&serde_json::json!(["alice"]), &3.into()));
+        assert!(json.get("frozen").is_none());
+    }
+}
