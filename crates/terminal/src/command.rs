@@ -118,7 +118,10 @@ async fn within<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> Op
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
-            Error::Refused { .. } | Error::KeyChanged(_) => Self::Refused(error.to_string()),
+            Error::Refused { .. }
+            | Error::KeyChanged(_)
+            | Error::NoAccount { .. }
+            | Error::Group(_) => Self::Refused(error.to_string()),
             Error::NotJoined { .. } => {
                 Self::Other(format!("{error} (godwit join LINK --as HANDLE)"))
             }

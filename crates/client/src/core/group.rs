@@ -68,6 +68,8 @@ pub(crate) struct Groups {
     behind: BTreeMap<GroupId, Behind>,
     early: Early,
     wishes: Wishes,
+    /// On this link it was asked who the members are that are not known.
+    asked_members: bool,
     changed: BTreeSet<GroupId>,
     changed_behind: BTreeSet<GroupId>,
 }
@@ -98,6 +100,7 @@ impl Groups {
     pub(crate) fn link_lost(&mut self) {
         self.behind.values_mut().for_each(|behind| behind.is_asked = false);
         self.wishes.link_lost();
+        self.asked_members = false;
     }
 
     /// The rows that changed since the last call.

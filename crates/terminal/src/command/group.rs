@@ -52,7 +52,9 @@ pub(super) async fn group(
         Group::Create { name, who } => GroupCommand::Create { name, with: who },
         Group::Add(members) => GroupCommand::Add(members.group, members.who),
         Group::Remove(members) => GroupCommand::Remove(members.group, members.who),
-        Group::Admin { members, remove: false } => GroupCommand::Promote(members.group, members.who),
+        Group::Admin { members, remove: false } => {
+            GroupCommand::Promote(members.group, members.who)
+        }
         Group::Admin { members, remove: true } => GroupCommand::Demote(members.group, members.who),
         Group::Leave(which) => GroupCommand::Leave(which.group),
         Group::Rename { which, name } => GroupCommand::Rename(which.group, name),
@@ -129,9 +131,10 @@ fn name_of(member: &GroupMemberInfo) -> String {
 }
 
 fn title(group: &Shown<'_>) -> String {
-    group.name.map_or_else(|| "(its name has not come yet)".to_owned(), |name| {
-        one_line(name).into_owned()
-    })
+    group.name.map_or_else(
+        || "(its name has not come yet)".to_owned(),
+        |name| one_line(name).into_owned(),
+    )
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@
 
 mod account;
 mod devices;
+mod groups;
 mod known;
 mod licence;
 mod lines;

@@ -183,6 +183,7 @@ impl Core {
     /// Asks for logs, makes the entries that are wanted, and sends them.
     pub(in crate::core) fn tend_groups(&mut self, now: Now) {
         self.ask_logs();
+        self.ask_members();
         for number in self.groups.wishes.due() {
             let Some(wish) = self.groups.wishes.by_number.get(&number) else { continue };
             if wish.made.is_none() {
@@ -274,11 +275,7 @@ impl Core {
     }
 
     /// The changes of a command, and the secret and link that come into being with them.
-    fn changes_of(
-        &mut self,
-        command: &GroupCommand,
-        id: GroupId,
-    ) -> Result<Option<Draft>, Error> {
+    fn changes_of(&mut self, command: &GroupCommand, id: GroupId) -> Result<Option<Draft>, Error> {
         let Some(accounts) = self.accounts_of(command.handles())? else { return Ok(None) };
         let each = |change: fn(AccountId) -> Change| accounts.iter().copied().map(change).collect();
         let changes = match command {
@@ -307,11 +304,7 @@ impl Core {
     }
 
     /// After somebody left, a name is sealed under a new secret; a link to the old one goes with it.
-    fn renaming(
-        &self,
-        id: GroupId,
-        name: &str,
-    ) -> Result<Draft, Error> {
+    fn renaming(&self, id: GroupId, name: &str) -> Result<Draft, Error> {
         let known = self.groups.get(id).ok_or(Error::NoGroup(id))?;
         let picture = known.profile().map(|profile| profile.picture).unwrap_or_default();
         let profile = GroupProfile { name: name.to_owned(), picture };

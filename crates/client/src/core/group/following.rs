@@ -171,18 +171,27 @@ impl Core {
         }
     }
 
+    /// Once a link: a question that the last one took along is asked again.
+    pub(super) fn ask_members(&mut self) {
+        if !std::mem::replace(&mut self.groups.asked_members, true) {
+            let all: Vec<GroupId> = self.groups.all().map(|(id, _)| id).collect();
+            all.into_iter().for_each(|id| self.know_members(id));
+        }
+    }
+
     /// Asks who the members are that are not known: their names are to be shown, and what is said is
     /// sealed for their devices.
     pub(super) fn know_members(&mut self, id: GroupId) {
         let Some(known) = self.groups.get(id) else { return };
-        if known.group.member(self.me.device().account).is_none() {
+        let own = self.me.device().account;
+        if known.group.member(own).is_none() {
             return;
         }
         let strangers: Vec<AccountId> = known
             .group
             .members()
             .map(|(account, _)| account)
-            .filter(|account| self.contacts.get(*account).is_none())
+            .filter(|account| *account != own && self.contacts.get(*account).is_none())
             .take(GROUP_MEMBERS_MAX)
             .collect();
         for account in strangers {

@@ -15,12 +15,11 @@ impl Core {
     /// A group as it is to be shown.
     pub fn group(&self, id: GroupId) -> Option<GroupInfo> {
         let known = self.groups.get(id)?;
-        let member =
-            |(account, member): (AccountId, &Member)| GroupMemberInfo {
-                account,
-                handle: self.name_of_account(account),
-                admin: member.is_admin(),
-            };
+        let member = |(account, member): (AccountId, &Member)| GroupMemberInfo {
+            account,
+            handle: self.name_of_account(account),
+            admin: member.is_admin(),
+        };
         Some(GroupInfo {
             id,
             name: known.profile().map(|profile| profile.name),

@@ -1,0 +1,61 @@
+//! Groups, with real programs: made, joined, changed and left.
+
+use serde_json::{Value, json};
+
+use crate::stage::{Home, Server};
+
+/// The one object that a command prints.
+fn json_of(home: &Home, arguments: &[&str]) -> Value {
+    let arguments = [arguments, &["--json"]].concat();
+    let mut printed = home.run(&arguments).succeeds().json();
+    assert_eq!(printed.len(), 1, "{arguments:?}: {printed:?}");
+    printed.remove(0)
+}
+
+#[test]
+fn a_group_is_made_joined_by_a_link_changed_and_left() {
+    let server = Server::start();
+    let (alice, carol) = (server.joined("alice"), server.joined("carol"));
+    let _bob = server.joined("bob");
+
+    let made = json_of(&alice, &["group", "create", "Herons", "bob"]);
+    let group = made["group"].as_str().unwrap();
+    assert_eq!((made.as_object().unwrap().len(), group.len()), (1, 32));
+    let shown = json_of(&alice, &["group", "show", group]);
+    assert_eq!((&shown["name"], &shown["epoch"]), (&json!("Herons"), &json!(1)));
+    assert_eq!((&shown["members"], &shown["admins"]), (&json!(["alice", "bob"]), &json!(["alice"])));
+
+    let link = json_of(&alice, &["group", "invite", group])["link"].clone();
+    let link = link.as_str().unwrap();
+    assert!(link.starts_with("godwit-group:"), "{link}");
+    assert_eq!(json_of(&carol, &["group", "join", link])["group"], group);
+    let shown = json_of(&carol, &["group", "show", group]);
+    assert_eq!((&shown["name"], &shown["epoch"]), (&json!("Herons"), &json!(3)));
+    assert_eq!(shown["members"].as_array().unwrap().len(), 3);
+
+    // Alice was away when carol joined: her change is made anew upon the entry that she had not read.
+    alice.run(&["group", "admin", &format!("group:{group}"), "carol"]).succeeds();
+    let shown = json_of(&alice, &["group", "show", group]);
+    assert_eq!((&shown["admins"], &shown["epoch"]), (&json!(["alice", "carol"]), &json!(4)));
+    json_of(&carol, &["group", "remove", group, "bob"]);
+    json_of(&carol, &["group", "leave", group]);
+    assert!(carol.run(&["group", "list", "--json"]).succeeds().json().is_empty());
+    json_of(&alice, &["group", "rename", group, "Egrets"]);
+    let listed = json_of(&alice, &["group", "list"]);
+    assert_eq!((&listed["name"], &listed["members"]), (&json!("Egrets"), &json!(["alice"])));
+}
+
+#[test]
+fn what_a_group_does_not_allow_is_refused() {
+    let server = Server::start();
+    let (alice, bob) = (server.joined("alice"), server.joined("bob"));
+    let group = json_of(&alice, &["group", "create", "Herons"])["group"].clone();
+    let group = group.as_str().unwrap();
+    alice.run(&["group", "add", group, "nobody"]).fails(4, "nobody");
+    bob.run(&["group", "leave", group]).fails(1, "godwit group list");
+    bob.run(&["group", "show", group]).fails(1, "godwit group list");
+    let link = json_of(&alice, &["group", "invite", group])["link"].clone();
+    json_of(&alice, &["group", "invite", group, "--revoke"]);
+    bob.run(&["group", "join", link.as_str().unwrap()]).fails(4, "link");
+    bob.run(&["group", "join", "godwit-group:short"]).fails(2, "64 characters");
+}
