@@ -93,8 +93,8 @@ impl Core {
             Some(Request::Register | Request::OwnHandle) => self.on_join_refused(refused),
             Some(Request::PublishList(_)) => self.on_list_refused(refused, now),
             Some(Request::Leave | Request::Hear) => self.on_relay_refused(refused),
-            Some(Request::GroupChange(number)) => self.on_change_refused(number, refused),
-            Some(Request::GroupLog(id)) => self.on_log_refused(id, refused),
+            Some(Request::GroupChange(number)) => self.on_change_refused(number, refused, now),
+            Some(Request::GroupLog(id)) => self.on_log_refused(id, refused, now),
             // Offered, or asked for, again: at the next connect, or tomorrow.
             Some(Request::Publish(_) | Request::OwnList) | None => {}
         }

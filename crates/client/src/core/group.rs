@@ -25,6 +25,9 @@ pub use changing::{GroupCommand, GroupOutcome};
 use following::Behind;
 use sharing::Early;
 
+/// Shortest pause after the server could not take a change, if it names none, 1 s.
+const PAUSE_MS: u64 = 1_000;
+
 /// What this device keeps of a group beside its log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct GroupRecord {
@@ -70,6 +73,8 @@ pub(crate) struct Groups {
     wishes: Wishes,
     /// On this link it was asked who the members are that are not known.
     asked_members: bool,
+    /// The server asked to wait until then, by the monotonic clock.
+    paused_until_ms: Option<u64>,
     changed: BTreeSet<GroupId>,
     changed_behind: BTreeSet<GroupId>,
 }
@@ -96,11 +101,22 @@ impl Groups {
         self.changed.insert(id);
     }
 
+    /// The server cannot take a change, or give a log, now.
+    fn pause(&mut self, retry_after_ms: u32, mono_ms: u64) {
+        self.paused_until_ms = Some(mono_ms + u64::from(retry_after_ms).max(PAUSE_MS));
+    }
+
+    /// When what was paused goes on.
+    pub(crate) fn due_ms(&self) -> Option<u64> {
+        self.paused_until_ms
+    }
+
     /// The link is gone, and with it every answer.
     pub(crate) fn link_lost(&mut self) {
         self.behind.values_mut().for_each(|behind| behind.is_asked = false);
         self.wishes.link_lost();
         self.asked_members = false;
+        self.paused_until_ms = None;
     }
 
     /// The rows that changed since the last call.

@@ -252,7 +252,8 @@ impl Core {
                 let attached = self.link.is_attached();
                 let paused = self.outbox_paused_until_ms.filter(|_| attached);
                 let lookup = self.lookups.due_ms().filter(|_| attached);
-                [paused, lookup].into_iter().flatten().chain([earliest]).min()
+                let group = self.groups.due_ms().filter(|_| attached);
+                [paused, lookup, group].into_iter().flatten().chain([earliest]).min()
             }
         };
         link.into_iter().chain([self.tidy_at_ms]).min()

@@ -146,6 +146,18 @@ fn two_admins_at_once_and_a_lost_answer_end_alike() {
 }
 
 #[test]
+fn a_server_that_asks_to_wait_is_not_pressed() {
+    let mut world = World::with(&["alice", "bob"]);
+    let group = world.creates(0, "x", &[]);
+    let before = world.server.group_requests;
+    world.server.mischief.groups_limited = 2;
+    world.commands(0, GroupCommand::Add(group, vec![handle("bob")])).unwrap();
+    // Two refusals; then the change, and bob's question for the log.
+    assert_eq!(world.server.group_requests - before, 4);
+    assert_eq!(world.summary(1, group), world.summary(0, group));
+}
+
+#[test]
 fn an_entry_that_keeps_being_overtaken_fails_in_the_end() {
     let mut world = World::with(&["alice", "bob"]);
     let group = world.creates(0, "x", &[]);

@@ -81,6 +81,8 @@ pub(crate) struct Mischief {
     pub(crate) list_refused: Option<(u32, Refusal, u32)>,
     /// So many of the next changes of groups are refused as stale.
     pub(crate) stale: u32,
+    /// So many of the next changes and logs of groups are refused for a while.
+    pub(crate) groups_limited: u32,
     /// So many of the next changes of groups are stored and not confirmed.
     pub(crate) unconfirmed: u32,
     /// Whoever asks for the log of one of these groups is shown that instead.
@@ -108,6 +110,8 @@ pub(crate) struct Server {
     /// Every device list that was offered, with its version.
     pub(crate) lists: Vec<(u64, Vec<u8>)>,
     pub(crate) groups: BTreeMap<Vec<u8>, Logged>,
+    /// Changes of groups, and questions for their logs.
+    pub(crate) group_requests: u32,
 }
 
 impl Server {
@@ -130,6 +134,7 @@ impl Server {
             revoked: BTreeMap::new(),
             lists: Vec::new(),
             groups: BTreeMap::new(),
+            group_requests: 0,
         }
     }
 

@@ -22,6 +22,11 @@ impl Server {
     pub(crate) fn change_group(&mut self, at: usize, change: v1::GroupChange) {
         let by = self.device_at(at);
         let request = change.request;
+        self.group_requests += 1;
+        if self.mischief.groups_limited > 0 {
+            self.mischief.groups_limited -= 1;
+            return self.refuse(at, 0, request, Refusal::RateLimited, 200);
+        }
         let id = change.group.to_vec();
         let group = self.groups.entry(id.clone()).or_default();
         let epoch = usize::try_from(change.epoch).unwrap();
@@ -78,6 +83,11 @@ impl Server {
     }
 
     pub(crate) fn fetch_group(&mut self, at: usize, fetch: &v1::GroupFetch) {
+        self.group_requests += 1;
+        if self.mischief.groups_limited > 0 {
+            self.mischief.groups_limited -= 1;
+            return self.refuse(at, 0, fetch.request, Refusal::RateLimited, 200);
+        }
         let shown = self.mischief.shows_log.get(&*fetch.group);
         let Some(group) = shown.or_else(|| self.groups.get(&*fetch.group)) else {
             return self.refuse(at, 0, fetch.request, Refusal::GroupUnknown, 0);

@@ -182,6 +182,10 @@ impl Core {
 
     /// Asks for logs, makes the entries that are wanted, and sends them.
     pub(in crate::core) fn tend_groups(&mut self, now: Now) {
+        if self.groups.paused_until_ms.is_some_and(|until_ms| now.mono_ms < until_ms) {
+            return;
+        }
+        self.groups.paused_until_ms = None;
         self.ask_logs();
         self.ask_members();
         for number in self.groups.wishes.due() {
@@ -411,13 +415,18 @@ impl Core {
     }
 
     /// The server did not store our entry.
-    pub(in crate::core) fn on_change_refused(&mut self, number: u64, refused: &v1::Refused) {
+    pub(in crate::core) fn on_change_refused(
+        &mut self,
+        number: u64,
+        refused: &v1::Refused,
+        now: Now,
+    ) {
         let refusal = refusal_of(refused);
         let Some(wish) = self.groups.wishes.by_number.get_mut(&number) else { return };
         let Some(made) = &mut wish.made else { return };
         made.request = None;
         if refusal.is_some_and(Refusal::retryable) {
-            return;
+            return self.groups.pause(refused.retry_after_ms, now.mono_ms);
         }
         let (id, epoch) = (made.group, made.after.epoch());
         wish.rounds += 1;

@@ -125,13 +125,18 @@ impl Core {
     }
 
     /// The log is not to be had.
-    pub(in crate::core) fn on_log_refused(&mut self, id: GroupId, refused: &v1::Refused) {
+    pub(in crate::core) fn on_log_refused(
+        &mut self,
+        id: GroupId,
+        refused: &v1::Refused,
+        now: Now,
+    ) {
         let refusal = refusal_of(refused);
         if let Some(behind) = self.groups.behind.get_mut(&id) {
             behind.is_asked = false;
         }
         if refusal.is_some_and(Refusal::retryable) {
-            return;
+            return self.groups.pause(refused.retry_after_ms, now.mono_ms);
         }
         self.groups.caught_up(id);
         self.fail_wishes_of(id, refused);
