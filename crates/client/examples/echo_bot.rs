@@ -15,12 +15,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("{} listens", client.me().handle);
     let mut inbox = client.inbox()?;
     loop {
-        let message = inbox.next().await?;
+        let arrived = inbox.next().await?;
         // What another device of this account sent is in the inbox too: it is nobody's question.
-        if let (Some(text), false) = (&message.text, message.outgoing) {
+        if let Some(message) = arrived.message()
+            && let (Some(text), false) = (&message.text, message.outgoing)
+        {
             client.send(&message.with, text.clone()).await?;
             client.mark_message_read(message.id).await?;
         }
-        inbox.shown(&message)?;
+        inbox.shown(&arrived)?;
     }
 }

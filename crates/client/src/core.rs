@@ -7,9 +7,12 @@
 //! | file | concern |
 //! |---|---|
 //! | `link` `channel` `backoff` | the link's life, its bytes, its delays |
+//! | `body` `kinds` | what people say to each other, as bytes |
 //! | `outbox` `sending` | what we said: queue, window, sealing, refusals |
 //! | `inbox` `receiving` `window` | what others said: order, exactly once, acknowledgement |
 //! | `contact` `pin` `lookup` `asking` `age` | who they are, and how that is learned |
+//! | `annotate` | what is said about a message |
+//! | `timer` | messages that disappear, settings |
 //! | `repair` | messages that did not open |
 //! | `identity` `joining` `keys` `listing` `linking` `own` | who we are, and our other devices |
 //! | `group` | groups: their logs, and changes of them |
@@ -17,6 +20,7 @@
 //! | `vault` | rows sealed at rest |
 
 mod age;
+mod annotate;
 mod asking;
 mod backoff;
 mod body;
@@ -28,6 +32,7 @@ mod identity;
 mod inbox;
 mod joining;
 mod keys;
+mod kinds;
 mod link;
 mod linking;
 mod listing;
@@ -41,6 +46,7 @@ mod reading;
 mod receiving;
 mod repair;
 mod sending;
+mod timer;
 mod vault;
 mod verifying;
 mod window;
@@ -63,9 +69,11 @@ use self::listing::Listing;
 use self::lookup::Lookups;
 use self::outbox::Outbox;
 use self::repair::Waiting;
+use self::timer::Expiry;
 use crate::{Error, Event, Me, WarningKind};
 
-pub(crate) use body::{Body, Content};
+pub use annotate::Stamp;
+pub(crate) use body::{Body, Content, Shown};
 pub use body::{TEXT_BYTES_MAX, text_of_body};
 #[cfg(feature = "native")]
 pub(crate) use channel::{Arrived, Channel, Ends};
@@ -75,9 +83,16 @@ pub use group::{GroupCommand, GroupOutcome};
 pub use identity::Seat;
 #[cfg(feature = "native")]
 pub(crate) use link::SKEW_MS;
+pub(crate) use kinds::Mark;
+#[cfg(test)]
+pub(crate) use kinds::poll_of;
+pub use kinds::{
+    EMOJI_BYTES_MAX, MENTIONS_MAX, OPTION_BYTES_MAX, OPTIONS_MAX, OPTIONS_MIN, QUESTION_BYTES_MAX,
+    QUOTE_BYTES_MAX, TIMER_S_MAX, TIMER_S_MIN, quoted,
+};
 pub use now::Now;
 pub use outbox::{OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX};
-pub use output::{Batch, LinkOrder, Row, Table, Write};
+pub use output::{AHEAD_MAX, Annotation, Batch, LinkOrder, Row, Table, Write};
 pub use vault::Vault;
 
 /// How often old things are looked for, 10 minutes.
@@ -106,6 +121,7 @@ pub struct Core {
     last_request: u32,
     outbox_paused_until_ms: Option<u64>,
     tidy_at_ms: u64,
+    expiry: Expiry,
     /// One-time keys that the server still has of us, as far as we know.
     one_time_left: u32,
     keys_changed: bool,
@@ -192,6 +208,7 @@ impl Core {
             last_request: 0,
             outbox_paused_until_ms: None,
             tidy_at_ms: 0,
+            expiry: Expiry::default(),
             one_time_left: 0,
             keys_changed: false,
             home_changed: false,
@@ -342,6 +359,10 @@ impl Core {
     }
 
     fn tidy(&mut self, now: Now) {
+        let is_due = now.mono_ms >= self.tidy_at_ms;
+        if is_due || self.expire_at_ms().is_some_and(|at_ms| now.mono_ms >= at_ms) {
+            self.expire(now);
+        }
         if now.mono_ms < self.tidy_at_ms {
             return;
         }

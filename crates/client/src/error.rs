@@ -140,6 +140,20 @@ pub enum Error {
     /// This home never sent such a message.
     #[error("no message {0} in this home")]
     NoMessage(MessageId),
+    /// Only its author may do that.
+    #[error("message {0} is another's: only its author edits or deletes it")]
+    NotAuthor(MessageId),
+    /// It is no message to which this can be done.
+    #[error("message {0} is of a kind to which this cannot be done")]
+    WrongKind(MessageId),
+    /// Something of what was to be said is beyond its bound.
+    #[error("{what} is not possible: {bound}")]
+    OutOfBounds {
+        /// What.
+        what: String,
+        /// What would be.
+        bound: String,
+    },
     /// The client was closed.
     #[error("the client was closed")]
     Closed,

@@ -8,12 +8,19 @@
 //! | [`Client`] | the native face: one per home, over tokio and SQLite |
 
 pub mod core;
+mod details;
 mod error;
+mod links;
 mod model;
 #[cfg(feature = "native")]
 mod native;
 
+pub use details::{
+    Act, Arrived, Changed, Context, Details, Info, Mention, Poll, PollOption, Quote, Reaction,
+    Recipient, Settings,
+};
 pub use error::Error;
+pub use links::{link_to, links_in, mentions_in, message_of_link};
 pub use model::{
     ChatId, ChatSummary, ConnectionState, DeviceInfo, Event, Failure, GroupInfo, GroupMemberInfo,
     HistoryItem, LinkingState, Me, MessageState, NewcomerEvent, Note, SafetyNumber, WarningKind,

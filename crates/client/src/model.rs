@@ -6,6 +6,8 @@ use std::str::FromStr;
 use godwit_base::{AccountId, DeviceId, GroupId, Handle, IdError, MessageId};
 use serde::{Deserialize, Serialize};
 
+use crate::{Changed, Details};
+
 /// A conversation: with one contact, or in a group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -205,6 +207,10 @@ pub enum Note {
     Lost,
     /// It is of a kind that this version does not know: update to see it.
     UpdateNeeded,
+    /// Its author took it back.
+    Deleted,
+    /// Whoever sent it set the chat's timer: `details.timer_s` from here on.
+    Timer,
 }
 
 /// One message of a conversation as this device has stored it.
@@ -233,6 +239,8 @@ pub struct HistoryItem {
     pub received_at_ms: Option<u64>,
     /// How far it came.
     pub state: MessageState,
+    /// What most messages do not have.
+    pub details: Details,
 }
 
 impl HistoryItem {
@@ -333,6 +341,8 @@ pub enum WarningKind {
     /// A contact's device list is too old to show that no device was removed, or this account's own
     /// list was changed elsewhere.
     DeviceList,
+    /// Something said about a message (a reaction, an edit, ...) will not arrive.
+    NotSent,
     /// This device was removed from its account.
     Revoked,
     /// Another process with the same keys took over the link: this home was copied.
@@ -424,6 +434,15 @@ pub enum Event {
     Group {
         /// Which.
         group: GroupId,
+    },
+    /// Somebody did something about a message: reacted to it, edited it, ...
+    Changed(Changed),
+    /// A message has disappeared, its time was up.
+    Expired {
+        /// Which message.
+        id: MessageId,
+        /// The chat it was in.
+        with: ChatId,
     },
     /// Everything that waited on the server has been received.
     CaughtUp,

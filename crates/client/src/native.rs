@@ -1,5 +1,6 @@
 //! The native driver: tokio for the socket, SQLite for the rows, a lock for the home.
 
+mod about;
 mod attached;
 mod client;
 mod database;

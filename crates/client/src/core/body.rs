@@ -1,9 +1,11 @@
 //! What people say to each other: `proto/godwit/body/v1`.
 
-use godwit_base::{AccountId, DeviceNumber, GroupId, Handle};
+use godwit_base::{AccountId, DeviceNumber, GroupId, Handle, MessageId};
 use prost::Message;
 
 use self::format::body::Content as Wire;
+use super::kinds::{self, Mark};
+use crate::{Act, Context, Details, Note, Poll};
 
 #[allow(
     missing_docs,
@@ -11,7 +13,7 @@ use self::format::body::Content as Wire;
     unreachable_pub,
     reason = "generated; the schema carries the words"
 )]
-mod format {
+pub(super) mod format {
     include!(concat!(env!("OUT_DIR"), "/godwit.body.v1.rs"));
 }
 
@@ -31,6 +33,14 @@ pub(crate) enum Content {
     Read { device: DeviceNumber, up_to: u64 },
     /// What a member gives us of a group.
     GroupKey(Vec<u8>),
+    /// Something about another message.
+    About { about: MessageId, act: Act },
+    /// The chat's timer from now on, seconds; 0 is none.
+    Timer(u32),
+    /// A question to vote on.
+    Poll(Poll),
+    /// Another device of our own account has set something.
+    Mark(Mark),
     /// A kind that a later version knows.
     Unknown,
 }
@@ -46,6 +56,36 @@ pub(crate) struct Body {
     /// To whom another device of the sender's account sent it. Worth something only if the sender is
     /// of our own account.
     pub(crate) sent_to: Option<SentTo>,
+    /// What is said beside the content.
+    pub(crate) details: Details,
+}
+
+/// A body as the history shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) text: Option<String>,
+    pub(crate) note: Option<Note>,
+    pub(crate) details: Details,
+}
+
+impl Shown {
+    /// Something that has no text.
+    pub(crate) fn note(note: Note) -> Self {
+        Self { note: Some(note), ..Self::default() }
+    }
+
+    /// Seconds until it disappears; what sets a timer stays.
+    pub(crate) fn timer_s(&self) -> u32 {
+        if self.note == Some(Note::Timer) { 0 } else { self.details.timer_s }
+    }
+
+    /// Its clock starts.
+    pub(crate) fn starts(&mut self, at_ms: u64) {
+        let timer_ms = u64::from(self.timer_s()) * 1_000;
+        if timer_ms > 0 {
+            self.details.expires_at_ms = Some(at_ms.saturating_add(timer_ms));
+        }
+    }
 }
 
 /// The other side of a chat, as another device of our account knows it.
@@ -57,8 +97,39 @@ pub(crate) struct SentTo {
 
 impl Body {
     /// The body of a text.
+    #[cfg(test)]
     pub(crate) fn text(text: &str) -> Vec<u8> {
-        encode(Wire::Text(text.to_owned()))
+        Self::said(text, &Context::default(), 0)
+    }
+
+    /// The body of a text with what belongs to it.
+    pub(crate) fn said(text: &str, context: &Context, timer_s: u32) -> Vec<u8> {
+        let content = Some(Wire::Text(text.to_owned()));
+        let mut body = format::Body { content, timer_s, ..format::Body::default() };
+        kinds::put_context(&mut body, context);
+        body.encode_to_vec()
+    }
+
+    /// The body of a poll.
+    pub(crate) fn poll(poll: &Poll, timer_s: u32) -> Vec<u8> {
+        let content = Some(Wire::Poll(kinds::poll_to_wire(poll)));
+        format::Body { content, timer_s, ..format::Body::default() }.encode_to_vec()
+    }
+
+    /// The body of something about another message.
+    pub(crate) fn about(about: MessageId, act: &Act) -> Vec<u8> {
+        encode(act.to_wire(about))
+    }
+
+    /// The body of a timer for a chat.
+    pub(crate) fn timer(timer_s: u32) -> Vec<u8> {
+        encode(Wire::Setting(format::Setting { timer_s }))
+    }
+
+    /// Tells our own devices whether read receipts are sent.
+    pub(crate) fn receipts(on: bool) -> Vec<u8> {
+        let mark = Some(format::mark::Mark::Receipts(on));
+        encode(Wire::Mark(format::Mark { mark }))
     }
 
     /// The body of a read receipt.
@@ -74,15 +145,9 @@ impl Body {
     /// Reads a body. What does not decode, and a text beyond its limit, is unknown: the sender is a
     /// contact, and a person should see that something came.
     pub(crate) fn decode(bytes: &[u8]) -> Self {
-        let Ok(body) = format::Body::decode(bytes) else { return Self::of(Content::Unknown) };
-        let content = match body.content {
-            Some(Wire::Text(text)) if text.len() <= TEXT_BYTES_MAX => Content::Text(text),
-            Some(Wire::Read(read)) => {
-                Content::Read { device: DeviceNumber(read.device), up_to: read.up_to }
-            }
-            Some(Wire::GroupKey(share)) => Content::GroupKey(share),
-            _ => Content::Unknown,
-        };
+        let Ok(mut body) = format::Body::decode(bytes) else { return Self::of(Content::Unknown) };
+        let content = kinds::content_of(body.content.take());
+        let details = kinds::details_of(&body, &content);
         let sent_to = body.sent_to.and_then(|to| {
             let handle = to.handle.parse().ok()?;
             Some(SentTo { account: AccountId(to.account), handle })
@@ -92,11 +157,25 @@ impl Body {
             repeats: body.repeats.into_iter().take(REPEATS_MAX).collect(),
             group: <[u8; 16]>::try_from(body.group.as_slice()).ok().map(GroupId),
             sent_to,
+            details,
         }
     }
 
     fn of(content: Content) -> Self {
-        Self { content, repeats: Vec::new(), group: None, sent_to: None }
+        let details = Details::default();
+        Self { content, repeats: Vec::new(), group: None, sent_to: None, details }
+    }
+
+    /// How a row of the history shows it; nothing for what is no row of its own.
+    pub(crate) fn shown(self) -> Option<Shown> {
+        let (text, note) = match self.content {
+            Content::Text(text) => (Some(text), None),
+            Content::Poll(poll) => (Some(poll.question), None),
+            Content::Timer(_) => (None, Some(Note::Timer)),
+            Content::Unknown => (None, Some(Note::UpdateNeeded)),
+            Content::Read { .. } | Content::About { .. } | Content::Mark(_) => return None,
+        };
+        Some(Shown { text, note, details: self.details })
     }
 
     /// The same body as a copy for our own other devices.
@@ -120,7 +199,7 @@ impl Body {
 pub fn text_of_body(bytes: &[u8]) -> Option<String> {
     match Body::decode(bytes).content {
         Content::Text(text) => Some(text),
-        Content::Read { .. } | Content::GroupKey(_) | Content::Unknown => None,
+        _ => None,
     }
 }
 
@@ -173,8 +252,9 @@ mod tests {
 
     #[test]
     fn what_a_later_version_says_is_unknown_not_lost() {
-        // Field 4 with two bytes, then garbage.
-        assert_eq!(Body::decode(&[0x22, 0x02, 1, 2]).content, Content::Unknown);
+        // Field 99 with two bytes; a reaction to nothing; garbage.
+        assert_eq!(Body::decode(&[0x9a, 0x06, 0x02, 1, 2]).content, Content::Unknown);
+        assert_eq!(Body::decode(&[0x22, 0x03, 0x12, 1, b'x']).content, Content::Unknown);
         assert_eq!(Body::decode(&[0xff]).content, Content::Unknown);
         assert_eq!(Body::decode(&[]).content, Content::Unknown);
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::output::{Row, Table, Write};
 use super::pin::{Pin, Pins};
+use super::timer::Timer;
 use super::vault::Vault;
 use super::window::Window;
 
@@ -43,6 +44,9 @@ pub(crate) struct ContactRecord {
     /// The user was told, and accepted that list all the same.
     #[serde(default)]
     pub(crate) old_list_accepted_ms: Option<u64>,
+    /// Of the chat with it.
+    #[serde(default)]
+    pub(crate) timer: Timer,
 }
 
 impl Contact {
@@ -113,6 +117,11 @@ impl Contacts {
 
     pub(crate) fn get(&self, account: AccountId) -> Option<&Contact> {
         self.by_account.get(&account)
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Contact> {
+        self.by_account.values()
     }
 
     /// For changing; the contact's own row is written with the next batch.
@@ -221,6 +230,7 @@ impl Contacts {
                 read_up_to: 0,
                 old_list_told_ms: None,
                 old_list_accepted_ms: None,
+                timer: Timer::default(),
             },
             list: list.clone(),
             devices: BTreeMap::new(),

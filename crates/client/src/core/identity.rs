@@ -66,6 +66,9 @@ pub(crate) struct HomeRecord {
     /// server wants them beside a list.
     #[serde(default)]
     pub(crate) links: BTreeMap<u32, [u8; 32]>,
+    /// Others are not told what was read.
+    #[serde(default)]
+    pub(crate) without_receipts: bool,
 }
 
 /// The next numbers to give out.
@@ -75,6 +78,9 @@ pub(crate) struct Counters {
     pub(crate) message: u64,
     /// Of a row of the history.
     pub(crate) row: u64,
+    /// Highest time of something whose order counts, unix milliseconds.
+    #[serde(default)]
+    pub(crate) said_at_ms: u64,
 }
 
 impl Identity {
@@ -100,8 +106,9 @@ impl Identity {
             link_key: Blob(link_key.to_bytes().to_vec()),
             ticket: None,
             links: BTreeMap::new(),
+            without_receipts: false,
         };
-        let counters = Counters { message: 1, row: 1 };
+        let counters = Counters { message: 1, row: 1, said_at_ms: 0 };
         let account_key = Some(account_key);
         Ok(Self { account_key, keys, list, next: None, link_key, home, counters })
     }
@@ -118,8 +125,9 @@ impl Identity {
             link_key: Blob(link_key.to_bytes().to_vec()),
             ticket: None,
             links: BTreeMap::new(),
+            without_receipts: false,
         };
-        let counters = Counters { message: 1, row: 1 };
+        let counters = Counters { message: 1, row: 1, said_at_ms: 0 };
         Self { account_key: None, keys, list, next: None, link_key, home, counters }
     }
 

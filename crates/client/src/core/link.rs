@@ -256,7 +256,7 @@ impl Core {
                 [paused, lookup, group].into_iter().flatten().chain([earliest]).min()
             }
         };
-        link.into_iter().chain([self.tidy_at_ms]).min()
+        link.into_iter().chain([self.tidy_at_ms]).chain(self.expire_at_ms()).min()
     }
 
     fn dead_at_ms(&self) -> u64 {

@@ -46,6 +46,8 @@ pub(crate) enum Target {
 pub(crate) enum Kind {
     /// A message of the history.
     Shown,
+    /// Something about a message, or something for our own devices.
+    About,
     /// A read receipt.
     Read,
     /// What a member gives another of a group.
@@ -72,6 +74,9 @@ pub(crate) struct Outgoing {
     /// After the server accepted it: for whom it was sealed.
     pub(crate) accepted: Option<Accepted>,
     pub(crate) resends: u32,
+    /// When it disappears here: it is not sent anew after that.
+    #[serde(default)]
+    pub(crate) expires_at_ms: Option<u64>,
 }
 
 /// The copies for one account.
@@ -108,7 +113,7 @@ pub(crate) struct AcceptedBy {
 impl Kind {
     /// Whether our own other devices get a copy.
     pub(crate) const fn is_copied(&self) -> bool {
-        matches!(self, Self::Shown | Self::Read)
+        matches!(self, Self::Shown | Self::About | Self::Read)
     }
 }
 
@@ -123,6 +128,7 @@ impl Outgoing {
             rounds: 0,
             accepted: None,
             resends: 0,
+            expires_at_ms: None,
         }
     }
 }
@@ -308,6 +314,19 @@ impl Outbox {
         let over: Vec<u64> =
             self.log.iter().filter(|(_, m)| is_over(m)).map(|(counter, _)| *counter).collect();
         over.into_iter().for_each(|counter| self.forget(counter));
+    }
+
+    /// Forgets what has disappeared.
+    pub(crate) fn expire(&mut self, now_ms: u64) {
+        let is_over = |message: &Outgoing| message.expires_at_ms.is_some_and(|at| at <= now_ms);
+        let over: Vec<u64> =
+            self.log.iter().filter(|(_, m)| is_over(m)).map(|(counter, _)| *counter).collect();
+        over.into_iter().for_each(|counter| self.forget(counter));
+    }
+
+    /// Forgets a message that was taken back.
+    pub(crate) fn forget_logged(&mut self, counter: u64) {
+        self.forget(counter);
     }
 
     fn add_to_log(&mut self, counter: u64, message: Outgoing) {

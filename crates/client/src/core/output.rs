@@ -4,7 +4,8 @@ use std::fmt;
 
 use godwit_base::{DeviceId, DeviceNumber, Handle, MessageId};
 
-use crate::{ChatId, Event, HistoryItem, MessageState};
+use super::annotate::Stamp;
+use crate::{Act, ChatId, Event, HistoryItem, MessageState};
 
 /// Everything to be done since the last one, in this order: commit all of `writes` in one
 /// transaction; then give `send` to the link; then do what `link` says; then hand out `events`.
@@ -119,7 +120,29 @@ impl Table {
 /// One row as it was put, to restore the core from.
 pub type Row = (Table, Vec<u8>, Vec<u8>);
 
-/// One step of a transaction. The last four keep the history and, when they change a row, make the
+/// Most annotations of a chat whose message did not come: more than can be under way while one message
+/// is asked for again. The oldest go. 500 x about 300 B = 150 KB of the file.
+pub const AHEAD_MAX: u32 = 500;
+
+/// What somebody says about a message, as it is stored.
+pub struct Annotation {
+    /// Of the history's order.
+    pub row: u64,
+    /// The chat it was said in.
+    pub with: ChatId,
+    /// The message.
+    pub about: MessageId,
+    /// Who says it.
+    pub from: Handle,
+    /// Its place among those of its kind.
+    pub stamp: Stamp,
+    /// What it says; not to be stored as it is.
+    pub act: Act,
+    /// The same, sealed under the id that the stamp names.
+    pub sealed: Vec<u8>,
+}
+
+/// One step of a transaction. The later ones keep the history and, when they change a row, make the
 /// event named with them; those events come before the batch's own, in order.
 pub enum Write {
     /// Sets a row.
@@ -177,12 +200,26 @@ pub enum Write {
         /// Since when, unix milliseconds.
         at_ms: u64,
     },
-    /// Marks what a device sent, up to a counter, as read here. No event.
+    /// Keeps what somebody says about a message, one of each kind and person (of an edit or deletion
+    /// the author), the one of the highest stamp: [`Event::Changed`], if the message is in the history
+    /// and the annotation is news. Nothing, if the message is of another chat, or was deleted. If it
+    /// is not there yet, the newest [`AHEAD_MAX`] of a chat are kept, and told of after the message. A
+    /// deletion removes the message's body and what else was said about it.
+    Annotate(Annotation),
+    /// Removes every message whose time is up, with what was said about it: [`Event::Expired`].
+    Expire {
+        /// The present, unix milliseconds.
+        now_ms: u64,
+    },
+    /// Marks what a device sent, up to a counter, as read here, and starts the clock of those that
+    /// disappear. No event.
     ReadHere {
         /// The sender.
         from: DeviceId,
         /// Up to and including this counter.
         up_to: u64,
+        /// When, unix milliseconds.
+        at_ms: u64,
     },
     /// What the list of chats says about a chat.
     Chat {
@@ -205,7 +242,9 @@ impl fmt::Debug for Write {
             Self::Forget { id } => write!(f, "Forget({id})"),
             Self::State { counter, state, .. } => write!(f, "State({counter}, {state})"),
             Self::Watermark { up_to, state, .. } => write!(f, "Watermark({up_to}, {state})"),
-            Self::ReadHere { from, up_to } => write!(f, "ReadHere({from}, {up_to})"),
+            Self::Annotate(said) => write!(f, "Annotate({}, {})", said.about, said.act.kind()),
+            Self::Expire { now_ms } => write!(f, "Expire({now_ms})"),
+            Self::ReadHere { from, up_to, .. } => write!(f, "ReadHere({from}, {up_to})"),
             Self::Chat { verified, .. } => write!(f, "Chat(verified: {verified})"),
         }
     }

@@ -48,8 +48,15 @@ impl Core {
         if let Some(record) = self.contacts.record_mut(device) {
             record.read_told = up_to;
         }
-        self.staged.writes.push(Write::ReadHere { from: device, up_to });
+        let at_ms = self.wall_ms(now);
+        self.staged.writes.push(Write::ReadHere { from: device, up_to, at_ms });
         let body = Body::read(device.number, up_to);
+        if !self.sends_receipts() {
+            if let Some(to) = self.sent_to(device.account) {
+                self.say_to_own(Body::for_own_devices(&body, &to), at_ms);
+            }
+            return;
+        }
         match self.unsealed_read(device) {
             Some(counter) => {
                 if let Some(message) = self.outbox.get_mut(counter) {

@@ -4,7 +4,8 @@ use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle, MessageId, Seq};
 use godwit_seal::{Envelope, Inner};
 use godwit_wire::{ToServer, v1};
 
-use super::body::SentTo;
+use super::annotate::Stamp;
+use super::body::{SentTo, Shown};
 use super::inbox::Held;
 use super::lookup::{Keys, Who};
 use super::now::Now;
@@ -84,7 +85,7 @@ impl Core {
         let id = MessageId { device: from, counter: record.counter };
         let stored_at_ms = Seq(record.seq).unix_ms();
         let place = Place { with: ChatId::Contact(with.clone()), from: with, outgoing: false };
-        self.write_as(place, id, [stored_at_ms; 2], None, Some(Note::Lost), &[]);
+        self.write_as(place, id, [stored_at_ms; 2], Shown::note(Note::Lost), &[]);
     }
 
     /// Records were dropped for want of room; now there is some.
@@ -149,18 +150,42 @@ impl Core {
         }
         let Some(place) = self.place_of(from.account, body.sent_to.as_ref()) else { return };
         let times = [Seq(record.seq).unix_ms(), inner.sent_at_ms];
+        let stamp = Stamp::new(believed_ms(inner.sent_at_ms, times[0]), id);
         match body.content {
-            Content::Text(text) => self.show(place, id, times, Some(text), None, &inner.body),
             Content::GroupKey(_) => {} // taken above
-            Content::Unknown => {
-                self.show(place, id, times, None, Some(Note::UpdateNeeded), &inner.body);
-            }
             Content::Read { device, up_to } => match body.sent_to {
                 Some(sent_to) if self.is_own(from.account) => {
-                    self.on_read_elsewhere(&sent_to, device, up_to);
+                    self.on_read_elsewhere(&sent_to, device, up_to, now);
                 }
                 _ => self.on_read(from, device, up_to, now),
             },
+            Content::About { about, act } => self.on_about(place, about, stamp, &act, &inner.body),
+            Content::Mark(mark) if self.is_own(from.account) => {
+                self.on_mark(place, stamp, &mark, &inner.body);
+            }
+            Content::Mark(_) => {}
+            Content::Timer(seconds) => {
+                let with = body.sent_to.as_ref().map_or(from.account, |to| to.account);
+                let with = if self.is_own(from.account) { with } else { from.account };
+                self.take_timer(with, seconds, stamp);
+                self.show_body(place, id, times, body, &inner.body);
+            }
+            Content::Text(_) | Content::Poll(_) | Content::Unknown => {
+                self.show_body(place, id, times, body, &inner.body);
+            }
+        }
+    }
+
+    fn show_body(
+        &mut self,
+        place: Place,
+        id: MessageId,
+        times: [u64; 2],
+        body: Body,
+        bytes: &[u8],
+    ) {
+        if let Some(shown) = body.shown() {
+            self.show(place, id, times, shown, bytes);
         }
     }
 
@@ -188,8 +213,7 @@ impl Core {
         place: Place,
         id: MessageId,
         [stored_at_ms, sent_at_ms]: [u64; 2],
-        text: Option<String>,
-        note: Option<Note>,
+        shown: Shown,
         body: &[u8],
     ) {
         let times = [stored_at_ms, believed_ms(sent_at_ms, stored_at_ms)];
@@ -198,14 +222,14 @@ impl Core {
             record.shown = record.shown.max(id.counter);
             (record.messages, record.last_row) = (record.messages.saturating_add(1), row);
         }
-        self.write_as(place, id, times, text, note, body);
+        self.write_as(place, id, times, shown, body);
     }
 
     /// Shows that something came which has no text.
     pub(super) fn show_note(&mut self, from: DeviceId, counter: u64, seq: u64, note: Note) {
         let id = MessageId { device: from, counter };
         let Some(place) = self.place_of(from.account, None) else { return };
-        self.show(place, id, [Seq(seq).unix_ms(); 2], None, Some(note), &[]);
+        self.show(place, id, [Seq(seq).unix_ms(); 2], Shown::note(note), &[]);
     }
 
     fn write_as(
@@ -213,10 +237,14 @@ impl Core {
         place: Place,
         id: MessageId,
         [stored_at_ms, sent_at_ms]: [u64; 2],
-        text: Option<String>,
-        note: Option<Note>,
+        mut shown: Shown,
         body: &[u8],
     ) {
+        self.timer_runs(shown.timer_s());
+        if place.outgoing {
+            shown.starts(sent_at_ms);
+        }
+        let Shown { text, note, details } = shown;
         let Place { with, from, outgoing } = place;
         let to = match (&with, outgoing) {
             (ChatId::Contact(_), false) => ChatId::Contact(self.me.home.handle.clone()),
@@ -236,6 +264,7 @@ impl Core {
             sent_at_ms,
             received_at_ms: Some(stored_at_ms),
             state,
+            details,
         };
         self.write_item(item, body);
     }
@@ -273,6 +302,9 @@ impl Core {
 
     /// Blue ticks. The contact says so itself: `device` is the one of ours that it has read.
     fn on_read(&mut self, from: DeviceId, device: DeviceNumber, up_to: u64, now: Now) {
+        if !self.sends_receipts() {
+            return; // who does not tell is not told
+        }
         if device != self.me.device().number {
             // Our rows are of messages that were sent: a claim beyond them marks nothing.
             return self.watermark(from, device, up_to, MessageState::Read, self.wall_ms(now));
@@ -302,21 +334,22 @@ impl Core {
     }
 
     /// Another device of ours has read what `number` of a contact sent.
-    fn on_read_elsewhere(&mut self, with: &SentTo, number: DeviceNumber, up_to: u64) {
+    fn on_read_elsewhere(&mut self, with: &SentTo, number: DeviceNumber, up_to: u64, now: Now) {
         let device = DeviceId { account: with.account, number };
         if let Some(record) = self.contacts.record_mut(device) {
             record.read_told = record.read_told.max(up_to);
         }
-        self.staged.writes.push(Write::ReadHere { from: device, up_to });
+        let at_ms = self.wall_ms(now);
+        self.staged.writes.push(Write::ReadHere { from: device, up_to, at_ms });
         self.say(Event::ReadElsewhere { with: ChatId::Contact(with.handle.clone()) });
     }
 }
 
 /// Where a message is shown.
-struct Place {
-    with: ChatId,
-    from: Handle,
-    outgoing: bool,
+pub(super) struct Place {
+    pub(super) with: ChatId,
+    pub(super) from: Handle,
+    pub(super) outgoing: bool,
 }
 
 fn sender_of(record: &v1::Deliver) -> DeviceId {

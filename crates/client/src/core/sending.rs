@@ -8,14 +8,16 @@ use godwit_wire::{Refusal, ToServer, v1};
 use zeroize::Zeroizing;
 
 use super::age::Age;
+use super::body::Shown;
 use super::command::{Made, SendKey};
+use super::kinds::{check_context, poll_of};
 use super::lookup::{Keys, Who};
 use super::now::Now;
 use super::outbox::{Copy, Kind, Outgoing, SealedFor, Target};
 use super::output::Write;
 use super::vault::Blob;
 use super::{Body, Core, OUTBOX_MESSAGES_MAX, TEXT_BYTES_MAX, refusal_of};
-use crate::{ChatId, Error, Failure, HistoryItem, MessageState, WarningKind};
+use crate::{ChatId, Context, Error, Event, Failure, HistoryItem, MessageState, WarningKind};
 
 /// How often a message is sealed anew because the recipient's devices have changed.
 const ROUNDS_MAX: u32 = 3;
@@ -45,54 +47,132 @@ impl Core {
         texts: &[String],
         now: Now,
     ) -> Result<Vec<MessageId>, Error> {
-        let ChatId::Contact(to) = to else { return Err(Error::NoChat(to.clone())) };
+        check_texts(texts)?;
+        let timer_s = self.timer(to);
+        let said = |text: &String| Body::said(text, &Context::default(), timer_s);
+        self.say_in(key, to, texts.iter().map(said).collect(), self.wall_ms(now))
+    }
+
+    /// Puts one text into the outbox, with what belongs to it.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`Error::OutOfBounds`].
+    pub fn send_with(
+        &mut self,
+        key: SendKey,
+        to: &ChatId,
+        text: &str,
+        context: &Context,
+        now: Now,
+    ) -> Result<MessageId, Error> {
+        check_texts(std::slice::from_ref(&text.to_owned()))?;
+        check_context(context, text)?;
+        let body = Body::said(text, context, self.timer(to));
+        self.say_one_in(key, to, body, now)
+    }
+
+    /// Asks a question with answers to choose from.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`Error::OutOfBounds`].
+    pub fn send_poll(
+        &mut self,
+        key: SendKey,
+        to: &ChatId,
+        question: &str,
+        options: &[String],
+        several: bool,
+        now: Now,
+    ) -> Result<MessageId, Error> {
+        let poll = poll_of(question, options, several)?;
+        let body = Body::poll(&poll, self.timer(to));
+        self.say_one_in(key, to, body, now)
+    }
+
+    /// Sends a body that another client, or a later version, might send. For tests.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    #[doc(hidden)]
+    pub fn send_body(
+        &mut self,
+        key: SendKey,
+        to: &ChatId,
+        body: Vec<u8>,
+        now: Now,
+    ) -> Result<MessageId, Error> {
+        self.say_one_in(key, to, body, now)
+    }
+
+    fn say_one_in(
+        &mut self,
+        key: SendKey,
+        to: &ChatId,
+        body: Vec<u8>,
+        now: Now,
+    ) -> Result<MessageId, Error> {
+        let ids = self.say_in(key, to, vec![body], self.wall_ms(now))?;
+        ids.first().copied().ok_or_else(|| Error::NoChat(to.clone()))
+    }
+
+    /// Puts messages of the history into the outbox: all or none, in order.
+    pub(super) fn say_in(
+        &mut self,
+        key: SendKey,
+        with: &ChatId,
+        bodies: Vec<Vec<u8>>,
+        sent_at_ms: u64,
+    ) -> Result<Vec<MessageId>, Error> {
+        let ChatId::Contact(to) = with else { return Err(Error::NoChat(with.clone())) };
         if let Some(Made { first, count }) = self.commands.get(&key) {
             return Ok((first..first + count).map(|counter| self.own_id(counter)).collect());
         }
-        self.check_texts(to, texts)?;
+        self.check_recipient(to, bodies.len(), bodies.iter().map(Vec::len).sum())?;
         let first = self.me.counters.message;
-        let sent_at_ms = self.wall_ms(now);
-        let mut ids = Vec::with_capacity(texts.len());
-        for text in texts {
+        let mut ids = Vec::with_capacity(bodies.len());
+        for body in bodies {
             let counter = self.next_counter();
-            let body = Body::text(text);
-            self.write_outgoing(counter, to, text, &body, sent_at_ms);
-            let target = Target::Handle(to.clone());
-            self.outbox.push(counter, Outgoing::new(target, Kind::Shown, body, sent_at_ms));
+            let expires_at_ms = self.write_outgoing(counter, to, &body, sent_at_ms);
+            let message = Outgoing::new(Target::Handle(to.clone()), Kind::Shown, body, sent_at_ms);
+            self.outbox.push(counter, Outgoing { expires_at_ms, ..message });
             ids.push(self.own_id(counter));
         }
         self.commands.add(key, Made { first, count: ids.len() as u64 });
         Ok(ids)
     }
 
-    fn check_texts(&self, to: &Handle, texts: &[String]) -> Result<(), Error> {
+    /// Whether so much more can be sent to a contact.
+    pub(super) fn check_recipient(
+        &self,
+        to: &Handle,
+        messages: usize,
+        bytes: usize,
+    ) -> Result<(), Error> {
         if *to == self.me.home.handle {
             return Err(Error::ToYourself);
-        }
-        for text in texts {
-            if text.len() > TEXT_BYTES_MAX {
-                return Err(Error::TextTooLong { bytes: text.len(), max: TEXT_BYTES_MAX });
-            }
         }
         if self.contacts.by_handle(to).is_some_and(|contact| contact.record.blocked) {
             return Err(Error::KeyChanged(to.clone()));
         }
-        // Framing adds at most four bytes to a text.
-        let bytes = texts.iter().map(|text| text.len() + 4).sum();
-        if !self.outbox.has_room_for(texts.len(), bytes) {
+        if !self.outbox.has_room_for(messages, bytes) {
             return Err(Error::OutboxFull { max: OUTBOX_MESSAGES_MAX });
         }
         Ok(())
     }
 
+    /// Writes the row of a message. Returns when it disappears.
     fn write_outgoing(
         &mut self,
         counter: u64,
         to: &Handle,
-        text: &str,
         body: &[u8],
         sent_at_ms: u64,
-    ) {
+    ) -> Option<u64> {
+        let mut shown = Body::decode(body).shown().unwrap_or_default();
+        shown.starts(sent_at_ms);
+        self.timer_runs(shown.timer_s());
+        let Shown { text, note, details } = shown;
+        let expires_at_ms = details.expires_at_ms;
         let item = HistoryItem {
             row: self.next_row(),
             id: self.own_id(counter),
@@ -100,13 +180,15 @@ impl Core {
             from: self.me.home.handle.clone(),
             to: to.into(),
             outgoing: true,
-            text: Some(text.to_owned()),
-            note: None,
+            text,
+            note,
             sent_at_ms,
             received_at_ms: None,
             state: MessageState::Pending,
+            details,
         };
         self.write_item(item, body);
+        expires_at_ms
     }
 
     /// Stages a message of the history.
@@ -117,7 +199,7 @@ impl Core {
         }
     }
 
-    fn own_id(&self, counter: u64) -> MessageId {
+    pub(super) fn own_id(&self, counter: u64) -> MessageId {
         MessageId { device: self.me.device(), counter }
     }
 
@@ -130,6 +212,19 @@ impl Core {
             let message = Outgoing::new(Target::Account(account), kind, body, sent_at_ms);
             self.outbox.push(counter, message);
         }
+    }
+
+    /// Tells our own other devices something. Nothing when there are none, or no room.
+    pub(super) fn say_to_own(&mut self, body: Vec<u8>, at_ms: u64) -> Option<u64> {
+        let own = self.me.device().account;
+        let has_others = self.contacts.get(own).is_some_and(|own| !own.devices.is_empty());
+        if !has_others || !self.outbox.has_room_for_own() {
+            return None;
+        }
+        let counter = self.next_counter();
+        let message = Outgoing::new(Target::Account(own), Kind::About, body, at_ms);
+        self.outbox.push(counter, message);
+        Some(counter)
     }
 
     /// Seals and submits what may go out now.
@@ -343,6 +438,9 @@ impl Core {
         let v1::Accepted { counter, time_ms } = accepted;
         let Some(message) = self.outbox.accept(counter) else { return };
         let Target::Handle(with) = message.target else { return };
+        if message.kind == Kind::About {
+            return self.say_state(counter, with, MessageState::Accepted, time_ms);
+        }
         let account = message.sealed.first().map(|sealed| sealed.account_key.id());
         self.set_state(counter, &with, MessageState::Accepted, time_ms);
         // Its receipt may have come first: submitted on an earlier link, answered on this one.
@@ -362,12 +460,24 @@ impl Core {
         self.staged.writes.push(Write::State { counter, with: with.into(), state, at_ms });
     }
 
+    /// Tells of something that has no row.
+    fn say_state(&mut self, counter: u64, with: Handle, state: MessageState, at_ms: u64) {
+        let (id, by) = (self.own_id(counter), self.me.home.handle.clone());
+        self.say(Event::State { id, with: with.into(), by, state, at_ms });
+    }
+
     /// The message will not arrive.
     pub(super) fn fail(&mut self, counter: u64, failure: Failure, now: Now) {
         let Some(message) = self.outbox.remove(counter) else { return };
         if let (Target::Handle(with), Kind::Shown) = (&message.target, &message.kind) {
             let at_ms = self.wall_ms(now);
             self.set_state(counter, with, MessageState::Failed(failure), at_ms);
+        }
+        if let (Target::Handle(with), Kind::About) = (message.target, message.kind) {
+            let text = format!("what you did about a message did not reach {with}: {failure}");
+            let at_ms = self.wall_ms(now);
+            self.say_state(counter, with.clone(), MessageState::Failed(failure), at_ms);
+            self.warn(WarningKind::NotSent, Some(with), text);
         }
     }
 
@@ -450,5 +560,13 @@ impl Core {
             }
             _ => self.fail(counter, Failure::UnknownAccount, now),
         }
+    }
+}
+
+fn check_texts(texts: &[String]) -> Result<(), Error> {
+    let too_long = texts.iter().map(String::len).find(|bytes| *bytes > TEXT_BYTES_MAX);
+    match too_long {
+        Some(bytes) => Err(Error::TextTooLong { bytes, max: TEXT_BYTES_MAX }),
+        None => Ok(()),
     }
 }

@@ -7,12 +7,13 @@ use std::path::Path;
 use godwit_base::{AccountId, DeviceId, Handle, JoinLink, MessageId};
 use tokio::sync::watch;
 
+use super::about::new_key;
 use super::home::Home;
 use super::host::Host;
 use super::join;
 use super::request::{Request, Response};
 use super::stream::{EventStream, InboxReader, Since};
-use crate::core::{GroupCommand, GroupOutcome, SendKey};
+use crate::core::{GroupCommand, GroupOutcome};
 use crate::{
     ChatId, ChatSummary, ConnectionState, Error, Event, GroupInfo, HistoryItem, Me, MessageState,
     SafetyNumber,
@@ -115,8 +116,7 @@ impl Client {
         if bytes > SEND_ALL_BYTES_MAX {
             return Err(Error::TextsTooLong { bytes, max: SEND_ALL_BYTES_MAX });
         }
-        let mut key = SendKey::default();
-        getrandom::fill(&mut key).map_err(|error| Error::Storage(error.to_string()))?;
+        let key = new_key()?;
         match self.host.ask(Request::Send { key, to: to.into(), texts }).await? {
             Response::Sent(ids) => Ok(ids),
             _ => Err(Error::OtherVersion),
@@ -346,6 +346,10 @@ impl Client {
         self.host.close().await;
     }
 
+    pub(super) const fn host(&self) -> &Host {
+        &self.host
+    }
+
     async fn messages(&self, request: Request) -> Result<Vec<HistoryItem>, Error> {
         match self.host.ask(request).await? {
             Response::Messages(messages) => Ok(messages),
@@ -353,7 +357,7 @@ impl Client {
         }
     }
 
-    async fn done(&self, request: Request) -> Result<(), Error> {
+    pub(super) async fn done(&self, request: Request) -> Result<(), Error> {
         match self.host.ask(request).await? {
             Response::Done => Ok(()),
             _ => Err(Error::OtherVersion),

@@ -1,7 +1,10 @@
 //! The home's database: one connection that writes, one that reads.
 
+mod annotate;
 mod convert;
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::fs::OpenOptions;

@@ -127,8 +127,8 @@ impl Engine {
     pub(crate) fn start(parts: Parts, home: &Home, voice: Voice) -> Result<Self, Error> {
         let Parts { core, vault, db, ownership } = parts;
         let owner = Owner { handle: core.handle().clone(), device: core.device() };
-        let reader = database::open_reader(&home.database(), vault, owner.clone())?;
-        let storage = Storage::start(Writer::new(db, owner), reader)?;
+        let reader = database::open_reader(&home.database(), vault.clone(), owner.clone())?;
+        let storage = Storage::start(Writer::new(db, vault, owner), reader)?;
         let mut engine = Self {
             core,
             storage,
@@ -372,6 +372,27 @@ impl Engine {
                 self.core.set_verified(&with, verified).map(|()| Response::Done)
             }
             Request::Groups => Ok(Response::Groups(self.core.groups())),
+            Request::SendWith { key, to, text, context } => {
+                self.core.send_with(key, &to, &text, &context, now).map(sent)
+            }
+            Request::SendPoll { key, to, question, options, several } => {
+                self.core.send_poll(key, &to, &question, &options, several, now).map(sent)
+            }
+            Request::Act { key, with, about, act } => {
+                self.core.annotate(key, &with, about, &act, now).map(sent)
+            }
+            Request::SetTimer { key, with, timer_s } => {
+                self.core.set_timer(key, &with, timer_s, now).map(sent)
+            }
+            Request::SetReceipts { on } => {
+                self.core.set_receipts(on, now);
+                Ok(Response::Done)
+            }
+            Request::Settings => Ok(Response::Settings(self.core.settings())),
+            Request::IsUnsent { id } => Ok(Response::Flag(self.core.is_unsent(id))),
+            Request::Recipients { with, id } => {
+                Ok(Response::Recipients(self.core.recipients(&with, id)))
+            }
             Request::DialNow => {
                 self.core.dial_now(now);
                 Ok(Response::Done)
@@ -407,6 +428,10 @@ impl Engine {
         let mono_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Now { wall_ms: SystemClock.unix_ms(), mono_ms }
     }
+}
+
+fn sent(id: godwit_base::MessageId) -> Response {
+    Response::Sent(vec![id])
 }
 
 async fn committed(running: &mut Option<Running>) -> Result<Vec<Event>, Error> {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::{GroupCommand, GroupOutcome, SendKey};
 use crate::{
-    ChatId, ChatSummary, DeviceInfo, Error, GroupInfo, HistoryItem, LinkingState, MessageState,
-    SafetyNumber,
+    Act, Arrived, ChatId, ChatSummary, Context, DeviceInfo, Error, GroupInfo, HistoryItem,
+    LinkingState, MessageState, Recipient, SafetyNumber, Settings,
 };
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,11 +32,50 @@ pub(crate) enum Request {
         after: u64,
         limit: u32,
     },
-    /// Messages that came, from others or from other devices of this account, stored after a row,
-    /// oldest first.
-    IncomingAfter {
+    /// What came, from others or from other devices of this account, stored after a row, oldest
+    /// first.
+    ArrivedAfter {
         row: u64,
         limit: u32,
+    },
+    Message {
+        id: MessageId,
+    },
+    SendWith {
+        key: SendKey,
+        to: ChatId,
+        text: String,
+        context: Context,
+    },
+    SendPoll {
+        key: SendKey,
+        to: ChatId,
+        question: String,
+        options: Vec<String>,
+        several: bool,
+    },
+    Act {
+        key: SendKey,
+        with: ChatId,
+        about: MessageId,
+        act: Act,
+    },
+    /// Whether a message of this device waits for the server.
+    IsUnsent {
+        id: MessageId,
+    },
+    Recipients {
+        with: ChatId,
+        id: MessageId,
+    },
+    SetTimer {
+        key: SendKey,
+        with: ChatId,
+        timer_s: u32,
+    },
+    Settings,
+    SetReceipts {
+        on: bool,
     },
     Chats,
     MarkRead {
@@ -91,6 +130,10 @@ pub(crate) enum Response {
     Sent(Vec<MessageId>),
     State(Option<MessageState>),
     Messages(Vec<HistoryItem>),
+    Arrived(Vec<Arrived>),
+    Flag(bool),
+    Recipients(Vec<Recipient>),
+    Settings(Settings),
     Chats(Vec<ChatSummary>),
     SafetyNumber(SafetyNumber),
     Linking(Option<LinkingState>),
@@ -109,7 +152,8 @@ impl Request {
             Self::State { .. }
                 | Self::History { .. }
                 | Self::HistoryAfter { .. }
-                | Self::IncomingAfter { .. }
+                | Self::ArrivedAfter { .. }
+                | Self::Message { .. }
                 | Self::Chats
                 | Self::Search { .. }
         )

@@ -86,25 +86,14 @@ fn read(reader: &Reader, request: &Request) -> Answer {
         Request::HistoryAfter { with, after, limit } => {
             reader.history_after(with, *after, *limit).map(Response::Messages)
         }
-        Request::IncomingAfter { row, limit } => {
-            reader.incoming_after(*row, *limit).map(Response::Messages)
+        Request::ArrivedAfter { row, limit } => {
+            reader.arrived_after(*row, *limit).map(Response::Arrived)
+        }
+        Request::Message { id } => {
+            reader.message(*id).map(|found| Response::Messages(found.into_iter().collect()))
         }
         Request::Chats => reader.chats().map(Response::Chats),
         Request::Search { text, limit } => reader.search(text, *limit).map(Response::Messages),
-        Request::Send { .. }
-        | Request::ChangeGroup { .. }
-        | Request::Groups
-        | Request::MarkRead { .. }
-        | Request::MarkMessageRead { .. }
-        | Request::SafetyNumber { .. }
-        | Request::SetVerified { .. }
-        | Request::DialNow
-        | Request::ApproveLink { .. }
-        | Request::ConfirmLink
-        | Request::CancelLink
-        | Request::Linking
-        | Request::Devices
-        | Request::RevokeDevice { .. }
-        | Request::RecoveryWords => Err(Error::OtherVersion),
+        _ => Err(Error::OtherVersion),
     }
 }

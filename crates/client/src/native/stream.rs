@@ -1,4 +1,4 @@
-//! Streams of events and of incoming messages.
+//! Streams of events and of what arrives: messages, and what is said about them.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, oneshot};
 use super::home::Home;
 use super::host::Host;
 use super::request::{Answer, Request, Response};
-use crate::{Error, Event, HistoryItem};
+use crate::{Arrived, Error, Event};
 
 /// Messages read from the history at once.
 const PAGE: u32 = 100;
@@ -51,9 +51,12 @@ impl EventStream {
     pub async fn next(&mut self) -> Option<Event> {
         while let Some(stored) = &mut self.stored {
             match stored.next().await {
-                Ok(Some(item)) => {
-                    self.given = item.row;
-                    return Some(Event::Message(item));
+                Ok(Some(arrived)) => {
+                    self.given = arrived.row();
+                    return Some(match arrived {
+                        Arrived::Message(item) => Event::Message(item),
+                        Arrived::Changed(changed) => Event::Changed(changed),
+                    });
                 }
                 Ok(None) => self.stored = None,
                 Err(_) => return None,
@@ -62,6 +65,7 @@ impl EventStream {
         loop {
             match self.events.recv().await {
                 Ok(Event::Message(item)) if !item.is_outgoing() && item.row <= self.given => {}
+                Ok(Event::Changed(changed)) if changed.row <= self.given => {}
                 Ok(event) => return Some(event),
                 Err(broadcast::error::RecvError::Lagged(dropped)) => {
                     return Some(Event::Lagged(dropped));
@@ -76,7 +80,7 @@ impl EventStream {
 #[derive(Debug)]
 struct Stored {
     host: Host,
-    page: VecDeque<HistoryItem>,
+    page: VecDeque<Arrived>,
     row: u64,
     /// The next page is on its way. It survives a dropped `next`: a caller that drops often must
     /// get on as well.
@@ -89,25 +93,25 @@ impl Stored {
     }
 
     /// The next one there is; `None` at the present end. Cancel safe.
-    async fn next(&mut self) -> Result<Option<HistoryItem>, Error> {
+    async fn next(&mut self) -> Result<Option<Arrived>, Error> {
         if self.page.is_empty() {
             let asked = match &mut self.asked {
                 Some(asked) => asked,
                 None => {
-                    let request = Request::IncomingAfter { row: self.row, limit: PAGE };
+                    let request = Request::ArrivedAfter { row: self.row, limit: PAGE };
                     self.asked.insert(self.host.begin(request).await?)
                 }
             };
             let answer = asked.await;
             self.asked = None;
             match answer.map_err(|_| Error::Closed)?? {
-                Response::Messages(page) => self.page = page.into(),
+                Response::Arrived(page) => self.page = page.into(),
                 _ => return Err(Error::OtherVersion),
             }
         }
         let next = self.page.pop_front();
-        if let Some(item) = &next {
-            self.row = item.row;
+        if let Some(arrived) = &next {
+            self.row = arrived.row();
         }
         Ok(next)
     }
@@ -149,7 +153,7 @@ impl InboxReader {
     ///
     /// # Cancel safety
     /// Safe: a message is taken only when it is returned.
-    pub async fn next(&mut self) -> Result<HistoryItem, Error> {
+    pub async fn next(&mut self) -> Result<Arrived, Error> {
         loop {
             if let Some(item) = self.stored.next().await? {
                 return Ok(item);
@@ -169,7 +173,7 @@ impl InboxReader {
     ///
     /// # Cancel safety
     /// Safe: a message is taken only when it is returned.
-    pub async fn try_next(&mut self) -> Result<Option<HistoryItem>, Error> {
+    pub async fn try_next(&mut self) -> Result<Option<Arrived>, Error> {
         // A dropped `next` may have asked before something was stored that the caller knows of.
         let is_late = self.stored.asked.is_some();
         match self.stored.next().await? {
@@ -183,12 +187,13 @@ impl InboxReader {
     ///
     /// # Errors
     /// When the cursor's file cannot be written.
-    pub fn shown(&mut self, item: &HistoryItem) -> Result<(), Error> {
-        if item.row > self.shown {
+    pub fn shown(&mut self, arrived: &Arrived) -> Result<(), Error> {
+        let row = arrived.row();
+        if row > self.shown {
             self.cursor
-                .write_all_at(&item.row.to_be_bytes(), 0)
+                .write_all_at(&row.to_be_bytes(), 0)
                 .map_err(|error| Error::Storage(error.to_string()))?;
-            self.shown = item.row;
+            self.shown = row;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Everything that can go wrong on the way, at random: losses, cuts, crashes, refusals, partial
 //! reads. Afterwards every message was shown once and in order.
 
-use godwit_client::{Event, MessageState};
+use godwit_client::{Act, Event, MessageState};
 use proptest::prelude::*;
 
 use crate::world::{World, handle};
@@ -31,6 +31,12 @@ pub(crate) enum Happening {
         after_commit: bool,
     },
     Restart(usize),
+    /// Somebody reacts to one of the messages that they have.
+    React {
+        at: usize,
+        which: usize,
+        sign: u8,
+    },
     Read {
         at: usize,
         from: usize,
@@ -56,6 +62,8 @@ pub(crate) fn happening(devices: usize) -> impl Strategy<Value = Happening> {
         4 => (who.clone(), any::<bool>())
             .prop_map(|(at, after_commit)| Happening::Crash { at, after_commit }),
         6 => who.clone().prop_map(Happening::Restart),
+        6 => (who.clone(), any::<usize>(), 0_u8..4)
+            .prop_map(|(at, which, sign)| Happening::React { at, which, sign }),
         2 => (who.clone(), who).prop_map(|(at, from)| Happening::Read { at, from }),
         1 => Just(Happening::Busy),
         1 => Just(Happening::FetchLimited),
@@ -98,6 +106,15 @@ pub(crate) fn happen(world: &mut World, what: Happening, sent: &mut Vec<(usize, 
         Happening::Restart(at) if world.devices[at].core.is_none() => {
             world.devices[at].restart(now);
         }
+        Happening::React { at, which, sign } if world.devices[at].core.is_some() => {
+            let items = &world.devices[at].history.items;
+            let Some(item) = items.values().nth(which % items.len().max(1)).cloned() else {
+                return;
+            };
+            let emoji = ["", "a", "b", "c"][usize::from(sign)].to_owned();
+            let with = item.with.contact().unwrap();
+            world.devices[at].act(with, item.id, &Act::Reaction(emoji), now);
+        }
         Happening::Read { at, from }
             if owner(at) != owner(from) && world.devices[at].core.is_some() =>
         {
@@ -126,6 +143,11 @@ fn check(world: &mut World, sent: &[(usize, usize, String)]) {
             assert!(is_subsequence(&stored, &all), "{stored:?} of {all:?}");
             let received = world.devices[to].texts_from(&handle(sender));
             assert_eq!(received, stored, "{sender} to {}", PEOPLE[to]);
+        }
+        for item in world.devices[from].history.items.values() {
+            let with = PEOPLE.iter().position(|name| item.with == handle(name)).unwrap();
+            let there = world.devices[with].history.get(item.id).unwrap();
+            assert_eq!(there.details.reactions, item.details.reactions, "{}", item.id);
         }
         for item in world.devices[from].history.items.values().filter(|i| i.is_outgoing()) {
             let arrived = matches!(item.state, MessageState::Delivered | MessageState::Read);

@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 
 use godwit_base::{DeviceId, Handle, JoinLink, MessageId};
-use godwit_client::core::{Batch, Core, LinkOrder, Now, Row, Seat, SendKey, Table, Vault, Write};
-use godwit_client::{Event, HistoryItem, MessageState, Note};
+use godwit_client::core::{
+    Annotation, Batch, Core, LinkOrder, Now, Row, Seat, SendKey, Stamp, Table, Vault, Write,
+};
+use godwit_client::{Act, Changed, ChatId, Event, HistoryItem, MessageState, Note};
 use godwit_seal::RowKey;
 
 /// The stored history: what `Write` says, done by the book.
 #[derive(Default, Clone)]
 pub(crate) struct History {
     pub(crate) items: BTreeMap<u64, HistoryItem>,
+    /// The latest of each chat, message, kind (the first character of its name) and author.
+    said: BTreeMap<(ChatId, MessageId, char, u64), (Stamp, Changed)>,
 }
 
 /// The files of a home as they once were.
@@ -84,10 +88,27 @@ impl Device {
         self.core.as_mut().unwrap()
     }
 
+    /// A name for a command.
+    pub(crate) fn key(&mut self) -> SendKey {
+        self.sends += 1;
+        self.sends.to_be_bytes()
+    }
+
+    /// Does something about a message as an application does.
+    pub(crate) fn act(
+        &mut self,
+        with: &Handle,
+        about: MessageId,
+        act: &Act,
+        now: Now,
+    ) -> MessageId {
+        let key = self.key();
+        self.core().annotate(key, &with.into(), about, act, now).unwrap()
+    }
+
     /// Sends as an application does.
     pub(crate) fn send(&mut self, to: &Handle, text: &str, now: Now) -> MessageId {
-        self.sends += 1;
-        let key: SendKey = self.sends.to_be_bytes();
+        let key = self.key();
         self.core().send(key, &to.into(), &[text.to_owned()], now).unwrap()[0]
     }
 
@@ -173,9 +194,11 @@ impl Device {
                 if item.note == Some(Note::Lost) && self.history.has(item.id) => {}
             Write::Message { item, .. } => {
                 assert!(!self.history.has(item.id), "message {} is shown twice (M3)", item.id);
+                let ahead = self.history.ahead_of(&item);
                 let former = self.history.items.insert(item.row, item.clone());
                 assert!(former.is_none(), "row {} is used twice", item.row);
                 events.push(Event::Message(item));
+                ahead.into_iter().for_each(|changed| self.history.change(changed, events));
             }
             Write::Forget { id } => self.history.items.retain(|_, item| item.id != id),
             Write::State { counter, with, state, at_ms } => {
@@ -209,10 +232,26 @@ impl Device {
                     }
                 }
             }
-            Write::ReadHere { from, up_to } => {
+            Write::Annotate(said) => self.history.annotate(said, events),
+            Write::Expire { now_ms } => {
+                let is_over = |_: &u64, item: &mut HistoryItem| {
+                    item.details.expires_at_ms.is_some_and(|at| at <= now_ms)
+                };
+                let gone: Vec<_> = self.history.items.extract_if(.., is_over).collect();
+                for (_, HistoryItem { id, with, .. }) in gone {
+                    self.history.said.retain(|(_, about, ..), _| *about != id);
+                    events.push(Event::Expired { id, with });
+                }
+            }
+            Write::ReadHere { from, up_to, at_ms } => {
                 for item in self.history.items.values_mut() {
-                    if item.id.device == from && item.id.counter <= up_to {
+                    let is_meant = item.id.device == from && item.id.counter <= up_to;
+                    if is_meant && item.state != MessageState::Read {
                         item.state = MessageState::Read;
+                        let timer_ms = u64::from(item.details.timer_s) * 1_000;
+                        if timer_ms > 0 && item.note != Some(Note::Timer) {
+                            item.details.expires_at_ms = Some(at_ms + timer_ms);
+                        }
                     }
                 }
             }
@@ -235,7 +274,50 @@ impl Device {
 
 impl History {
     fn has(&self, id: MessageId) -> bool {
-        self.items.values().any(|item| item.id == id)
+        self.get(id).is_some()
+    }
+
+    pub(crate) fn get(&self, id: MessageId) -> Option<&HistoryItem> {
+        self.items.values().find(|item| item.id == id)
+    }
+
+    fn annotate(&mut self, said: Annotation, events: &mut Vec<Event>) {
+        let Annotation { row, with, about, from, stamp, act, .. } = said;
+        let target = self.get(about);
+        let is_for = |item: &HistoryItem| item.with == with && item.note != Some(Note::Deleted);
+        if target.is_some_and(|item| !is_for(item)) {
+            return;
+        }
+        let is_there = target.is_some();
+        let kind = format!("{act:?}").chars().next().unwrap();
+        let key = (with.clone(), about, kind, stamp.device.0);
+        if self.said.get(&key).is_some_and(|(former, _)| *former >= stamp) {
+            return;
+        }
+        let changed = Changed { row, id: about, with, from, at_ms: stamp.at_ms, act };
+        self.said.insert(key, (stamp, changed.clone()));
+        if is_there {
+            self.change(changed, events);
+        }
+    }
+
+    fn change(&mut self, changed: Changed, events: &mut Vec<Event>) {
+        let item = self.items.values_mut().find(|item| item.id == changed.id).unwrap();
+        item.apply(&changed);
+        if changed.act == Act::Deletion {
+            self.said.retain(|(_, about, ..), (_, said)| {
+                *about != changed.id || said.act == Act::Deletion
+            });
+        }
+        events.push(Event::Changed(changed));
+    }
+
+    /// What was said about a message before it came.
+    fn ahead_of(&self, item: &HistoryItem) -> Vec<Changed> {
+        let said = self.said.iter();
+        said.filter(|((with, about, ..), _)| *with == item.with && *about == item.id)
+            .map(|(_, (_, changed))| changed.clone())
+            .collect()
     }
 }
 

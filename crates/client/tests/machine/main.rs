@@ -8,6 +8,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod about;
 mod chaos;
 mod device;
 mod devices;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use godwit_base::MessageId;
-use godwit_client::{ChatId, HistoryItem, MessageState};
+use godwit_client::{ChatId, HistoryItem, MessageState, Reaction};
 use proptest::prelude::*;
 
 use crate::chaos::{PEOPLE, config, happen, happening, owner};
@@ -14,11 +14,12 @@ use crate::world::World;
 const DEVICES_EACH: usize = 3;
 
 /// What a device knows of a message, less what is its own affair: row and place in its order.
-type Told = (ChatId, String, Option<String>, bool, Option<u64>, MessageState);
+type Told = (ChatId, String, Option<String>, bool, Option<u64>, MessageState, Vec<Reaction>);
 
 fn told(item: &HistoryItem) -> Told {
-    let HistoryItem { with, from, text, outgoing, received_at_ms, state, .. } = item.clone();
-    (with, from.to_string(), text, outgoing, received_at_ms, state)
+    let HistoryItem { with, from, text, outgoing, received_at_ms, state, details, .. } =
+        item.clone();
+    (with, from.to_string(), text, outgoing, received_at_ms, state, details.reactions)
 }
 
 /// The story of a device. Messages read here or elsewhere count as read on all.

@@ -20,7 +20,7 @@ async fn what_says_that_it_is_cancel_safe_loses_nothing() {
                 item = inbox.next() => {
                     let item = item.unwrap();
                     inbox.shown(&item).unwrap();
-                    received.push(item.text.unwrap());
+                    received.push(item.message().unwrap().text.clone().unwrap());
                 }
                 // One turn of the executor: the future above is dropped wherever it is.
                 () = tokio::task::yield_now() => {}
@@ -52,5 +52,5 @@ async fn what_a_dropped_call_asked_for_does_not_hide_what_was_stored_since() {
     alice.send(&handle("bob"), "hi".into()).await.unwrap();
     while !matches!(soon(events.next()).await, Some(Event::Message(_))) {}
     let next = soon(inbox.try_next()).await.unwrap();
-    assert_eq!(next.and_then(|item| item.text).as_deref(), Some("hi"));
+    assert_eq!(next.unwrap().message().unwrap().text.as_deref(), Some("hi"));
 }

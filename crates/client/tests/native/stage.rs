@@ -105,7 +105,7 @@ pub(crate) async fn take(client: &Client, count: usize) -> Result<Vec<HistoryIte
     while taken.len() < count {
         let item = soon(inbox.next()).await?;
         inbox.shown(&item)?;
-        taken.push(item);
+        taken.extend(item.message().cloned());
     }
     Ok(taken)
 }

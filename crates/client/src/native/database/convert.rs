@@ -62,6 +62,8 @@ pub(super) const fn note_number(note: Option<Note>) -> i64 {
         Some(Note::Waiting) => 1,
         Some(Note::Lost) => 2,
         Some(Note::UpdateNeeded) => 3,
+        Some(Note::Deleted) => 4,
+        Some(Note::Timer) => 5,
     }
 }
 
@@ -70,6 +72,8 @@ pub(super) const fn note_of(note: i64) -> Option<Note> {
         0 => None,
         1 => Some(Note::Waiting),
         2 => Some(Note::Lost),
+        4 => Some(Note::Deleted),
+        5 => Some(Note::Timer),
         _ => Some(Note::UpdateNeeded),
     }
 }
@@ -98,7 +102,9 @@ mod tests {
         for state in states.into_iter().chain(failures.map(MessageState::Failed)) {
             assert_eq!(state_of(state_number(state), failure_number(state)), state);
         }
-        for note in [None, Some(Note::Waiting), Some(Note::Lost), Some(Note::UpdateNeeded)] {
+        let notes =
+            [Note::Waiting, Note::Lost, Note::UpdateNeeded, Note::Deleted, Note::Timer].map(Some);
+        for note in notes.into_iter().chain([None]) {
             assert_eq!(note_of(note_number(note)), note);
         }
         assert_eq!(unsigned(signed(u64::MAX)), u64::MAX);

@@ -6,9 +6,9 @@ use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle, MessageId};
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::convert::{note_of, signed, state_of, unsigned};
-use super::{Owner, storage};
-use crate::core::{Body, Content, Vault};
-use crate::{ChatId, ChatSummary, Error, HistoryItem, MessageState, Note};
+use super::{Owner, annotate, storage};
+use crate::core::{Body, Shown, Vault};
+use crate::{Arrived, Changed, ChatId, ChatSummary, Error, HistoryItem, MessageState, Note};
 
 /// Most messages of a page.
 pub(crate) const PAGE_ROWS_MAX: u32 = 500;
@@ -25,7 +25,8 @@ pub(crate) const SEARCH_ROWS_MAX: u32 = 50_000;
 pub(crate) const CHATS_MAX: u32 = 1_000;
 
 const COLUMNS: &str = "m.row, m.account, m.device, m.counter, m.outgoing, m.state, m.failure, \
-                       m.note, m.sent_at, m.received_at, m.body, c.name, m.sender";
+                       m.note, m.sent_at, m.received_at, m.body, c.name, m.sender, \
+                       m.expires_at, m.chat";
 
 /// Answers questions about what is stored.
 pub(crate) struct Reader {
@@ -93,7 +94,7 @@ impl Reader {
     /// Messages that came after a row, oldest first: what others sent, and what other devices of this
     /// account sent. Placeholders that may still be filled are left out, since what fills them is a
     /// row of its own.
-    pub(crate) fn incoming_after(&self, row: u64, limit: u32) -> Result<Vec<HistoryItem>, Error> {
+    fn incoming_after(&self, row: u64, limit: u32) -> Result<Vec<HistoryItem>, Error> {
         let sql = format!(
             "SELECT {COLUMNS} FROM message m JOIN chat c ON c.id = m.chat
              WHERE (m.outgoing = 0 OR m.device <> ?3) AND m.row > ?1 AND m.note <> 1
@@ -137,9 +138,9 @@ impl Reader {
                     with: item.with,
                     last_text: item.text,
                     last_at_ms: item.sent_at_ms,
-                    verified: row.get(13)?,
-                    notice: row.get(14)?,
-                    unread: row.get(15)?,
+                    verified: row.get(15)?,
+                    notice: row.get(16)?,
+                    unread: row.get(17)?,
                 })
             })?;
             rows.collect()
@@ -188,8 +189,10 @@ impl Reader {
             (ChatId::Contact(from), false) => (from.clone(), ChatId::Contact(me)),
             (ChatId::Group(_), false) => (sender.unwrap_or(me), with.clone()),
         };
-        let (text, note) = self.content(id, row.get_ref(10)?.as_blob()?, note_of(row.get(7)?));
-        Ok(HistoryItem {
+        let shown = self.content(id, row.get_ref(10)?.as_blob()?, note_of(row.get(7)?));
+        let Shown { text, note, mut details } = shown;
+        details.expires_at_ms = row.get::<_, Option<i64>>(13)?.map(unsigned);
+        let mut item = HistoryItem {
             row: unsigned(row.get(0)?),
             id,
             with,
@@ -201,33 +204,110 @@ impl Reader {
             sent_at_ms: unsigned(row.get(8)?),
             received_at_ms: row.get::<_, Option<i64>>(9)?.map(unsigned),
             state: state_of(row.get(5)?, row.get(6)?),
-        })
+            details,
+        };
+        self.annotated(&mut item, row.get(14)?)?;
+        Ok(item)
     }
 
     /// What a row says. The body decides: what an older version did not understand, this one may.
-    fn content(
-        &self,
-        id: MessageId,
-        sealed: &[u8],
-        note: Option<Note>,
-    ) -> (Option<String>, Option<Note>) {
-        match self.vault.open_body(id, sealed) {
-            Err(_) => (None, Some(Note::Lost)),
-            Ok(body) => match (Body::decode(&body).content, note) {
-                (Content::Text(text), _) => (Some(text), None),
-                (_, note) => (None, note.or(Some(Note::UpdateNeeded))),
-            },
+    fn content(&self, id: MessageId, sealed: &[u8], note: Option<Note>) -> Shown {
+        if note == Some(Note::Deleted) {
+            return Shown::note(Note::Deleted);
         }
+        let Ok(body) = self.vault.open_body(id, sealed) else { return Shown::note(Note::Lost) };
+        let shown = Body::decode(&body).shown();
+        let mut shown = shown.unwrap_or_else(|| Shown::note(Note::UpdateNeeded));
+        if shown.note == Some(Note::UpdateNeeded) {
+            shown.note = note.or(shown.note);
+        }
+        shown
+    }
+
+    /// Adds what people say about a message.
+    fn annotated(&self, item: &mut HistoryItem, chat: i64) -> rusqlite::Result<()> {
+        let MessageId { device, counter } = item.id;
+        let sql = format!(
+            "SELECT {} FROM annotation
+             WHERE chat = ?1 AND account = ?2 AND device = ?3 AND counter = ?4 ORDER BY sender",
+            annotate::COLUMNS
+        );
+        let mut query = self.db.prepare_cached(&sql)?;
+        let key = params![chat, signed(device.account.0), device.number.0, signed(counter)];
+        let mut rows = query.query(key)?;
+        while let Some(row) = rows.next()? {
+            if let Some(changed) = annotate::changed(&self.vault, row, &item.with)? {
+                item.apply(&changed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Both, oldest first. What was said about a message before it came has the message's row, and
+    /// follows it.
+    pub(crate) fn arrived_after(&self, row: u64, limit: u32) -> Result<Vec<Arrived>, Error> {
+        let limit = limit.min(PAGE_ROWS_MAX);
+        let mut messages = self.incoming_after(row, limit)?;
+        let mut changes = self.changes_after(row, limit)?;
+        let is_full = |count: usize| u32::try_from(count).is_ok_and(|count| count >= limit);
+        let bytes: usize = messages.iter().filter_map(|m| m.text.as_ref()).map(String::len).sum();
+        // Beyond the end of a page that was cut nothing is known of its kind.
+        let is_cut = is_full(messages.len()) || bytes > PAGE_BYTES_MAX;
+        let end = messages.last().filter(|_| is_cut).map(|item| item.row);
+        let changes_end = changes.last().filter(|_| is_full(changes.len())).map(|c| c.row);
+        changes.retain(|changed| end.is_none_or(|end| changed.row <= end));
+        messages.retain(|item| changes_end.is_none_or(|end| item.row <= end));
+        let mut arrived: Vec<Arrived> = messages.into_iter().map(Arrived::Message).collect();
+        arrived.extend(changes.into_iter().map(Arrived::Changed));
+        arrived.sort_by_key(Arrived::row);
+        Ok(arrived)
+    }
+
+    /// One message.
+    pub(crate) fn message(&self, id: MessageId) -> Result<Option<HistoryItem>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM message m JOIN chat c ON c.id = m.chat
+             WHERE m.account = ?1 AND m.device = ?2 AND m.counter = ?3"
+        );
+        let key = params![signed(id.device.account.0), id.device.number.0, signed(id.counter)];
+        Ok(self.page(&sql, key, 1, |_| true)?.pop())
+    }
+
+    /// What others, and other devices of this account, said about messages after a row, oldest first.
+    /// Not about placeholders that may still be filled: it is told after the message.
+    fn changes_after(&self, row: u64, limit: u32) -> Result<Vec<Changed>, Error> {
+        let columns = annotate::COLUMNS.split(", ").map(|name| format!("a.{name}"));
+        let columns: Vec<String> = columns.collect();
+        let sql = format!(
+            "SELECT {}, c.name FROM annotation a JOIN chat c ON c.id = a.chat
+             JOIN message m ON m.chat = a.chat AND m.account = a.account AND m.device = a.device
+                 AND m.counter = a.counter AND m.note <> 1
+             WHERE a.row > ?1 AND (a.author <> ?3 OR a.by_device <> ?4)
+             ORDER BY a.row LIMIT ?2",
+            columns.join(", ")
+        );
+        let DeviceId { account, number } = self.owner.device;
+        let read = || -> rusqlite::Result<Vec<Changed>> {
+            let mut query = self.db.prepare_cached(&sql)?;
+            let values =
+                params![signed(row), limit.min(PAGE_ROWS_MAX), signed(account.0), number.0];
+            let rows = query.query_map(values, |row| {
+                annotate::changed(&self.vault, row, &parsed(row.get(10)?, "name")?)
+            })?;
+            Ok(rows.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().flatten().collect())
+        };
+        read().map_err(|error| storage(&error))
     }
 }
 
-fn parsed<T: FromStr>(text: String, column: &str) -> rusqlite::Result<T> {
+pub(super) fn parsed<T: FromStr>(text: String, column: &str) -> rusqlite::Result<T> {
     text.parse().map_err(|_| rusqlite::Error::InvalidColumnName(column.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Details;
     use crate::core::Write;
     use crate::native::database::{Writer, open, open_reader};
 
@@ -245,7 +325,7 @@ mod tests {
             let path = folder.path().join("godwit.db");
             let vault = Vault::new(godwit_seal::RowKey::from_bytes(&[3; 32]));
             let owner = Owner { handle: "alice".parse().unwrap(), device: DeviceId::new(1, 1) };
-            let writer = Writer::new(open(&path).unwrap().0, owner.clone());
+            let writer = Writer::new(open(&path).unwrap().0, vault.clone(), owner.clone());
             let reader = open_reader(&path, vault.clone(), owner).unwrap();
             Self { _folder: folder, vault, writer, reader }
         }
@@ -272,6 +352,7 @@ mod tests {
                     sent_at_ms: 1,
                     received_at_ms: Some(1),
                     state: MessageState::Delivered,
+                    details: Details::default(),
                 };
                 let sealed = self.vault.seal_body(id, &Body::text(text)).unwrap();
                 Write::Message { item, sealed }

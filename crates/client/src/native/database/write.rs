@@ -5,18 +5,19 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::convert::{failure_number, note_number, signed, state_number, unsigned};
 use super::{Owner, storage};
-use crate::core::Write;
-use crate::{ChatId, Error, Event, HistoryItem, MessageState};
+use crate::core::{Vault, Write};
+use crate::{ChatId, Error, Event, HistoryItem, MessageState, Note};
 
 /// Commits what the core has staged.
 pub(crate) struct Writer {
     db: Connection,
+    vault: Vault,
     owner: Owner,
 }
 
 impl Writer {
-    pub(crate) fn new(db: Connection, owner: Owner) -> Self {
-        Self { db, owner }
+    pub(crate) fn new(db: Connection, vault: Vault, owner: Owner) -> Self {
+        Self { db, vault, owner }
     }
 
     /// Everything in one transaction, on the disk when it returns. Gives the events that the
@@ -30,7 +31,8 @@ impl Writer {
         // At once, so that whoever holds the file for a moment (a backup) is waited for.
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for write in writes {
-            Step { tx: &tx, owner: &self.owner, events: &mut events }.apply(write)?;
+            let (owner, vault) = (&self.owner, &self.vault);
+            Step { tx: &tx, vault, owner, events: &mut events }.apply(write)?;
         }
         tx.commit()?;
         Ok(events)
@@ -38,10 +40,11 @@ impl Writer {
 }
 
 /// One write within a transaction.
-struct Step<'a> {
-    tx: &'a Transaction<'a>,
+pub(super) struct Step<'a> {
+    pub(super) tx: &'a Transaction<'a>,
+    pub(super) vault: &'a Vault,
     owner: &'a Owner,
-    events: &'a mut Vec<Event>,
+    pub(super) events: &'a mut Vec<Event>,
 }
 
 impl Step<'_> {
@@ -64,7 +67,9 @@ impl Step<'_> {
             Write::Watermark { with, origin, up_to, state, at_ms } => {
                 self.watermark(&with, origin, up_to, state, at_ms)
             }
-            Write::ReadHere { from, up_to } => self.read_here(from, up_to),
+            Write::Annotate(annotation) => self.annotate(annotation),
+            Write::Expire { now_ms } => self.expire(now_ms),
+            Write::ReadHere { from, up_to, at_ms } => self.read_here(from, up_to, at_ms),
             Write::Chat { with, verified, notice } => {
                 let chat = self.chat(&with)?;
                 self.run(
@@ -75,11 +80,11 @@ impl Step<'_> {
         }
     }
 
-    fn run(&self, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<()> {
+    pub(super) fn run(&self, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<()> {
         self.tx.prepare_cached(sql)?.execute(values).map(drop)
     }
 
-    fn chat(&self, with: &ChatId) -> rusqlite::Result<i64> {
+    pub(super) fn chat(&self, with: &ChatId) -> rusqlite::Result<i64> {
         let name = with.to_string();
         let found = self
             .tx
@@ -100,13 +105,17 @@ impl Step<'_> {
         let device = item.id.device;
         // In a chat with one contact the sender is known by the chat.
         let sender = item.with.group().map(|_| item.from.as_str().to_owned());
+        // What sets a timer stays.
+        let timer_s = if item.note == Some(Note::Timer) { 0 } else { item.details.timer_s };
         // A message that is there already is not told of again (M3).
         let added = self
             .tx
             .prepare_cached(
                 "INSERT INTO message (row, chat, account, device, counter, outgoing, state, failure,
-                                      note, sent_at, received_at, body, sender)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                                      note, sent_at, received_at, body, sender, timer,
+                                      expires_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
+                         ?15)
                  ON CONFLICT (account, device, counter) DO NOTHING",
             )?
             .execute(params![
@@ -123,11 +132,10 @@ impl Step<'_> {
                 item.received_at_ms.map(signed),
                 sealed,
                 sender,
+                timer_s,
+                item.details.expires_at_ms.map(signed),
             ])?;
-        if added == 1 {
-            self.events.push(Event::Message(item));
-        }
-        Ok(())
+        if added == 1 { self.apply_ahead(chat, item) } else { Ok(()) }
     }
 
     fn state(
@@ -198,11 +206,12 @@ impl Step<'_> {
         Ok(())
     }
 
-    fn read_here(&self, from: DeviceId, up_to: u64) -> rusqlite::Result<()> {
+    fn read_here(&self, from: DeviceId, up_to: u64, at_ms: u64) -> rusqlite::Result<()> {
         self.run(
-            "UPDATE message SET state = 3
+            "UPDATE message SET state = 3,
+                 expires_at = CASE WHEN timer > 0 THEN ?4 + timer * 1000 ELSE expires_at END
              WHERE account = ?1 AND device = ?2 AND counter <= ?3 AND outgoing = 0 AND state = 2",
-            params![signed(from.account.0), from.number.0, signed(up_to)],
+            params![signed(from.account.0), from.number.0, signed(up_to), signed(at_ms)],
         )
     }
 }

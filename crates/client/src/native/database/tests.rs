@@ -1,0 +1,228 @@
+//! What is said about messages, in the database.
+
+use godwit_base::{DeviceId, Handle, MessageId};
+
+use super::read::Reader;
+use super::{Owner, Writer, open, open_reader};
+use crate::core::{AHEAD_MAX, Annotation, Body, Stamp, Vault, Write};
+use crate::{Act, Arrived, ChatId, Details, Event, HistoryItem, MessageState, Note, PollOption};
+
+const ALICE: u64 = 1;
+const BOB: u64 = 2;
+
+struct Stage {
+    _folder: tempfile::TempDir,
+    vault: Vault,
+    writer: Writer,
+    reader: Reader,
+    row: u64,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("godwit.db");
+        let vault = Vault::new(godwit_seal::RowKey::from_bytes(&[3; 32]));
+        let owner = Owner { handle: "alice".parse().unwrap(), device: DeviceId::new(ALICE, 1) };
+        let writer = Writer::new(open(&path).unwrap().0, vault.clone(), owner.clone());
+        let reader = open_reader(&path, vault.clone(), owner).unwrap();
+        Self { _folder: folder, vault, writer, reader, row: 0 }
+    }
+
+    fn next_row(&mut self) -> u64 {
+        self.row += 1;
+        self.row
+    }
+
+    /// A message of bob's, in the chat with whom it is.
+    fn message(&mut self, with: &str, counter: u64, body: &[u8], note: Option<Note>) -> Vec<Event> {
+        let from: Handle = with.parse().unwrap();
+        let shown = Body::decode(body).shown().unwrap();
+        let item = HistoryItem {
+            row: self.next_row(),
+            id: id(counter),
+            with: from.clone().into(),
+            from,
+            to: "alice".parse().unwrap(),
+            outgoing: false,
+            text: shown.text.filter(|_| note.is_none()),
+            note,
+            sent_at_ms: 1,
+            received_at_ms: Some(1),
+            state: MessageState::Delivered,
+            details: shown.details,
+        };
+        let sealed = self.vault.seal_body(item.id, body).unwrap();
+        self.writer.commit(vec![Write::Message { item, sealed }]).unwrap()
+    }
+
+    fn text(&mut self, counter: u64) -> Vec<Event> {
+        self.message("bob", counter, &Body::text("hello"), None)
+    }
+
+    /// `by` says something about a message of bob's, with a stamp of this time.
+    fn annotate(&mut self, by: u64, about: u64, at_ms: u64, act: Act) -> Vec<Event> {
+        let row = self.next_row();
+        let said = MessageId { device: DeviceId::new(by, 2), counter: 1_000 + row };
+        let stamp = Stamp { at_ms, device: (by, 2), counter: said.counter };
+        let sealed = self.vault.seal_body(said, &Body::about(id(about), &act)).unwrap();
+        let from = if by == ALICE { "alice" } else { "bob" }.parse().unwrap();
+        let (with, about) = (bob(), id(about));
+        let annotation = Annotation { row, with, about, from, stamp, act, sealed };
+        self.writer.commit(vec![Write::Annotate(annotation)]).unwrap()
+    }
+
+    fn item(&self, counter: u64) -> HistoryItem {
+        self.reader.message(id(counter)).unwrap().unwrap()
+    }
+
+    fn expire(&mut self, now_ms: u64) -> Vec<Event> {
+        self.writer.commit(vec![Write::Expire { now_ms }]).unwrap()
+    }
+}
+
+fn bob() -> ChatId {
+    "bob".parse().unwrap()
+}
+
+fn id(counter: u64) -> MessageId {
+    MessageId { device: DeviceId::new(BOB, 1), counter }
+}
+
+fn react(emoji: &str) -> Act {
+    Act::Reaction(emoji.to_owned())
+}
+
+/// What was told of, in order.
+fn acts(events: &[Event]) -> Vec<Act> {
+    let act = |event: &Event| match event {
+        Event::Changed(changed) => Some(changed.act.clone()),
+        _ => None,
+    };
+    events.iter().filter_map(act).collect()
+}
+
+#[test]
+fn the_highest_stamp_of_each_person_counts_and_is_told_once() {
+    let mut stage = Stage::new();
+    stage.text(1);
+    assert_eq!(acts(&stage.annotate(ALICE, 1, 10, react("a"))), [react("a")]);
+    assert_eq!(acts(&stage.annotate(BOB, 1, 5, react("b"))), [react("b")]);
+    assert_eq!(acts(&stage.annotate(ALICE, 1, 9, react("older"))), []);
+    assert_eq!(acts(&stage.annotate(BOB, 1, 6, Act::Edit("edited".to_owned()))).len(), 1);
+    let item = stage.item(1);
+    let reactions: Vec<&str> = item.details.reactions.iter().map(|r| r.emoji.as_str()).collect();
+    assert_eq!(reactions, ["a", "b"]);
+    assert_eq!((item.text.as_deref(), item.details.edited), (Some("edited"), true));
+    assert_eq!(stage.reader.search("edited", 9).unwrap().len(), 1);
+    assert!(stage.reader.search("hello", 9).unwrap().is_empty());
+}
+
+#[test]
+fn a_deletion_leaves_nothing_and_takes_nothing_more() {
+    let mut stage = Stage::new();
+    stage.text(1);
+    stage.annotate(ALICE, 1, 1, react("a"));
+    assert_eq!(acts(&stage.annotate(BOB, 1, 2, Act::Deletion)), [Act::Deletion]);
+    assert_eq!(acts(&stage.annotate(ALICE, 1, 3, react("b"))), []);
+    let item = stage.item(1);
+    assert_eq!((item.text, item.note), (None, Some(Note::Deleted)));
+    assert_eq!(item.details, Details::default());
+    assert!(stage.reader.search("hello", 9).unwrap().is_empty());
+}
+
+#[test]
+fn what_is_about_another_chat_is_passed_over() {
+    let mut stage = Stage::new();
+    stage.message("carol", 1, &Body::text("hello"), None);
+    assert!(stage.annotate(BOB, 1, 1, Act::Deletion).is_empty());
+    assert_eq!(stage.item(1).text.as_deref(), Some("hello"));
+}
+
+#[test]
+fn what_comes_first_is_kept_up_to_a_bound_and_told_after_its_message() {
+    let mut stage = Stage::new();
+    for about in 1..=u64::from(AHEAD_MAX) {
+        assert!(stage.annotate(BOB, about, 1, react("x")).is_empty());
+    }
+    let events = stage.text(1);
+    assert!(matches!(events[0], Event::Message(_)) && acts(&events) == [react("x")]);
+    assert_eq!(stage.item(1).details.reactions.len(), 1);
+    // One place is free again; the second one more pushes the oldest out.
+    stage.annotate(BOB, 9_001, 1, react("x"));
+    stage.annotate(BOB, 9_002, 1, react("x"));
+    assert!(acts(&stage.text(2)).is_empty());
+    assert_eq!(acts(&stage.text(3)).len(), 1);
+    // A deletion that came first: nobody ever sees the text.
+    stage.annotate(BOB, 9_003, 1, Act::Deletion);
+    let events = stage.text(9_003);
+    let [Event::Message(item)] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!((&item.text, item.note), (&None, Some(Note::Deleted)));
+    assert_eq!(stage.item(9_003).note, Some(Note::Deleted));
+}
+
+#[test]
+fn a_message_disappears_when_its_time_is_up_and_not_before() {
+    let mut stage = Stage::new();
+    let timed = Body::said("hello", &crate::Context::default(), 60);
+    stage.message("bob", 1, &timed, None);
+    stage.annotate(ALICE, 1, 1, react("a"));
+    assert!(stage.expire(u64::from(u32::MAX)).is_empty(), "nobody has read it");
+    let from = DeviceId::new(BOB, 1);
+    stage.writer.commit(vec![Write::ReadHere { from, up_to: 1, at_ms: 1_000 }]).unwrap();
+    assert_eq!(stage.item(1).details.expires_at_ms, Some(61_000));
+    assert!(stage.expire(60_999).is_empty());
+    assert_eq!(stage.expire(61_000), [Event::Expired { id: id(1), with: bob() }]);
+    assert!(stage.reader.message(id(1)).unwrap().is_none());
+    // Sent again by mistake, it has nothing of the first.
+    stage.text(1);
+    assert!(stage.item(1).details.reactions.is_empty());
+}
+
+#[test]
+fn what_arrived_is_read_in_order_with_pages_of_any_size() {
+    let mut stage = Stage::new();
+    stage.text(1);
+    stage.annotate(BOB, 1, 1, react("x"));
+    stage.text(2);
+    stage.annotate(BOB, 3, 1, react("ahead"));
+    stage.annotate(ALICE, 2, 1, react("own"));
+    stage.text(3);
+    let read = |limit| {
+        let (mut row, mut all) = (0, Vec::new());
+        loop {
+            let page = stage.reader.arrived_after(row, limit).unwrap();
+            let Some(last) = page.last() else { return all };
+            row = last.row();
+            all.extend(page.into_iter().map(|arrived| match arrived {
+                Arrived::Message(item) => item.id.counter.to_string(),
+                Arrived::Changed(changed) => format!("{:?}", changed.act),
+            }));
+        }
+    };
+    let all = [
+        "1",
+        "Reaction(\"x\")",
+        "2",
+        "Reaction(\"own\")",
+        "3",
+        "Reaction(\"ahead\")",
+    ];
+    for limit in [2, 3, 4, 100] {
+        assert_eq!(read(limit), all, "{limit}");
+    }
+}
+
+#[test]
+fn what_an_older_version_did_not_know_is_shown_after_the_update() {
+    let mut stage = Stage::new();
+    let options = ["tea", "coffee"].map(str::to_owned);
+    let poll = crate::core::poll_of("what?", &options, false).unwrap();
+    stage.message("bob", 1, &Body::poll(&poll, 0), Some(Note::UpdateNeeded));
+    stage.annotate(ALICE, 1, 1, Act::Vote(vec![1]));
+    let item = stage.item(1);
+    assert_eq!((item.text.as_deref(), item.note), (Some("what?"), None));
+    let voters = vec!["alice".parse().unwrap()];
+    let option = PollOption { text: "coffee".to_owned(), voters };
+    assert_eq!(item.details.poll.unwrap().options[1], option);
+}
