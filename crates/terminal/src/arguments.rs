@@ -1,12 +1,16 @@
 //! The command line, exactly as `docs` and scripts know it. Parsing only; nothing happens here.
 
+mod about;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use godwit_base::{GroupId, GroupLink, Handle, IdError, JoinLink};
+use godwit_base::{GroupId, GroupLink, Handle, IdError, JoinLink, MessageId};
 use godwit_client::ChatId;
+
+pub(crate) use self::about::{About, Switch, span};
 
 /// How the exit code is to be read; the last part of every help page.
 const EXIT_CODES: &str = "\
@@ -40,6 +44,8 @@ pub(crate) enum Command {
     Join(Join),
     /// Send a message
     Send(Send),
+    #[command(flatten)]
+    About(About),
     /// Print what arrives
     ///
     /// Each message once, also across restarts. Run one for each home: two at the same time print each
@@ -112,6 +118,10 @@ pub(crate) struct Send {
     /// Send each line of standard input as one message, in order
     #[arg(long)]
     pub(crate) lines: bool,
+
+    /// Answer this message
+    #[arg(long, value_name = "MESSAGE_ID", conflicts_with = "lines", value_parser = about::message_id)]
+    pub(crate) reply: Option<MessageId>,
 
     /// How far the message must have come before the command ends
     #[arg(long, value_enum, default_value_t = Wait::Accepted, value_name = "STATE")]

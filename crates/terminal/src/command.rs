@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod about;
 mod account;
 mod devices;
 mod group;
@@ -56,6 +57,9 @@ async fn on_home(home: &Path, command: Command, output: &mut Output) -> Result<(
         }
         Command::Send(send) => {
             with_client(home, async |client| send::one(client, &send, output).await).await
+        }
+        Command::About(about) => {
+            with_client(home, async |client| about::about(client, about, output).await).await
         }
         Command::Listen(listen) => {
             with_client(home, async |client| listen::listen(client, &listen, output).await).await

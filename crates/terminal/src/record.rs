@@ -1,9 +1,13 @@
 //! The lines that scripts read: one JSON object each, its fields stable from the first release.
 
+mod about;
+
 use godwit_base::{GroupId, Handle, MessageId};
 use godwit_client::{ChatId, HistoryItem, MessageState, Note, WarningKind};
 use serde::Serialize;
 
+use self::about::{About, Change};
+pub(crate) use self::about::{Beside, Delivery, Set, beside, change_line, note_text};
 use crate::text::printable;
 use crate::time::LocalTime;
 
@@ -12,7 +16,19 @@ use crate::time::LocalTime;
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Heard<'a> {
     /// A message came.
-    Message(Message<'a>),
+    Message(Box<Message<'a>>),
+    /// Somebody reacted to a message.
+    Reaction(Change<'a>),
+    /// An author gave a message another text.
+    Edit(Change<'a>),
+    /// An author took a message back.
+    Deletion(Change<'a>),
+    /// Somebody voted in a poll.
+    Vote(Change<'a>),
+    /// Another device of ours has starred a message, or taken the star away.
+    Star(Change<'a>),
+    /// A message has disappeared, its time was up.
+    Expired { id: MessageId },
     /// A message of ours came further.
     Receipt { id: MessageId, by: &'a Handle, state: &'static str, at_ms: u64 },
     /// Everything that waited on the server has been printed.
@@ -52,6 +68,8 @@ pub(crate) struct Message<'a> {
     state: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    #[serde(flatten)]
+    about: About<'a>,
 }
 
 impl<'a> Message<'a> {
@@ -73,6 +91,7 @@ impl<'a> Message<'a> {
             received_at_ms: item.received_at_ms,
             state: Some(item.state.as_str()),
             reason: failure(item.state),
+            about: About::of(item),
         }
     }
 }
@@ -99,20 +118,13 @@ fn failure(state: MessageState) -> Option<String> {
     }
 }
 
-/// What stands in the place of a text that cannot be shown.
-pub(crate) const fn note_text(note: Option<Note>) -> &'static str {
-    match note {
-        Some(Note::Waiting) => "waiting for this message: its sender was asked to send it again",
-        Some(Note::Lost) => "this message could not be opened; ask for it to be sent again",
-        Some(Note::UpdateNeeded) => "this message needs a newer godwit: update to see it",
-        _ => "this message cannot be shown: update godwit",
-    }
-}
-
 /// A message as a line for people: time, sender, text; more lines of a text are set in below it.
 pub(crate) fn message_line(item: &HistoryItem, time: &LocalTime) -> String {
-    let text = item.text.as_deref().unwrap_or_else(|| note_text(item.note));
-    let text = printable(text).replace('\n', "\n    ");
+    let beside = beside(item);
+    let text = item.text.as_deref().map_or_else(|| note_text(item), Into::into);
+    let text = beside.above.iter().map(String::as_str).chain([&*text]);
+    let text: Vec<&str> = text.chain(beside.below.iter().map(String::as_str)).collect();
+    let text = printable(&text.join("\n")).replace('\n', "\n    ");
     let ticks = if item.is_outgoing() { ticks(item.state) } else { "" };
     format!("{}  {}: {text}{ticks}", time.full(item.sent_at_ms), item.from)
 }
@@ -130,7 +142,7 @@ fn ticks(state: MessageState) -> &'static str {
 #[cfg(test)]
 mod tests {
     use godwit_base::DeviceId;
-    use godwit_client::Failure;
+    use godwit_client::{Details, Failure};
 
     use super::*;
 
@@ -147,6 +159,7 @@ mod tests {
             sent_at_ms: 1_000,
             received_at_ms: None,
             state,
+            details: Details::default(),
         }
     }
 
@@ -158,7 +171,7 @@ mod tests {
     fn messages_have_the_fields_of_the_contract() {
         let heard = item(MessageState::Delivered, "hi");
         assert_eq!(
-            json(&Heard::Message(Message::heard(&heard))),
+            json(&Heard::Message(Box::new(Message::heard(&heard)))),
             r#"{"event":"message","id":"0000000000000001.1.9","from":"alice","to":"bob","text":"hi","sent_at_ms":1000,"received_at_ms":null}"#
         );
         assert_eq!(
@@ -172,7 +185,7 @@ mod tests {
         let mut lost = item(MessageState::Delivered, "");
         lost.text = None;
         lost.note = Some(Note::Lost);
-        let line = json(&Heard::Message(Message::heard(&lost)));
+        let line = json(&Heard::Message(Box::new(Message::heard(&lost))));
         assert!(line.contains(r#""note":"lost""#) && !line.contains("\"text\""), "{line}");
     }
 

@@ -173,7 +173,10 @@ impl Body {
             Content::Poll(poll) => (Some(poll.question), None),
             Content::Timer(_) => (None, Some(Note::Timer)),
             Content::Unknown => (None, Some(Note::UpdateNeeded)),
-            Content::Read { .. } | Content::About { .. } | Content::Mark(_) => return None,
+            Content::Read { .. }
+            | Content::About { .. }
+            | Content::GroupKey(_)
+            | Content::Mark(_) => return None,
         };
         Some(Shown { text, note, details: self.details })
     }

@@ -3,8 +3,8 @@
 
 use godwit_client::{HistoryItem, MessageState};
 
-use crate::record::note_text;
-use crate::text::{printable, width, wrapped};
+use crate::record::{Beside, beside, note_text};
+use crate::text::{fitted, printable, width, wrapped};
 use crate::time::LocalTime;
 
 /// Widest text of a bubble, columns: longer lines are hard to read.
@@ -89,11 +89,19 @@ pub(crate) fn lines(
         state: item.is_outgoing().then_some(item.state),
     };
     let text_columns = set.columns.saturating_sub(MARGIN_COLUMNS + 2).clamp(8, TEXT_COLUMNS_MAX);
-    let text = item.text.as_deref().unwrap_or_else(|| note_text(item.note));
-    let text = printable(text);
+    let text = item.text.as_deref().map_or_else(|| note_text(item), Into::into);
     let is_note = item.text.is_none();
-    let mut parts: Vec<(String, bool)> =
-        wrapped(&text, text_columns).into_iter().map(|line| (line.to_owned(), is_note)).collect();
+    let Beside { above, below } = beside(item);
+    let mut parts: Vec<(String, bool)> = Vec::new();
+    let mut add = |text: &str, is_note: bool| {
+        let text = printable(text);
+        let wrapped = wrapped(&text, text_columns).into_iter();
+        parts.extend(wrapped.map(|line| (line.to_owned(), is_note)));
+    };
+    // A quote takes one line: the message itself can be looked at.
+    above.iter().for_each(|line| add(&fitted(line, text_columns), true));
+    add(&text, is_note);
+    below.iter().for_each(|line| add(line, true));
     if let MessageState::Failed(failure) = item.state {
         let reason = format!("not sent: {failure}");
         parts
@@ -225,6 +233,34 @@ mod tests {
             parts[1].is_note
                 && parts[1].text.starts_with("not sent: the recipient's mailbox is full")
         );
+    }
+
+    #[test]
+    fn a_quote_stands_above_and_reactions_below() {
+        let time = LocalTime::utc();
+        let mut item = message(1, "alice", "yes").item();
+        let id = item.id;
+        let quote = godwit_client::Quote { id, text: format!("lunch?\n{}", "x".repeat(99)) };
+        item.details.reply_to = Some(quote);
+        item.details.edited = true;
+        let from = "bob".parse().unwrap();
+        item.details.reactions = vec![godwit_client::Reaction { from, emoji: "👍".to_owned() }];
+        let lines = lines(&item, Some(&item), &setting(&time, 60));
+        let texts: Vec<(&str, bool)> =
+            parts(&lines).iter().map(|part| (part.text.as_str(), part.is_note)).collect();
+        assert!(texts[0].0.starts_with("> lunch?") && texts[0].1, "{texts:?}");
+        assert_eq!(texts[1..], [("yes", false), ("👍 bob · edited", true)]);
+        item.apply(&godwit_client::Changed {
+            row: 2,
+            id,
+            with: item.with.clone(),
+            from: item.from.clone(),
+            at_ms: NOW,
+            act: godwit_client::Act::Deletion,
+        });
+        let tombstone = super::lines(&item, Some(&item), &setting(&time, 60));
+        let tombstone = parts(&tombstone);
+        assert_eq!((tombstone.len(), tombstone[0].text.as_str()), (1, "this message was deleted"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use godwit_base::MessageId;
-use godwit_client::{ChatId, HistoryItem, MessageState};
+use godwit_client::{Changed, ChatId, HistoryItem, MessageState};
 
 use super::bubble::{self, Line, Setting};
 
@@ -136,6 +136,35 @@ impl Conversation {
             if is_news && !item.state.is_failed() {
                 item.state = state;
             }
+        }
+    }
+
+    /// Somebody did something about a message.
+    pub(crate) fn apply(&mut self, changed: &Changed) {
+        if let Some(item) = self.items.iter_mut().rev().find(|item| item.id == changed.id) {
+            item.apply(changed);
+        }
+    }
+
+    /// A message has disappeared.
+    pub(crate) fn remove(&mut self, id: MessageId) {
+        self.items.retain(|item| item.id != id);
+    }
+
+    /// The message that is chosen, or was searched for.
+    pub(crate) fn chosen(&self) -> Option<&HistoryItem> {
+        self.found.and_then(|row| self.items.iter().find(|item| item.row == row))
+    }
+
+    /// Chooses the message so many further down, from none the lowest on the screen, and shows it.
+    pub(crate) fn choose(&mut self, by: isize, set: &Setting<'_>, rows: usize) {
+        let from = self.found.map_or_else(|| self.bottom().0, |row| self.index_of(row));
+        let last = self.items.len().saturating_sub(1);
+        let index = from.saturating_add_signed(by).min(last);
+        let Some(row) = self.items.get(index).map(|item| item.row) else { return };
+        self.found = Some(row);
+        if !self.visible(set, rows).iter().any(|shown| shown.row == row) {
+            self.place(index.saturating_add(3).min(last), 0);
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
-use godwit_client::{ChatId, Client, Error, HistoryItem};
+use godwit_client::{ChatId, Client, Context, Error, HistoryItem, mentions_in};
 
 use super::model::{Effect, Outcome, Place};
 
@@ -55,8 +55,8 @@ impl<'a> Effects<'a> {
 /// A question that waits already is not asked twice; a newer search replaces one that waits.
 fn add(waiting: &mut VecDeque<Effect>, effect: Effect) {
     match &effect {
-        Effect::Redraw => return, // the loop did it
-        Effect::Send { .. } => {} // the same words twice are two messages
+        Effect::Redraw => return,                         // the loop did it
+        Effect::Send { .. } | Effect::Answer { .. } => {} // the same words twice are two messages
         Effect::Search { .. } => waiting.retain(|other| !matches!(other, Effect::Search { .. })),
         _ if waiting.contains(&effect) => return,
         _ => {}
@@ -73,8 +73,21 @@ fn perform(client: &Client, effect: Effect) -> Option<LocalBoxFuture<'_, Outcome
         }
         .boxed_local(),
         Effect::Send { to, text } => async move {
-            let sent = client.send(&to, text.clone()).await;
+            let context = Context { mentions: mentions_in(&text), ..Context::default() };
+            let sent = client.send_with(&to, text.clone(), context).await;
             Outcome::Sent { to, text, sent }
+        }
+        .boxed_local(),
+        Effect::Answer { to, text, reply_to } => async move {
+            let mentions = mentions_in(&text);
+            let context = Context { reply_to: Some(reply_to), mentions, forwarded: false };
+            let sent = client.send_with(&to, text.clone(), context).await;
+            Outcome::Sent { to, text, sent }
+        }
+        .boxed_local(),
+        Effect::Act { id, act } => async move {
+            let done = client.act(id, act.clone()).await;
+            Outcome::Acted { act, done }
         }
         .boxed_local(),
         Effect::MarkRead { with } => {

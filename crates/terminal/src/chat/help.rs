@@ -18,7 +18,7 @@ const FRAME: (u16, u16) = (4, 2);
 const READ: &str = "read";
 
 /// Every key, as the model knows them.
-const HELP: [(&str, &str); 27] = [
+const HELP: [(&str, &str); 29] = [
     ("Enter", "send · open the selected chat"),
     ("Alt+Enter, Ctrl+J", "new line"),
     ("Tab", "chats ↔ message"),
@@ -28,12 +28,17 @@ const HELP: [(&str, &str); 27] = [
     ("Ctrl+N", "new chat"),
     ("Ctrl+F", "search all messages"),
     ("Ctrl+S", "safety number"),
+    ("Ctrl+O", "choose a message of the chat"),
     ("Ctrl+R", "reach for the server now"),
     ("Esc", "close · back to the chats"),
     ("Ctrl+Q, Ctrl+C", "quit"),
     ("Ctrl+L", "draw the screen again"),
     ("", ""),
     ("in the list", "j k g G move · n new · / search · s safety · q quit"),
+    (
+        "on a message",
+        "r answer · e edit · d delete · * star · 1-6 👍 ❤️ 😂 😮 😢 🙏, in a poll vote · 0 none",
+    ),
     ("while typing", "Ctrl+A Ctrl+E ends of the line · Ctrl+W Ctrl+U Ctrl+K delete"),
     ("mouse", "click opens a chat, the wheel scrolls; hold Shift to select text"),
     ("", ""),

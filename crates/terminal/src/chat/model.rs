@@ -2,6 +2,7 @@
 //! returns what is to be done; nothing here touches a terminal, a clock or the client.
 
 mod chats;
+mod chosen;
 mod happen;
 mod keys;
 mod mouse;
@@ -11,10 +12,12 @@ use std::collections::HashMap;
 use crossterm::event::Event as Input;
 use godwit_base::MessageId;
 use godwit_client::{
-    ChatId, ChatSummary, ConnectionState, Error, Event, HistoryItem, Me, MessageState, SafetyNumber,
+    Act, ChatId, ChatSummary, ConnectionState, Error, Event, HistoryItem, Me, MessageState, Quote,
+    SafetyNumber,
 };
 
 pub(crate) use self::chats::Chats;
+pub(crate) use self::chosen::Purpose;
 use super::bubble::Setting;
 use super::conversation::Conversation;
 use super::field::Field;
@@ -47,6 +50,16 @@ pub(crate) enum Effect {
     Send {
         to: ChatId,
         text: String,
+    },
+    /// A text that answers a message.
+    Answer {
+        to: ChatId,
+        text: String,
+        reply_to: Quote,
+    },
+    Act {
+        id: MessageId,
+        act: Act,
     },
     MarkRead {
         with: ChatId,
@@ -82,6 +95,7 @@ pub(crate) enum Outcome {
     Chats(Result<Vec<ChatSummary>, Error>),
     Page { with: ChatId, place: Place, page: Result<Vec<HistoryItem>, Error> },
     Sent { to: ChatId, text: String, sent: Result<MessageId, Error> },
+    Acted { act: Act, done: Result<MessageId, Error> },
     MarkedRead(Result<(), Error>),
     Dialled(Result<(), Error>),
     Found { text: String, hits: Result<Vec<HistoryItem>, Error> },
@@ -93,6 +107,8 @@ pub(crate) enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Focus {
     Chats,
+    /// One message is chosen.
+    Messages,
     Composer,
 }
 
@@ -138,6 +154,8 @@ pub(crate) struct Model {
     pub(crate) composer: Field,
     /// What was typed in other chats and not sent. As many as chats were opened.
     drafts: HashMap<ChatId, Field>,
+    /// What the composer's text is for.
+    pub(crate) purpose: Option<Purpose>,
     pub(crate) focus: Focus,
     pub(crate) overlay: Option<Overlay>,
     pub(crate) status: Option<Status>,
@@ -147,6 +165,8 @@ pub(crate) struct Model {
     is_unseen: bool,
     /// Ctrl+C was pressed over a text that is not sent.
     is_leaving: bool,
+    /// d was pressed once on this message.
+    is_deleting: Option<MessageId>,
     /// A page of the open chat is being loaded.
     is_loading: bool,
     pub(crate) is_over: bool,
@@ -172,12 +192,14 @@ impl Model {
             conversation: None,
             composer: Field::default(),
             drafts: HashMap::new(),
+            purpose: None,
             focus: Focus::Chats,
             overlay: None,
             status: None,
             has_attention: true,
             is_unseen: false,
             is_leaving: false,
+            is_deleting: None,
             is_loading: false,
             is_over: false,
             effects: Vec::new(),
@@ -201,6 +223,7 @@ impl Model {
 
     /// Opens a chat, new or known.
     pub(crate) fn open(&mut self, with: &ChatId, place: Place) {
+        self.no_purpose();
         if let Some(old) = self.conversation.take() {
             let draft = std::mem::take(&mut self.composer);
             if draft.is_blank() {

@@ -1,7 +1,7 @@
 //! Messages and chats for the tests of the messenger.
 
 use godwit_base::{DeviceId, MessageId};
-use godwit_client::{ChatId, ChatSummary, HistoryItem, Me, MessageState};
+use godwit_client::{ChatId, ChatSummary, Details, HistoryItem, Me, MessageState};
 
 /// Sunday 2026-03-01 14:23 UTC.
 pub(crate) const NOW: u64 = 1_772_374_980_000;
@@ -35,6 +35,7 @@ pub(crate) fn message(row: u64, from: &str, text: &str) -> Sample {
         sent_at_ms: NOW - 3_600_000 + row * 60_000,
         received_at_ms: Some(NOW),
         state: MessageState::Delivered,
+        details: Details::default(),
     })
 }
 

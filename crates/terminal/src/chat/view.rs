@@ -106,7 +106,7 @@ fn status(frame: &mut Frame<'_>, model: &Model, theme: &Theme, geometry: &Geomet
             ConnectionState::Offline { reason, .. } => {
                 (one_line(reason).into_owned(), theme.warning())
             }
-            _ => (hints(model).to_owned(), theme.faint()),
+            _ => (hints(model), theme.faint()),
         },
     };
     let right = width(&sign) + 1 + width(&connection) + 2;
@@ -140,11 +140,16 @@ fn connection(model: &Model) -> (String, String) {
 }
 
 /// The keys that help where one is.
-fn hints(model: &Model) -> &'static str {
-    match (model.focus, &model.conversation) {
+fn hints(model: &Model) -> String {
+    let hints = match (model.focus, &model.purpose) {
         (Focus::Chats, _) => "Enter open · n new chat · / search · ? help · q quit",
-        (Focus::Composer, _) => "Enter send · Alt+Enter new line · Tab chats · F1 help",
-    }
+        (Focus::Messages, _) => {
+            "r answer · e edit · d delete · * star · 1-6 react, vote · Esc back"
+        }
+        (Focus::Composer, Some(purpose)) => return purpose.hint(),
+        (Focus::Composer, None) => "Enter send · Alt+Enter new line · Tab chats · F1 help",
+    };
+    hints.to_owned()
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@ use std::pin::pin;
 
 use godwit_base::Handle;
 use godwit_client::{
-    Client, ConnectionState, Event, EventStream, HistoryItem, InboxReader, MessageState, Since,
+    Arrived, Client, ConnectionState, Event, EventStream, InboxReader, MessageState, Since,
 };
 
 use crate::arguments::Listen;
 use crate::failure::Failure;
 use crate::output::{self, Output};
-use crate::record::{Heard, Kind, Message, message_line};
+use crate::record::{Heard, Kind, Message, change_line, message_line};
 use crate::text::one_line;
 use crate::time::LocalTime;
 
@@ -58,7 +58,7 @@ impl Ear<'_> {
                     Some(event) => self.event(event).await?,
                     None => return Err(godwit_client::Error::Closed.into()),
                 },
-                item = self.inbox.next() => self.message(&item?).await?,
+                arrived = self.inbox.next() => self.arrived(&arrived?).await?,
             }
         }
         Ok(())
@@ -69,15 +69,27 @@ impl Ear<'_> {
     }
 
     /// Prints, then remembers: killed in between, the line comes once more and is not lost.
-    async fn message(&mut self, item: &HistoryItem) -> Result<(), Failure> {
+    async fn arrived(&mut self, arrived: &Arrived) -> Result<(), Failure> {
         let time = &self.time;
-        self.output.record(&Heard::Message(Message::heard(item)), |_| message_line(item, time))?;
-        self.inbox.shown(item)?;
-        self.heard += 1;
-        if self.listen.read && !item.outgoing {
-            self.client.mark_message_read(item.id).await?;
+        match arrived {
+            Arrived::Message(item) => {
+                let heard = Heard::Message(Box::new(Message::heard(item)));
+                self.output.record(&heard, |_| message_line(item, time))?;
+                self.heard += 1;
+            }
+            Arrived::Changed(changed) => {
+                if let Some(heard) = Heard::change(changed) {
+                    self.output.record(&heard, |_| change_line(changed, time))?;
+                }
+            }
         }
-        Ok(())
+        self.inbox.shown(arrived)?;
+        match arrived {
+            Arrived::Message(item) if self.listen.read && !item.outgoing => {
+                Ok(self.client.mark_message_read(item.id).await?)
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn event(&mut self, event: Event) -> Result<(), Failure> {
@@ -94,6 +106,9 @@ impl Ear<'_> {
                 self.output.record(&Heard::Receipt { id, by: &by, state, at_ms }, |_| {
                     format!("{id} {state} by {by}")
                 })
+            }
+            Event::Expired { id, .. } => {
+                self.output.record(&Heard::Expired { id }, |_| format!("{id} has disappeared"))
             }
             Event::CaughtUp => self.caught_up().await,
             Event::Connection(state) => self.connection(&state),
@@ -116,7 +131,7 @@ impl Ear<'_> {
     async fn caught_up(&mut self) -> Result<(), Failure> {
         while !self.is_full() {
             match self.inbox.try_next().await? {
-                Some(item) => self.message(&item).await?,
+                Some(arrived) => self.arrived(&arrived).await?,
                 None => {
                     return self.output.record(&Heard::CaughtUp, |_| {
                         "-- all messages have been received".to_owned()

@@ -2,8 +2,10 @@
 
 use std::future::Future;
 use std::io::Write;
+use std::time::Duration;
 
-use godwit_client::{Client, ConnectionState, MessageState};
+use godwit_base::MessageId;
+use godwit_client::{Client, ConnectionState, Context, Error, MessageState, mentions_in};
 
 use super::within;
 use crate::arguments::Send;
@@ -17,15 +19,31 @@ pub(super) async fn one(client: &Client, send: &Send, output: &mut Output) -> Re
     if text.is_empty() {
         return Err(Failure::Usage("the text is empty: nothing was sent".to_owned()));
     }
-    let id = client.send(&send.to, text).await?;
+    let reply_to = match send.reply {
+        Some(id) => Some(client.message(id).await?.ok_or(Error::NoMessage(id))?.quote()),
+        None => None,
+    };
+    let context = Context { reply_to, mentions: mentions_in(&text), forwarded: false };
+    let id = client.send_with(&send.to, text, context).await?;
+    let goal = send.wait.into();
+    follow(client, id, goal, send.timeout, output, client.wait_for(id, goal)).await
+}
+
+/// Prints the id of a message and waits until it came so far.
+pub(super) async fn follow(
+    client: &Client,
+    id: MessageId,
+    goal: MessageState,
+    timeout: Option<Duration>,
+    output: &mut Output,
+    wait: impl Future<Output = Result<MessageState, Error>>,
+) -> Result<(), Failure> {
     if !output.is_json() {
         // At once: whoever is stopped while waiting knows which message is in the outbox.
         output.line(&id.to_string())?;
     }
-    let goal = send.wait.into();
-    let wait = async { Ok(client.wait_for(id, goal).await?) };
-    let reached = within(send.timeout, while_linked(client, wait)).await;
-    let state = match reached {
+    let wait = async { Ok(wait.await?) };
+    let state = match within(timeout, while_linked(client, wait)).await {
         Some(reached) => reached?,
         None => client.state(id).await?.unwrap_or(MessageState::Pending),
     };

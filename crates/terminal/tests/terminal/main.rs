@@ -21,6 +21,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod about;
 mod account;
 mod devices;
 mod groups;

@@ -1,6 +1,6 @@
 //! What the client tells, and what came of effects.
 
-use godwit_client::{ChatId, ConnectionState, Error, Event, HistoryItem, WarningKind};
+use godwit_client::{Act, ChatId, ConnectionState, Error, Event, HistoryItem, WarningKind};
 
 use super::{Effect, MessageState, Model, Outcome, Overlay, Place, Status};
 use crate::chat::field::Field;
@@ -17,6 +17,19 @@ impl Model {
                 if let MessageState::Failed(failure) = state {
                     self.trouble(&format!("a message to {with} was not sent: {failure}"));
                 }
+            }
+            Event::Changed(changed) => {
+                let with = &changed.with;
+                if let Some(open) = self.conversation.as_mut().filter(|open| open.with == *with) {
+                    open.apply(&changed);
+                }
+                self.effects.push(Effect::LoadChats); // for its newest text
+            }
+            Event::Expired { id, with } => {
+                if let Some(open) = self.conversation.as_mut().filter(|open| open.with == with) {
+                    open.remove(id);
+                }
+                self.effects.push(Effect::LoadChats);
             }
             Event::ReadElsewhere { with } => self.chats.mark_read(&with),
             Event::CaughtUp => self.effects.push(Effect::LoadChats),
@@ -82,7 +95,18 @@ impl Model {
                 }
             }
             Outcome::Sent { to, text, sent: Err(error) } => self.not_sent(&to, text, &error),
-            Outcome::Sent { .. } | Outcome::MarkedRead(Ok(())) | Outcome::Dialled(Ok(())) => {}
+            Outcome::Acted { act: Act::Edit(text), done: Err(error) } => {
+                let with = self.conversation.as_ref().map(|open| open.with.clone());
+                match with {
+                    Some(with) => self.not_sent(&with, text, &error),
+                    None => self.trouble(&error),
+                }
+            }
+            Outcome::Acted { done: Err(error), .. } => self.trouble(&error),
+            Outcome::Sent { .. }
+            | Outcome::Acted { .. }
+            | Outcome::MarkedRead(Ok(()))
+            | Outcome::Dialled(Ok(())) => {}
             Outcome::Found { text, hits: Ok(hits) } => self.found(text, hits),
             Outcome::Safety { with, number: Ok(found) } => {
                 if let Some(Overlay::Safety { with: shown, number }) = &mut self.overlay

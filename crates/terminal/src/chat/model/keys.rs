@@ -1,8 +1,9 @@
 //! What keys do. The help page lists the same.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use godwit_client::Act;
 
-use super::{Effect, Focus, Model, Overlay, Place, Search, Status};
+use super::{Effect, Focus, Model, Overlay, Place, Purpose, Search, Status};
 use crate::chat::field::Field;
 use crate::chat::help;
 
@@ -26,6 +27,7 @@ impl Model {
             _ if self.overlay.is_some() => self.overlay_key(key),
             _ if self.common_key(key) => {}
             _ if self.focus == Focus::Chats => self.chats_key(key),
+            _ if self.focus == Focus::Messages => self.chosen_key(key),
             _ => self.composer_key(key),
         }
     }
@@ -64,6 +66,7 @@ impl Model {
             (KeyCode::Char('n'), KeyModifiers::CONTROL) => self.new_chat(),
             (KeyCode::Char('f'), KeyModifiers::CONTROL) => self.search(),
             (KeyCode::Char('s'), KeyModifiers::CONTROL) => self.safety(),
+            (KeyCode::Char('o'), KeyModifiers::CONTROL) => self.choose(),
             (KeyCode::Char('r'), KeyModifiers::CONTROL) => self.effects.push(Effect::DialNow),
             (KeyCode::Tab | KeyCode::BackTab, _) => self.switch_focus(),
             (KeyCode::Up, _) if alt_or_ctrl => self.open_neighbour(-1),
@@ -104,6 +107,7 @@ impl Model {
                 self.composer.insert("\n");
             }
             KeyCode::Enter => self.send(),
+            KeyCode::Esc if self.purpose.is_some() => self.no_purpose(),
             KeyCode::Esc => self.focus = Focus::Chats,
             KeyCode::Up if !self.composer.up() => self.scroll(-1),
             KeyCode::Down if !self.composer.down() => self.scroll(1),
@@ -210,7 +214,11 @@ impl Model {
         let was_behind = open.has_newer();
         open.follow();
         let text = self.composer.take().trim_end().to_owned();
-        self.effects.push(Effect::Send { to, text });
+        self.effects.push(match self.purpose.take() {
+            None => Effect::Send { to, text },
+            Some(Purpose::Answer(reply_to)) => Effect::Answer { to, text, reply_to },
+            Some(Purpose::Edit(id)) => Effect::Act { id, act: Act::Edit(text) },
+        });
         if was_behind {
             self.load(Place::Newest);
         }
@@ -230,7 +238,7 @@ impl Model {
         let open = self.conversation.as_ref().map(|open| &open.with);
         let with = match self.focus {
             Focus::Chats => self.chats.selected_handle().or(open),
-            Focus::Composer => open,
+            Focus::Messages | Focus::Composer => open,
         };
         match with.cloned() {
             Some(with) => {
