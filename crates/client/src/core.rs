@@ -81,8 +81,6 @@ pub use command::SendKey;
 pub use contact::CONTACTS_MAX;
 pub use group::{GroupCommand, GroupOutcome};
 pub use identity::Seat;
-#[cfg(feature = "native")]
-pub(crate) use link::SKEW_MS;
 pub(crate) use kinds::Mark;
 #[cfg(test)]
 pub(crate) use kinds::poll_of;
@@ -90,6 +88,8 @@ pub use kinds::{
     EMOJI_BYTES_MAX, MENTIONS_MAX, OPTION_BYTES_MAX, OPTIONS_MAX, OPTIONS_MIN, QUESTION_BYTES_MAX,
     QUOTE_BYTES_MAX, TIMER_S_MAX, TIMER_S_MIN, quoted,
 };
+#[cfg(feature = "native")]
+pub(crate) use link::SKEW_MS;
 pub use now::Now;
 pub use outbox::{OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX};
 pub use output::{AHEAD_MAX, Annotation, Batch, LinkOrder, Row, Table, Write};

@@ -23,7 +23,10 @@ fn a_group_is_made_joined_by_a_link_changed_and_left() {
     assert_eq!((made.as_object().unwrap().len(), group.len()), (1, 32));
     let shown = json_of(&alice, &["group", "show", group]);
     assert_eq!((&shown["name"], &shown["epoch"]), (&json!("Herons"), &json!(1)));
-    assert_eq!((&shown["members"], &shown["admins"]), (&json!(["alice", "bob"]), &json!(["alice"])));
+    assert_eq!(
+        (&shown["members"], &shown["admins"]),
+        (&json!(["alice", "bob"]), &json!(["alice"]))
+    );
 
     let link = json_of(&alice, &["group", "invite", group])["link"].clone();
     let link = link.as_str().unwrap();

@@ -125,12 +125,7 @@ impl Core {
     }
 
     /// The log is not to be had.
-    pub(in crate::core) fn on_log_refused(
-        &mut self,
-        id: GroupId,
-        refused: &v1::Refused,
-        now: Now,
-    ) {
+    pub(in crate::core) fn on_log_refused(&mut self, id: GroupId, refused: &v1::Refused, now: Now) {
         let refusal = refusal_of(refused);
         if let Some(behind) = self.groups.behind.get_mut(&id) {
             behind.is_asked = false;

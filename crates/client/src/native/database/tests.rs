@@ -200,14 +200,7 @@ fn what_arrived_is_read_in_order_with_pages_of_any_size() {
             }));
         }
     };
-    let all = [
-        "1",
-        "Reaction(\"x\")",
-        "2",
-        "Reaction(\"own\")",
-        "3",
-        "Reaction(\"ahead\")",
-    ];
+    let all = ["1", "Reaction(\"x\")", "2", "Reaction(\"own\")", "3", "Reaction(\"ahead\")"];
     for limit in [2, 3, 4, 100] {
         assert_eq!(read(limit), all, "{limit}");
     }
