@@ -10,7 +10,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // `Bytes`: a body is a counted slice of its frame, or one exact allocation; never a grown Vec.
     // The ticket holds a key, an invite is worth an account, and the secret of a group's link a place in
     // it: none may be printed by accident.
-    let secretive = ["Welcome", "Register", "GroupChange", "GroupFetch"];
+    let secretive = ["Welcome", "Register", "GroupChange", "GroupFetch", "MediaGrant"];
     prost_build::Config::new()
         .bytes(["."])
         .skip_debug(secretive.map(|name| format!("godwit.v1.{name}")))

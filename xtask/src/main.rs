@@ -3,6 +3,7 @@
 mod crash;
 mod edges;
 mod fuzz;
+mod s3;
 mod shell;
 mod test;
 mod tools;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::s3::S3;
 use crate::shell::{cargo, root, run as run_command};
 use crate::{crash, fuzz, tools};
 
@@ -27,7 +28,7 @@ pub(crate) struct Args {
 
 type Check = (&'static str, fn() -> Result<()>);
 
-const CHECKS: [Check; 10] = [
+const CHECKS: [Check; 11] = [
     ("fmt", fmt),
     ("clippy", clippy),
     ("deny", deny),
@@ -36,6 +37,7 @@ const CHECKS: [Check; 10] = [
     ("docs", docs),
     ("wasm", wasm),
     ("interop", interop),
+    ("s3", bucket),
     ("fuzz", fuzz_smoke),
     ("crash", crash_smoke),
 ];
@@ -112,6 +114,17 @@ fn interop() -> Result<()> {
     let server = crash::Server::start_for_interop()?;
     let script = root().join("tests/interop/noise_client.py");
     run_command(Command::new(python).arg(script).arg(server.join()))
+}
+
+/// Files in a bucket of something that speaks S3.
+fn bucket() -> Result<()> {
+    tools::cargo_nextest()?;
+    let s3 = S3::start()?;
+    let mut test = cargo();
+    test.args(["nextest", "run", "-p", "godwit-server", "--all-features", "--locked"]);
+    test.args(["--run-ignored", "only", "-E", "test(in_a_bucket)"]);
+    test.env("GODWIT_TEST_S3", s3.endpoint());
+    run_command(test.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test"))
 }
 
 fn fuzz_smoke() -> Result<()> {

@@ -58,6 +58,22 @@ pub(crate) fn noise_python() -> Result<PathBuf> {
     Ok(python)
 }
 
+/// `moto_server`: speaks S3, in a Python of its own; 20 s to install.
+pub(crate) fn moto_server() -> Result<PathBuf> {
+    let home = root().join("target/s3-venv");
+    let program = home.join("bin/moto_server");
+    let ready = |program: &Path| program.to_str().is_some_and(|path| works(path, &["--help"]));
+    if !ready(&program) {
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
+        let python = home.join("bin/python");
+        run(Command::new(python).args(["-m", "pip", "install", "--quiet", "moto[server]==5.2.5"]))?;
+    }
+    if !ready(&program) {
+        bail!("moto was installed in {} but does not start", home.display());
+    }
+    Ok(program)
+}
+
 fn installed_by_cargo(name: &str, present: bool) -> Result<()> {
     if present {
         return Ok(());

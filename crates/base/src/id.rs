@@ -20,6 +20,9 @@ pub enum IdError {
     /// Not `account.device.counter`.
     #[error("a message id looks like 0123456789abcdef.1.42")]
     MessageId,
+    /// Not 64 hexadecimal digits.
+    #[error("the name of a file has 64 hexadecimal digits")]
+    Blob,
     /// Not 32 lower-case hexadecimal digits.
     #[error("a group id is 32 lower-case hexadecimal digits")]
     GroupId,
@@ -114,6 +117,40 @@ impl fmt::Display for AccountId {
 impl fmt::Debug for AccountId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
+    }
+}
+
+/// A sealed file: the SHA-256 of all its bytes, its name on the server.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BlobId(pub [u8; 32]);
+
+impl fmt::Display for BlobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Shortened: whoever knows the whole name may fetch the file.
+impl fmt::Debug for BlobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, ..] = self.0;
+        write!(f, "{a:02x}{b:02x}{c:02x}..")
+    }
+}
+
+impl FromStr for BlobId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let mut id = [0; 32];
+        if text.len() != 2 * id.len() || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(IdError::Blob);
+        }
+        for (byte, digits) in id.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let digits = str::from_utf8(digits).map_err(|_| IdError::Blob)?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| IdError::Blob)?;
+        }
+        Ok(Self(id))
     }
 }
 

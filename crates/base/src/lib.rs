@@ -10,7 +10,7 @@ pub mod limits;
 mod seam;
 
 pub use claim::claim_bytes;
-pub use id::{AccountId, DeviceId, DeviceNumber, GroupId, Handle, IdError, MessageId, Seq};
+pub use id::{AccountId, BlobId, DeviceId, DeviceNumber, GroupId, Handle, IdError, MessageId, Seq};
 #[doc(hidden)]
 pub use invariant::broken as __broken;
 pub use invariant::{Invariant, set_alarm, violations};

@@ -7,7 +7,7 @@ use godwit_base::JoinLink;
 
 use crate::proxy::{self, Profile};
 use crate::server::Choice;
-use crate::work::{chat, edge, group, handshake, idle, offline, presence, store};
+use crate::work::{chat, edge, group, handshake, idle, media, offline, presence, store};
 
 /// Loads a Godwit server and tells what it costs.
 ///
@@ -79,6 +79,8 @@ pub enum Load {
     /// Texts between two real clients, each behind a bad network of its own
     #[command(name = "2g")]
     Edge(Edge),
+    /// A file up and down again with cuts: speed, CPU time and the server's memory
+    Media(Media),
     /// The store alone: durable messages over a backlog
     Store(Store),
     /// Holds connections for another process of this program
@@ -154,6 +156,24 @@ pub struct Offline {
     /// Bytes of a sealed copy
     #[arg(long, default_value_t = 136, value_parser = clap::value_parser!(u16).range(8..=48_000))]
     body: u16,
+}
+
+/// Options of `media`.
+#[derive(Debug, Args)]
+pub struct Media {
+    /// Bytes of the file; the server's own limit is 2 GiB
+    #[arg(long, default_value_t = 300_000_000, value_parser = clap::value_parser!(u64).range(1_000..=1 << 40))]
+    bytes: u64,
+    /// Cuts in each direction
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(0..=100))]
+    cuts: u64,
+}
+
+impl Media {
+    /// The plan of these options.
+    pub fn plan(&self) -> media::Plan {
+        media::Plan { bytes: self.bytes, cuts: self.cuts }
+    }
 }
 
 /// Options of `group`.

@@ -10,7 +10,7 @@ use godwit_bench::figures;
 use godwit_bench::machine::{self, Conditions, Processes};
 use godwit_bench::proxy::Proxy;
 use godwit_bench::server::Site;
-use godwit_bench::work::{chat, edge, group, handshake, idle, offline, presence, store};
+use godwit_bench::work::{chat, edge, group, handshake, idle, media, offline, presence, store};
 use serde::Serialize;
 
 fn main() -> ExitCode {
@@ -114,6 +114,13 @@ async fn load(arguments: &Arguments, spinners: &Processes) -> Result<Option<Stri
             let site = Site::open(&choice).await?;
             let conditions = Conditions::here(site.data(), spinners);
             let report = edge::run(&site, &asked.plan(), conditions).await;
+            site.close().await?;
+            json(&report?)
+        }
+        Load::Media(asked) => {
+            let site = Site::open(&choice).await?;
+            let conditions = Conditions::here(site.data(), spinners);
+            let report = media::run(&site, &asked.plan(), conditions).await;
             site.close().await?;
             json(&report?)
         }

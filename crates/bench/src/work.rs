@@ -6,6 +6,7 @@ pub mod edge;
 pub mod group;
 pub mod handshake;
 pub mod idle;
+pub mod media;
 pub mod offline;
 pub mod presence;
 pub mod store;

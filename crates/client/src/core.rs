@@ -310,6 +310,7 @@ impl Core {
             ToClient::GroupChanged(changed) => self.on_group_changed(&changed, now),
             ToClient::GroupNews(news) => self.on_group_news(&news),
             ToClient::GroupLog(log) => self.on_group_log(&log, now),
+            ToClient::MediaGrant(_) | ToClient::MediaNoted(_) => {}
             ToClient::Terms(_)
             | ToClient::Presence(_)
             | ToClient::Roster(_)

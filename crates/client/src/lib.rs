@@ -5,11 +5,14 @@
 //! | [`Event`], [`MessageState`], ... | what an application sees |
 //! | [`Error`] | what can go wrong, and what to do then |
 //! | [`core`] | the whole client as a pure state machine; builds for the browser |
+//! | [`files`] | sealed files: made, sent, fetched, opened |
 //! | [`Client`] | the native face: one per home, over tokio and SQLite |
 
 pub mod core;
 mod details;
 mod error;
+#[cfg(feature = "native")]
+pub mod files;
 mod links;
 mod model;
 #[cfg(feature = "native")]

@@ -6,12 +6,13 @@
 //! How a message travels: [`DeviceList::verify`] and [`Bundle::verify`] turn what the server says
 //! into [`Verified`] values; [`Pairing::start`] opens a session with a [`Verified`] bundle;
 //! [`Pairing::seal`] and [`Pairing::open`] carry [`Inner`] messages. Nothing unverified reaches a
-//! session. [`RowKey`] seals what is stored. A [`Group`] is the same for many: only entries of its
-//! log that were verified make one.
-//! [`LinkOffer`] and [`LinkApproval`] bring a new device to
-//! an account; [`AccountKey::to_words`] is what brings the account back when all devices are lost.
+//! session. [`RowKey`] seals what is stored; [`Sealer`] and [`Opener`] carry files. A [`Group`] is the
+//! same for many: only entries of its log that were verified make one. [`LinkOffer`] and
+//! [`LinkApproval`] bring a new device to an account; [`AccountKey::to_words`] is what brings the
+//! account back when all devices are lost.
 
 mod account;
+mod attachment;
 mod bundle;
 mod device;
 mod error;
@@ -30,6 +31,10 @@ mod suite;
 mod verified;
 
 pub use account::{AccountKey, AccountPublic};
+pub use attachment::{
+    ATTACHMENT_BYTES_MAX, AttachmentError, CHUNK_BYTES, DIGEST_BYTES, FileDigest, FileKey, Opener,
+    PIECE_BYTES_MAX, Pointer, Sealer, sealed_bytes,
+};
 pub use bundle::{Bundle, BundleError};
 pub use device::{DeviceKeys, FALLBACK_KEEP_MS, FALLBACK_ROTATE_MS, KeyUpload};
 pub use error::{OpenError, SealError};

@@ -14,13 +14,15 @@ pub(crate) fn padded_len(length: usize) -> usize {
     if needed <= SMALL_BYTES_MAX + 1 {
         needed.next_multiple_of(STEP_BYTES) - 1
     } else {
-        padme(needed) - 1
+        let padded = padme(needed as u64);
+        usize::try_from(padded).unwrap_or(usize::MAX) - 1
     }
 }
 
 /// Padmé: keep as many leading bits of the length as its bit length has bits, round up the rest.
 /// An observer of n bytes learns O(log log n) bits.
-fn padme(length: usize) -> usize {
+/// Nothing below 2 has one.
+pub(crate) fn padme(length: u64) -> u64 {
     let exponent = length.ilog2();
     let kept = exponent.ilog2() + 1;
     length.next_multiple_of(1 << (exponent - kept))

@@ -41,6 +41,8 @@ pub struct Config {
     pub mailbox: MailboxLimits,
     /// The store on disk.
     pub store: StoreLimits,
+    /// Files.
+    pub media: MediaLimits,
     /// The encrypted link.
     pub link: Link,
     /// How the server goes down.
@@ -126,6 +128,27 @@ pub struct StoreLimits {
     pub cache_bytes: usize,
 }
 
+/// Files: what is taken, for how long, and where it lies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MediaLimits {
+    /// Bytes of one sealed file.
+    pub blob_bytes_max: u64,
+    /// Bytes of all files that an account holds.
+    pub account_bytes_max: u64,
+    /// Days that a file is kept if not all fetch it.
+    pub expiry_days: u64,
+    /// Bucket for whole files; none: a folder in the data folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<String>,
+    /// Web address of what has the bucket; none: Amazon's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Region of the bucket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+}
+
 /// The encrypted link.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -200,6 +223,7 @@ impl Default for Config {
             rate: Rates::default(),
             mailbox: MailboxLimits::default(),
             store: StoreLimits::default(),
+            media: MediaLimits::default(),
             link: Link::default(),
             drain: Drain::default(),
             http: Http::default(),
@@ -247,6 +271,19 @@ impl Default for MailboxLimits {
 impl Default for StoreLimits {
     fn default() -> Self {
         Self { reserve_bytes: 64 * 1024 * 1024, cache_bytes: 256 * 1024 * 1024 }
+    }
+}
+
+impl Default for MediaLimits {
+    fn default() -> Self {
+        Self {
+            blob_bytes_max: 2 << 30,
+            account_bytes_max: 4 << 30,
+            expiry_days: limits::EXPIRY_DAYS,
+            bucket: None,
+            endpoint: None,
+            region: None,
+        }
     }
 }
 
@@ -310,7 +347,7 @@ impl Config {
     }
 
     /// Key, value, least and most of every number.
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 21] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 24] {
         let size = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         let (session, mailbox) = (&self.session, &self.mailbox);
         let frame = size(limits::FRAME_BYTES_MAX);
@@ -337,6 +374,9 @@ impl Config {
             ("mailbox.expiry_days", mailbox.expiry_days, 1, 3_650),
             ("store.reserve_bytes", self.store.reserve_bytes, 0, 1 << 50),
             ("store.cache_bytes", size(self.store.cache_bytes), 1 << 20, 1 << 40),
+            ("media.blob_bytes_max", self.media.blob_bytes_max, 1 << 10, 1 << 40),
+            ("media.account_bytes_max", self.media.account_bytes_max, 1 << 10, 1 << 50),
+            ("media.expiry_days", self.media.expiry_days, 1, 3_650),
             ("link.keepalive_s", self.link.keepalive_s.into(), 1, 3_600),
             ("link.ticket_hours", self.link.ticket_hours, 1, 8_760),
             ("drain.timeout_ms", self.drain.timeout_ms, 0, 600_000),

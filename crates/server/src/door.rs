@@ -110,19 +110,24 @@ async fn enter(node: Arc<Node>, mut stream: TcpStream, address: SocketAddr, plac
         let mut first = Vec::with_capacity(handshake::FIRST_BYTES);
         while first.len() < 2 {
             if !matches!(stream.read_buf(&mut first).await, Ok(n) if n > 0) {
-                return;
+                return None;
             }
         }
-        if first.starts_with(b"GW") {
-            Meters::count(&node.meters.connections, "native");
-            let visitor = Visitor { socket: Socket::Tcp(stream), first, address: address.ip() };
-            Box::pin(handshake::admit(&node, visitor)).await;
-        } else {
+        if !first.starts_with(b"GW") {
+            return Some((stream, first, place));
+        }
+        Meters::count(&node.meters.connections, "native");
+        let visitor = Visitor { socket: Socket::Tcp(stream), first, address: address.ip() };
+        Box::pin(handshake::admit(&node, visitor)).await;
+        None
+    });
+    match entered.await {
+        Err(_) => Meters::count(&node.meters.handshakes, "too late"),
+        Ok(None) => {}
+        // Its deadline is its own: a file takes as long as it takes.
+        Ok(Some((stream, first, place))) => {
             Meters::count(&node.meters.connections, "http");
             Box::pin(http::serve(&node, stream, first, address, place)).await;
         }
-    });
-    if entered.await.is_err() {
-        Meters::count(&node.meters.handshakes, "too late");
     }
 }

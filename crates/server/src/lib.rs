@@ -7,6 +7,7 @@
 //! - `presence`: who is online and who looks; in memory only.
 //! - `router`: what the store tells goes to the sessions it concerns.
 //! - `relay`: where a new device meets the one that links it.
+//! - `media`: files, over HTTP beside the link.
 //! - `node`: what all of them share; `rate`, `quarantine`, `meters`, `keys` belong to it.
 //! - [`Server`]: the supervision tree around all this; `drain`, `sweeper`, [`admin`] are its parts.
 //! - [`config`], [`cli`], [`announce`]: what the operator touches.
@@ -22,6 +23,7 @@ pub mod crash;
 mod door;
 mod drain;
 pub mod keys;
+mod media;
 mod meters;
 mod node;
 mod presence;
@@ -37,4 +39,5 @@ mod session;
 mod stories;
 mod sweeper;
 
+pub use media::MediaError;
 pub use serve::{Server, Setup, StartError, default_data};

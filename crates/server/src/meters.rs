@@ -7,9 +7,10 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry as Table;
 
-use godwit_store::Stats;
+use godwit_store::{MediaStats, Stats};
 
 /// A label with the few values of an enum.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -41,9 +42,23 @@ pub(crate) struct Meters {
     pub(crate) lists: Family<Kind, Counter>,
     pub(crate) claims: Family<Kind, Counter>,
     pub(crate) relayed: Counter,
+    pub(crate) uploads: Family<Kind, Counter>,
+    pub(crate) downloads: Family<Kind, Counter>,
+    pub(crate) media_refused: Family<Kind, Counter>,
+    pub(crate) media_in: Counter,
+    pub(crate) media_out: Counter,
+    pub(crate) media_blobs: Gauge,
+    pub(crate) media_bytes: Gauge,
 }
 
 impl Meters {
+    /// Notes what is looked up at the moment of asking.
+    pub(crate) fn look(&self, media: MediaStats) {
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.media_blobs.set(number(media.blobs));
+        self.media_bytes.set(number(media.bytes));
+    }
+
     /// One more of this kind in a family.
     pub(crate) fn count(family: &Family<Kind, Counter>, kind: &'static str) {
         family.get_or_create(&Kind { kind }).inc();
@@ -85,6 +100,10 @@ impl Meters {
         );
         add("link_received_bytes", "Bytes read from links", &self.bytes_in);
         add("link_sent_bytes", "Bytes written to links", &self.bytes_out);
+        add("media_received_bytes", "Bytes of files received", &self.media_in);
+        add("media_sent_bytes", "Bytes of files sent", &self.media_out);
+        table.register("media_blobs", "Files that are kept", self.media_blobs.clone());
+        table.register("media_bytes", "Bytes of files that are kept", self.media_bytes.clone());
         let mut add = |name: &str, help: &str, family: &Family<Kind, Counter>| {
             table.register(name, help, family.clone());
         };
@@ -95,6 +114,9 @@ impl Meters {
         add("registrations", "Registrations, by outcome", &self.registrations);
         add("device_lists", "Device lists published, by outcome", &self.lists);
         add("claims", "Claims of accounts by their keys, by outcome", &self.claims);
+        add("media_uploads", "Files that came whole, by outcome", &self.uploads);
+        add("media_downloads", "Downloads, from the beginning or resumed", &self.downloads);
+        add("media_refused", "Requests for files refused, by reason", &self.media_refused);
         let mut page = gauges(sessions, stats);
         // Writing into a string does not fail.
         let _ = encode(&mut page, &table);
@@ -174,6 +196,9 @@ mod tests {
             &meters.registrations,
             &meters.lists,
             &meters.claims,
+            &meters.uploads,
+            &meters.downloads,
+            &meters.media_refused,
         ] {
             Meters::count(family, "any");
         }

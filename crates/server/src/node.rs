@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use crate::config::{Config, Policy};
 use crate::keys::{self, KeyError, TicketTerm};
+use crate::media::Media;
 use crate::meters::Meters;
 use crate::presence::{Moment, Presence};
 use crate::quarantine::Quarantine;
@@ -78,6 +79,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tickets: RwLock<TicketKeys>,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) media: Media,
     pub(crate) registry: Arc<Registry>,
     pub(crate) meters: Arc<Meters>,
 }
@@ -265,6 +267,7 @@ impl Node {
     pub(crate) fn forget_rates(&self) {
         let now_ns = self.now_ns();
         self.submissions.forget_fresh(now_ns);
+        self.media.forget_rates(now_ns);
         self.registrations.forget_fresh(now_ns);
         self.rendezvous_of_strangers.forget_fresh(now_ns);
         self.rendezvous.forget_fresh(now_ns);

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use godwit_actor::{ChildContext, ChildSpec, Exit, Restart, Strategy, Supervisor, Tree};
 use godwit_base::{Clock, Invariant, SystemClock};
+use godwit_link::{ServerKeys, TicketKeys};
 use godwit_store::{Disk, Embedded, FileDisk, OpenError, Options, Quotas, Sink, Store};
 use tokio::net::TcpListener;
 
 use crate::announce::Ready;
 use crate::config::Config;
-use crate::keys::{self, KeyError};
+use crate::keys::{self, KeyError, TicketTerm};
+use crate::media::{Media, MediaError};
 use crate::meters::Meters;
 use crate::node::{self, Identity, Node, Parts};
 use crate::registry::Registry;
@@ -68,6 +70,9 @@ pub enum StartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// Files.
+    #[error(transparent)]
+    Media(#[from] MediaError),
     /// A part failed again and again.
     #[error("the server ended while it started: {0}; its log says which part")]
     Ended(Exit),
@@ -104,17 +109,18 @@ impl Server {
         let registry = Arc::new(Registry::default());
         let meters = Arc::new(Meters::default());
         let router = Router { registry: Arc::clone(&registry), meters: Arc::clone(&meters) };
-        let store = open_store(&config, &data, Arc::clone(&clock), disk, Arc::new(router)).await?;
+        let store =
+            open_store(&config, &data, Arc::clone(&clock), Arc::clone(&disk), Arc::new(router))
+                .await?;
         // Not before the store's lock says that no other server lives on this folder: two first starts
         // at once would each make a key, and one would serve with what the other has replaced.
         let term = node::ticket_term(&config, &*clock);
-        let secrets = keys::server_keys(&data)
-            .and_then(|server_keys| Ok((server_keys, keys::ticket_keys(&data, term)?)));
-        let (server_keys, tickets) = match secrets {
-            Ok(secrets) => secrets,
+        let rest = open_rest(&config, &data, disk, term).await;
+        let Rest { server_keys, tickets, media } = match rest {
+            Ok(rest) => rest,
             Err(error) => {
                 let _ = tokio::task::spawn_blocking(move || store.close()).await;
-                return Err(error.into());
+                return Err(error);
             }
         };
         let identity = Identity::new(&config, server_keys, address);
@@ -132,6 +138,7 @@ impl Server {
             clock,
             tickets: tickets.into(),
             store,
+            media,
             registry,
             meters,
         }));
@@ -246,6 +253,33 @@ async fn open_store(
     let open = move || Embedded::open(&folder, options, sink);
     match tokio::task::spawn_blocking(open).await {
         Ok(opened) => Ok(Arc::new(opened?)),
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
+
+/// What is opened once the store's lock is held.
+struct Rest {
+    server_keys: ServerKeys,
+    tickets: TicketKeys,
+    media: Media,
+}
+
+async fn open_rest(
+    config: &Config,
+    data: &Path,
+    disk: Arc<dyn Disk>,
+    term: TicketTerm,
+) -> Result<Rest, StartError> {
+    let (config, data) = (config.clone(), data.to_owned());
+    let open = move || -> Result<Rest, StartError> {
+        Ok(Rest {
+            server_keys: keys::server_keys(&data)?,
+            tickets: keys::ticket_keys(&data, term)?,
+            media: Media::open(&config, &data, disk)?,
+        })
+    };
+    match tokio::task::spawn_blocking(open).await {
+        Ok(opened) => opened,
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
 }

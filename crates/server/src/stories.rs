@@ -6,6 +6,7 @@ mod presence;
 #[path = "../tests/socket/link.rs"]
 #[allow(dead_code, reason = "shared with the stories that need no hand inside")]
 mod link;
+mod media;
 #[path = "../tests/socket/person.rs"]
 #[allow(dead_code, reason = "shared with the stories that need no hand inside")]
 mod person;

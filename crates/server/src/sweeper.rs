@@ -1,5 +1,5 @@
-//! Housekeeping once a second: silent sessions, rendezvous that are over, and from time to time expired records and the key of
-//! the resumption tickets.
+//! Housekeeping once a second: silent sessions, rendezvous that are over, and from time to time expired
+//! records and files, and the key of the resumption tickets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use godwit_actor::{ChildContext, Exit};
 use godwit_store::StoreError;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::media;
 use crate::node::Node;
 use crate::session;
 
@@ -20,6 +21,7 @@ const AGE_ROUNDS: usize = 60;
 pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
     let mut clock = interval(ROUND);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tokio::spawn(media::tidy(Arc::clone(&node)));
     for round in 1.. {
         tokio::select! {
             biased;
@@ -35,6 +37,7 @@ pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
             node.renew_tickets();
             node.forget_rates();
             expire(&child, &node).await;
+            media::sweep(&node).await;
         }
     }
     Exit::Stopped

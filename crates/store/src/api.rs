@@ -4,6 +4,7 @@ pub(crate) mod directory;
 pub(crate) mod error;
 pub(crate) mod groups;
 pub(crate) mod mailbox;
+pub(crate) mod media;
 pub(crate) mod operations;
 pub(crate) mod prekeys;
 

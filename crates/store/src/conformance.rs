@@ -13,6 +13,7 @@
 pub mod accounts;
 pub mod groups;
 pub mod mailboxes;
+pub mod media;
 pub mod model;
 pub mod posts;
 pub mod prekeys;

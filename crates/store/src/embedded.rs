@@ -13,6 +13,7 @@ mod groups;
 mod holds;
 mod index;
 mod intake;
+mod media;
 mod options;
 mod posts;
 mod reach;
@@ -53,6 +54,7 @@ use task::{Reply, Task};
 use writer::Writer;
 
 pub use archive::restore;
+pub use media::EmbeddedMedia;
 pub use options::{Disk, FileDisk, Options};
 
 /// A store in one file of a folder. Dropping it closes it.

@@ -6,6 +6,7 @@
 //! - [`Sink`] is what the store calls back: what is settled, and what is new in which mailbox.
 //! - [`Embedded`] is the engine that needs nothing else: one file, one writer thread. Its inside is
 //!   mapped at the top of `embedded.rs`, its file in `docs/schema.md`.
+//! - [`MediaBook`] is beside all this: which files are kept for whom; [`EmbeddedMedia`] its engine.
 //! - `conformance` (a feature) is the suite that every engine passes.
 //!
 //! Beyond the first sketch of these traits: a receipt names the sending device it is about
@@ -39,7 +40,11 @@ pub use api::mailbox::{
     Appended, Entry, GroupPost, Mailboxes, Mismatch, Outcome, Page, Post, Recipient, Record,
     SealedCopy, Settled, Sink, Submission, Token,
 };
+pub use api::media::{
+    Blob, Held, Hold, HoldError, MEDIA_FETCHERS_MAX, MEDIA_HOLDERS_MAX, MEDIA_HOLDS_MAX, MediaBook,
+    MediaStats, SweptMedia,
+};
 pub use api::operations::{BackupReport, META_BYTES_MAX, Operations, Stats, Swept, VerifyReport};
 pub use api::prekeys::{KeysError, Prekeys, TakenKeys};
 pub use api::{Quotas, Store};
-pub use embedded::{Disk, Embedded, FileDisk, Options, restore};
+pub use embedded::{Disk, Embedded, EmbeddedMedia, FileDisk, Options, restore};

@@ -36,6 +36,12 @@ pub const OPEN_CHATS_MAX: usize = 32;
 /// Bytes of a pass, by which a contact shows that it is one: 128 random bits.
 pub const PASS_BYTES: usize = 16;
 
+/// Bytes of a file's name: the SHA-256 of its ciphertext.
+pub const MEDIA_BLOB_BYTES: usize = 32;
+
+/// Largest ticket for a file; this server's has 90 bytes. In base64 it is a short header.
+pub const MEDIA_TICKET_BYTES_MAX: usize = 512;
+
 /// Largest key transparency proof: 2 x 64 hashes of 32 bytes and their frame. Reserved, empty today.
 pub const KT_PROOF_BYTES_MAX: usize = 8 * 1024;
 

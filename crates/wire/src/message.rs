@@ -139,6 +139,10 @@ direction! {
         Relay(Relay) = 9,
         /// Acts for an account by its key.
         Claim(Claim) = 10,
+        /// Asks for a ticket to upload or download a file.
+        MediaGrant(MediaGrantRequest) = 11,
+        /// This device has a file and needs it no more.
+        MediaFetched(MediaFetched) = 12,
         /// Says who may see the account, and whether somebody is here.
         PresenceSet(PresenceSet) = 13,
         /// Names the chats that are open.
@@ -181,6 +185,10 @@ direction! {
         DeviceListPublished(DeviceListPublished) = 11,
         /// Answer at a rendezvous.
         Relayed(Relayed) = 12,
+        /// The ticket for a file.
+        MediaGrant(MediaGrant) = 14,
+        /// That this device has a file is noted.
+        MediaNoted(MediaNoted) = 15,
         /// Whether somebody is online, and types.
         Presence(Presence) = 16,
         /// The entry is stored.

@@ -186,6 +186,22 @@ refusals! {
     ClaimInvalid = 54, final, "the account's key did not sign this",
         "check the recovery words; a bug if they are right";
 
+    /// A file above the server's limit.
+    MediaTooLarge = 55, final, "the file is too large for this server",
+        "send a smaller one, or in parts";
+    /// The account's files take all the room it has.
+    MediaQuota = 56, final, "the account's files take all the room that it has here",
+        "wait until earlier files were fetched by all or have expired";
+    /// Nobody uploaded it, it expired, or all have fetched it.
+    MediaGone = 57, final, "the file is not on the server, or no longer",
+        "ask the sender to send it again";
+    /// What was uploaded has another digest than its name; it was thrown away.
+    MediaDamaged = 58, retry, "the bytes of the file are not those that were announced",
+        "upload the file again from its beginning";
+    /// The ticket is unknown, expired, or for the other direction.
+    MediaTicket = 59, final, "the ticket for the file is not valid",
+        "ask for another over the link";
+
     /// No group has this id, or it has no members left.
     GroupUnknown = 65, final, "there is no such group",
         "show the group as ended; a link to it is void";
@@ -242,6 +258,6 @@ mod tests {
     fn what_helps_after_a_while_is_what_the_contract_says() {
         let retryable: Vec<u16> =
             Refusal::ALL.iter().filter(|r| r.retryable()).map(|r| r.number()).collect();
-        assert_eq!(retryable, [1, 2, 3, 4, 5, 35, 42, 43, 50, 51]);
+        assert_eq!(retryable, [1, 2, 3, 4, 5, 35, 42, 43, 50, 51, 58]);
     }
 }

@@ -28,6 +28,19 @@ impl fmt::Debug for Welcome {
     }
 }
 
+impl fmt::Debug for MediaGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MediaGrant")
+            .field("request", &self.request)
+            .field("bytes", &self.bytes)
+            .field("offset", &self.offset)
+            .field("already_there", &self.already_there)
+            .field("ticket_expires_ms", &self.ticket_expires_ms)
+            .field("blob_expires_ms", &self.blob_expires_ms)
+            .finish_non_exhaustive() // who has the ticket may use it
+    }
+}
+
 impl fmt::Debug for Register {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Register")

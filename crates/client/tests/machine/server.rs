@@ -237,6 +237,7 @@ impl Server {
             ToServer::PublishDeviceList(publish) => self.publish_list(at, publish),
             ToServer::GroupChange(change) => self.change_group(at, change),
             ToServer::GroupFetch(fetch) => self.fetch_group(at, &fetch),
+            ToServer::MediaGrant(_) | ToServer::MediaFetched(_) => {}
             ToServer::Terms(_)
             | ToServer::Relay(_)
             | ToServer::Claim(_)

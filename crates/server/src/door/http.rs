@@ -1,13 +1,13 @@
-//! HTTP on the same port: the WebSocket, health, metrics, and a page for people. One request a
+//! HTTP on the same port: the WebSocket, files, health, metrics, and a page for people. One request a
 //! connection; nothing here is on the message path.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{
     CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue,
@@ -18,7 +18,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::crowd::Place;
@@ -27,6 +27,7 @@ use super::page;
 use super::prefixed::Prefixed;
 use super::websocket::ByteStream;
 use crate::config::MetricsFor;
+use crate::media::http::{self as media, Body, Moved};
 use crate::meters::Meters;
 use crate::node::Node;
 use crate::session::Socket;
@@ -34,9 +35,16 @@ use crate::session::Socket;
 /// Request line and headers.
 const HEAD_BYTES_MAX: usize = 16 * 1_024;
 
-type Answer = Response<Full<Bytes>>;
+/// How long a transfer of a file may stand still.
+const STALL: Duration = Duration::from_secs(60);
 
-/// Serves one request. The caller sets the deadline; a WebSocket goes on in a task of its own.
+type Answer = Response<Body>;
+
+/// The right to stand at the door, until somebody takes it along.
+type Standing = Mutex<Option<Place>>;
+
+/// Serves one request, within the deadline for handshakes; a file as long as it moves. A WebSocket goes
+/// on in a task of its own.
 pub(super) async fn serve(
     node: &Arc<Node>,
     stream: TcpStream,
@@ -44,31 +52,53 @@ pub(super) async fn serve(
     address: SocketAddr,
     place: Place,
 ) {
-    let place = Arc::new(place);
+    let standing = Standing::new(Some(place));
+    let moved = Arc::new(Moved::default());
     let stream = Prefixed { first: first.into(), stream };
     let service = service_fn(|request| {
-        let answer = answer(node, request, address, &place);
-        std::future::ready(Ok::<_, Infallible>(answer))
+        let (standing, moved) = (&standing, &moved);
+        async move { Ok::<_, Infallible>(answer(node, request, address, standing, moved).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades()
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "http connection failed");
+        .with_upgrades();
+    tokio::pin!(served);
+    let mut patience = Duration::from_millis(node.config.session.handshake_timeout_ms);
+    let mut moved_before = 0;
+    loop {
+        tokio::select! {
+            biased;
+            served = &mut served => {
+                if let Err(error) = served {
+                    tracing::debug!(%error, "http connection failed");
+                }
+                return;
+            }
+            () = sleep(patience) => {
+                let moved_now = moved.bytes();
+                let goes_on = moved.is_busy() || moved_now > moved_before;
+                if !moved.is_transfer() || (patience == STALL && !goes_on) {
+                    return Meters::count(&node.meters.handshakes, "too late");
+                }
+                (patience, moved_before) = (STALL, moved_now);
+            }
+        }
     }
 }
 
-fn answer(
+async fn answer(
     node: &Arc<Node>,
     request: Request<Incoming>,
     address: SocketAddr,
-    place: &Arc<Place>,
+    standing: &Standing,
+    moved: &Arc<Moved>,
 ) -> Answer {
+    let leave = || standing.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (request.method(), request.uri().path()) {
-        (&Method::GET, "/ws") => upgrade(node, request, address, place),
+        (_, media::PATH) => media::serve(node, request, moved, || drop(leave())).await,
+        (&Method::GET, "/ws") => upgrade(node, request, address, leave()),
         (&Method::GET, "/health") => health(node),
         (&Method::GET, "/metrics") => metrics(node, address),
         (&Method::GET, "/") => text(StatusCode::OK, "text/html; charset=utf-8", page::page(node)),
@@ -104,6 +134,7 @@ fn metrics(node: &Node, address: SocketAddr) -> Answer {
     if !allowed {
         return plain(StatusCode::FORBIDDEN, "not for this address; see http.metrics\n");
     }
+    node.meters.look(node.media.stats());
     let page = node.meters.page(node.registry.live(), &node.store.stats());
     text(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", page)
 }
@@ -113,7 +144,7 @@ fn upgrade(
     node: &Arc<Node>,
     request: Request<Incoming>,
     address: SocketAddr,
-    place: &Arc<Place>,
+    place: Option<Place>,
 ) -> Answer {
     let headers = request.headers();
     let key = headers.get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
@@ -121,7 +152,7 @@ fn upgrade(
     let (Some(accept), true) = (accept, is_websocket(headers)) else {
         return plain(StatusCode::UPGRADE_REQUIRED, "this address takes WebSockets, version 13\n");
     };
-    let (node, place) = (Arc::clone(node), Arc::clone(place));
+    let node = Arc::clone(node);
     tokio::spawn(async move {
         let deadline = Duration::from_millis(node.config.session.handshake_timeout_ms);
         let admitted = timeout(deadline, async {
@@ -158,7 +189,8 @@ fn plain(status: StatusCode, body: &'static str) -> Answer {
 }
 
 fn text(status: StatusCode, kind: &'static str, body: String) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    let body = Full::new(Bytes::from(body)).map_err(|never| match never {});
+    let mut answer = Response::new(body.boxed_unsync());
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     // Not the server's option of the same effect: that would overwrite the header of an upgrade.

@@ -22,13 +22,13 @@ use crate::seat::IN_FLIGHT_MAX;
 pub(super) const REQUESTS_MAX: u8 = 32;
 
 /// When to try again after a full queue: the store commits every few milliseconds.
-pub(super) const BUSY_MS: u32 = 100;
+pub(crate) const BUSY_MS: u32 = 100;
 /// When to try again while a part restarts.
-pub(super) const UNAVAILABLE_MS: u32 = 1_000;
+pub(crate) const UNAVAILABLE_MS: u32 = 1_000;
 /// When to try again with receipts piled up: they are drained page by page meanwhile.
 pub(super) const RECEIPTS_MS: u32 = 1_000;
 /// When to try again after a full disk: a person has to act.
-pub(super) const DISK_FULL_MS: u32 = 5_000;
+pub(crate) const DISK_FULL_MS: u32 = 5_000;
 
 /// Mismatches of one refusal are cut here, so that it fits in a frame; the client mends those and
 /// learns of the rest at its next try.
@@ -100,6 +100,8 @@ pub(super) enum Request {
     GroupFetch(DeviceId, v1::GroupFetch),
     GroupRoster(DeviceId, v1::GroupRoster),
     GroupProgress(DeviceId, v1::GroupProgress),
+    MediaGrant(DeviceId, v1::MediaGrantRequest),
+    MediaFetched(DeviceId, v1::MediaFetched),
     Terms(v1::TermsRequest),
 }
 
@@ -216,6 +218,14 @@ impl Machine {
             ToServer::PresenceWatch(watch) => match self.peer {
                 Peer::Attached(device) => Effect::Watch(device, watch),
                 _ => Effect::Close(Refusal::NotAttached),
+            },
+            ToServer::MediaGrant(media) => match self.device() {
+                Some(device) => self.ask(media.request, Request::MediaGrant(device, media)),
+                None => refuse_request(media.request, Refusal::NotRegistered, 0),
+            },
+            ToServer::MediaFetched(media) => match self.device() {
+                Some(device) => self.ask(media.request, Request::MediaFetched(device, media)),
+                None => refuse_request(media.request, Refusal::NotRegistered, 0),
             },
             ToServer::GroupChange(change) => {
                 self.ask_as_device(change.request, |device| Request::GroupChange(device, change))

@@ -17,6 +17,7 @@ use godwit_wire::{Refusal, ToClient, v1};
 
 use super::groups;
 use super::protocol::{BUSY_MS, DISK_FULL_MS, Request, Stranger, UNAVAILABLE_MS, refused};
+use crate::media;
 use crate::node::Node;
 
 /// Something the session waits for.
@@ -93,6 +94,10 @@ pub(super) fn start(node: &Arc<Node>, request: Request) -> Job {
         Request::GroupFetch(device, fetch) => Box::pin(groups::run_fetch(node, device, fetch)),
         Request::GroupRoster(device, ask) => Box::pin(groups::run_roster(node, device, ask)),
         Request::GroupProgress(device, ask) => Box::pin(groups::run_progress(node, device, ask)),
+        Request::MediaGrant(device, ask) => Box::pin(run_media_grant(node, device, ask)),
+        Request::MediaFetched(device, fetched) => {
+            Box::pin(run_media_fetched(node, device, fetched))
+        }
         Request::Terms(terms) => {
             Box::pin(std::future::ready(Reply::say(node.terms(terms.request))))
         }
@@ -132,6 +137,12 @@ impl From<StoreError> for No {
             }
             _ => Self { refusal: Refusal::Unavailable, retry_after_ms: UNAVAILABLE_MS },
         }
+    }
+}
+
+impl From<media::No> for No {
+    fn from(no: media::No) -> Self {
+        Self { refusal: no.refusal, retry_after_ms: no.retry_after_ms }
     }
 }
 
@@ -273,6 +284,22 @@ async fn publish_list(node: &Node, by: Publisher, list: v1::DeviceListUpload) ->
     node.list_replaced(device, version, outcome.as_ref().err());
     outcome?;
     Ok(version)
+}
+
+async fn run_media_grant(node: Arc<Node>, device: DeviceId, ask: v1::MediaGrantRequest) -> Reply {
+    let request = ask.request;
+    match media::grant(&node, device, ask).await {
+        Ok(grant) => Reply::say(grant),
+        Err(no) => Reply::refuse(request, no.into()),
+    }
+}
+
+async fn run_media_fetched(node: Arc<Node>, device: DeviceId, fetched: v1::MediaFetched) -> Reply {
+    let request = fetched.request;
+    match media::fetched(&node, device, fetched).await {
+        Ok(noted) => Reply::say(noted),
+        Err(no) => Reply::refuse(request, no.into()),
+    }
 }
 
 async fn run_fetch(node: Arc<Node>, device: DeviceId, fetch: v1::Fetch) -> Reply {

@@ -19,6 +19,7 @@ mod keys;
 mod link;
 mod linking;
 mod lists;
+mod media;
 mod operator;
 mod person;
 mod refusals;

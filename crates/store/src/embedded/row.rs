@@ -11,6 +11,7 @@ use crate::{DeviceList, Entry, Invite};
 
 mod fields;
 pub(crate) mod group;
+pub(crate) mod media;
 
 use fields::{Fields, Writing};
 

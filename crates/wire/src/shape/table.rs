@@ -9,8 +9,9 @@ use godwit_base::limits::{
 use super::{Field, Rule, Shape};
 use crate::limits::{
     ACCOUNT_KEY_BYTES, CLIENT_NAME_BYTES_MAX, GROUP_LOG_PAGE_MAX, INVITE_BYTES_MAX,
-    KT_PROOF_BYTES_MAX, LINK_KEY_BYTES, OPEN_CHATS_MAX, PASS_BYTES, RELAY_BODY_BYTES_MAX,
-    RELAY_MESSAGES_MAX, RENDEZVOUS_BYTES, SIGNATURE_BYTES, WELCOME_TICKET_BYTES_MAX,
+    KT_PROOF_BYTES_MAX, LINK_KEY_BYTES, MEDIA_BLOB_BYTES, MEDIA_TICKET_BYTES_MAX, OPEN_CHATS_MAX,
+    PASS_BYTES, RELAY_BODY_BYTES_MAX, RELAY_MESSAGES_MAX, RENDEZVOUS_BYTES, SIGNATURE_BYTES,
+    WELCOME_TICKET_BYTES_MAX,
 };
 
 const fn shape(name: &'static str, fields: &'static [Field]) -> Shape {
@@ -248,6 +249,37 @@ pub(crate) static CLAIM: Shape = shape(
         bytes(3, "signature", SIGNATURE_BYTES, SIGNATURE_BYTES),
     ],
 );
+
+pub(crate) static MEDIA_GRANT_REQUEST: Shape = shape(
+    "MediaGrantRequest",
+    &[
+        from_one(1, "request"),
+        n8(2, "direction"),
+        bytes(3, "blob", MEDIA_BLOB_BYTES, MEDIA_BLOB_BYTES),
+        n64(4, "bytes"),
+        n32(5, "fetchers"),
+    ],
+);
+
+pub(crate) static MEDIA_GRANT: Shape = shape(
+    "MediaGrant",
+    &[
+        from_one(1, "request"),
+        bytes(2, "ticket", 0, MEDIA_TICKET_BYTES_MAX),
+        n64(3, "bytes"),
+        n64(4, "offset"),
+        n8(5, "already_there"),
+        n64(6, "ticket_expires_ms"),
+        n64(7, "blob_expires_ms"),
+    ],
+);
+
+pub(crate) static MEDIA_FETCHED: Shape = shape(
+    "MediaFetched",
+    &[from_one(1, "request"), bytes(2, "blob", MEDIA_BLOB_BYTES, MEDIA_BLOB_BYTES)],
+);
+
+pub(crate) static MEDIA_NOTED: Shape = shape("MediaNoted", &[from_one(1, "request")]);
 
 pub(crate) static TERMS_REQUEST: Shape = shape("TermsRequest", &[from_one(1, "request")]);
 

@@ -167,12 +167,51 @@ prop_compose! {
     ) -> v1::GroupProgress { v1::GroupProgress { request, group, origin, counter } }
 }
 
+prop_compose! {
+    fn media_grant_request()(
+        request in 1..=u32::MAX, direction in 0..=255_i32, blob in key(), bytes: u64, fetchers: u32,
+    ) -> v1::MediaGrantRequest {
+        v1::MediaGrantRequest { request, direction, blob, bytes, fetchers }
+    }
+}
+
+prop_compose! {
+    fn media_grant()(
+        request in 1..=u32::MAX,
+        ticket in blob(0..200),
+        bytes: u64,
+        offset: u64,
+        already_there: bool,
+        ticket_expires_ms: u64,
+        blob_expires_ms: u64,
+    ) -> v1::MediaGrant {
+        v1::MediaGrant {
+            request, ticket, bytes, offset, already_there, ticket_expires_ms, blob_expires_ms,
+        }
+    }
+}
+
+fn media_to_server() -> impl Strategy<Value = ToServer> {
+    prop_oneof![
+        media_grant_request().prop_map(ToServer::from),
+        (1..=u32::MAX, key()).prop_map(|(request, blob)| v1::MediaFetched { request, blob }.into()),
+    ]
+}
+
+fn media_to_client() -> impl Strategy<Value = ToClient> {
+    prop_oneof![
+        media_grant().prop_map(ToClient::from),
+        (1..=u32::MAX).prop_map(|request| v1::MediaNoted { request }.into()),
+    ]
+}
+
 /// Any valid message of a device.
 pub(crate) fn to_server() -> impl Strategy<Value = ToServer> {
     let request = 1..=u32::MAX;
     prop_oneof![
         Just(v1::Attach {}.into()),
         submit().prop_map(ToServer::from),
+        media_to_server(),
         any::<u64>().prop_map(|up_to| v1::Ack { up_to }.into()),
         register().prop_map(ToServer::from),
         fetch().prop_map(ToServer::from),
@@ -356,6 +395,7 @@ pub(crate) fn to_client() -> impl Strategy<Value = ToClient> {
         }
         .into()),
         refused().prop_map(ToClient::from),
+        media_to_client(),
         deliver().prop_map(ToClient::from),
         receipt().prop_map(ToClient::from),
         any::<u32>().prop_map(|one_time_left| v1::CaughtUp { one_time_left }.into()),

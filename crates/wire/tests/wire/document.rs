@@ -90,6 +90,7 @@ fn the_table_of_limits_is_the_constants() {
         ("client name in Hello, bytes", godwit_wire::CLIENT_NAME_BYTES_MAX),
         ("ticket with its key, bytes", godwit_wire::WELCOME_TICKET_BYTES_MAX),
         ("key transparency proof, bytes", godwit_wire::KT_PROOF_BYTES_MAX),
+        ("ticket for a file, bytes", godwit_wire::MEDIA_TICKET_BYTES_MAX),
         ("message at a rendezvous, bytes", godwit_wire::RELAY_BODY_BYTES_MAX),
         (
             "messages of one side at a rendezvous",

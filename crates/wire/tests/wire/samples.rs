@@ -158,6 +158,21 @@ pub(crate) fn to_server() -> Vec<(&'static str, ToServer)> {
             v1::PublishDeviceList { request: 12, list: Some(fourth_list()) }.into(),
         ),
         (
+            "request 13: upload 65,584 bytes named 80..9f, for 3 devices",
+            v1::MediaGrantRequest {
+                request: 13,
+                direction: v1::MediaDirection::Up.into(),
+                blob: counting(0x80, 32),
+                bytes: 65_584,
+                fetchers: 3,
+            }
+            .into(),
+        ),
+        (
+            "request 14: this device has the file named 80..9f",
+            v1::MediaFetched { request: 14, blob: counting(0x80, 32) }.into(),
+        ),
+        (
             "request 13: the new device leaves message 2 at rendezvous 80..8f: d0..d7",
             relay(13, v1::RelaySide::New, 2, counting(0xd0, 8)).into(),
         ),
@@ -326,6 +341,8 @@ pub(crate) fn to_client() -> Vec<(&'static str, ToClient)> {
             "request 12: version 4 is stored",
             v1::DeviceListPublished { request: 12, version: 4 }.into(),
         ),
+        ("request 13: go on at 4,096 of 65,584 bytes, with the ticket f0..f7", grant().into()),
+        ("request 14", v1::MediaNoted { request: 14 }.into()),
         ("request 13: left", v1::Relayed { request: 13, body: Bytes::new() }.into()),
         (
             "request 14: the other side said d0..d7",
@@ -385,6 +402,18 @@ pub(crate) fn to_client() -> Vec<(&'static str, ToClient)> {
                 .into(),
         ),
     ]
+}
+
+fn grant() -> v1::MediaGrant {
+    v1::MediaGrant {
+        request: 13,
+        ticket: counting(0xf0, 8),
+        bytes: 65_584,
+        offset: 4_096,
+        already_there: false,
+        ticket_expires_ms: TIME_MS + 3_600_000,
+        blob_expires_ms: TIME_MS + 30 * 86_400_000,
+    }
 }
 
 fn refused() -> v1::Refused {

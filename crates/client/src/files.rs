@@ -1,0 +1,224 @@
+//! Files: sealed into a folder, sent to the server and fetched from it over as many cuts as come, and
+//! opened again. Tickets come from elsewhere: the link gives them, see `docs/protocol.md`.
+//!
+//! A folder holds each file in its sealed form under its name on the server. It bears that name only
+//! when it is whole, synced, and has the digest that the name says.
+
+mod transfer;
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use godwit_base::BlobId;
+pub use godwit_seal::Pointer;
+use godwit_seal::{
+    AttachmentError, CHUNK_BYTES, FileDigest, FileKey, Opener, PIECE_BYTES_MAX, Sealer,
+};
+use zeroize::Zeroizing;
+
+pub use transfer::{Access, Broken};
+
+/// Bytes read at a time while a file is digested.
+const READ_BYTES: usize = 256 * 1024;
+
+/// Why a file was not sealed or opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// Environment: it cannot be read or written.
+    #[error("{}: {cause}", path.display())]
+    Disk {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// Ours, or the sender's: too large, or not what the message names.
+    #[error(transparent)]
+    Sealed(#[from] AttachmentError),
+}
+
+/// A folder of sealed files.
+#[derive(Debug, Clone)]
+pub struct Files(PathBuf);
+
+impl Files {
+    /// Makes the folder if need be, for its owner alone. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`FileError::Disk`].
+    pub fn at(folder: &Path) -> Result<Self, FileError> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|cause| disk(folder, cause))?;
+        Ok(Self(folder.to_owned()))
+    }
+
+    /// Where a whole file lies, if it does.
+    pub fn whole(&self, blob: BlobId) -> PathBuf {
+        self.0.join(blob.to_string())
+    }
+
+    fn part(&self, blob: BlobId) -> PathBuf {
+        self.0.join(format!("{blob}.part"))
+    }
+
+    /// Seals a file into the folder; `moved` hears how many of its bytes are done. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`FileError`]; nothing is left behind.
+    pub fn seal(&self, path: &Path, moved: impl Fn(u64)) -> Result<Pointer, FileError> {
+        let mut name = [0; 8];
+        getrandom::fill(&mut name).map_err(|_| AttachmentError::Entropy)?;
+        let part = self.0.join(format!("{:016x}.part", u64::from_be_bytes(name)));
+        let sealed = seal_into(path, &part, moved)
+            .and_then(|pointer| self.keep(&part, BlobId(pointer.digest)).map(|()| pointer));
+        if sealed.is_err() {
+            let _ = fs::remove_file(&part);
+        }
+        sealed
+    }
+
+    /// Opens a whole file into `out`, which appears when all of it is right. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`FileError`]; `out` is as it was.
+    pub fn open(
+        &self,
+        pointer: &Pointer,
+        out: &Path,
+        moved: impl Fn(u64),
+    ) -> Result<(), FileError> {
+        let mut name = out.file_name().unwrap_or_default().to_owned();
+        name.push(".part");
+        let part = out.with_file_name(name);
+        let opened = open_into(&self.whole(BlobId(pointer.digest)), pointer, &part, moved)
+            .and_then(|()| fs::rename(&part, out).map_err(|cause| disk(out, cause)));
+        if opened.is_err() {
+            let _ = fs::remove_file(&part);
+        }
+        opened
+    }
+
+    /// Sends a whole file of this folder; `moved` hears how many bytes the server has. Goes on where an
+    /// earlier try ended, and over cuts by itself.
+    ///
+    /// # Errors
+    /// [`Broken`]: another ticket is needed, or the server says no.
+    ///
+    /// # Cancel safety
+    /// Safe: the server keeps what came.
+    pub async fn send(
+        &self,
+        access: &Access,
+        blob: BlobId,
+        moved: impl Fn(u64) + Clone + Send + 'static,
+    ) -> Result<(), Broken> {
+        transfer::send(access, &self.whole(blob), moved).await
+    }
+
+    /// Fetches a file of `bytes` bytes into this folder; `moved` hears how many are there. Goes on where
+    /// an earlier try ended, and over cuts by itself. A file with another digest is thrown away.
+    ///
+    /// # Errors
+    /// [`Broken`]: another ticket is needed, the server says no, or it gave another file.
+    ///
+    /// # Cancel safety
+    /// Safe: what came stays.
+    pub async fn fetch(
+        &self,
+        access: &Access,
+        blob: BlobId,
+        bytes: u64,
+        moved: impl Fn(u64),
+    ) -> Result<(), Broken> {
+        let part = self.part(blob);
+        transfer::fetch(access, &part, bytes, moved).await?;
+        let files = self.clone();
+        let checked = tokio::task::spawn_blocking(move || {
+            if digest(&part).map_err(Broken::Disk)? != blob {
+                let _ = fs::remove_file(&part);
+                return Err(Broken::Forged);
+            }
+            files.keep(&part, blob).map_err(|error| Broken::Disk(io::Error::other(error)))
+        });
+        checked.await.map_err(|error| Broken::Disk(io::Error::other(error)))?
+    }
+
+    /// Gives a whole and synced file its name.
+    fn keep(&self, part: &Path, blob: BlobId) -> Result<(), FileError> {
+        let named = fs::rename(part, self.whole(blob));
+        let named = named.and_then(|()| File::open(&self.0)?.sync_all());
+        named.map_err(|cause| disk(&self.0, cause))
+    }
+}
+
+fn seal_into(path: &Path, part: &Path, moved: impl Fn(u64)) -> Result<Pointer, FileError> {
+    let from_disk = |cause| disk(path, cause);
+    let to_disk = |cause| disk(part, cause);
+    let mut from = File::open(path).map_err(from_disk)?;
+    let bytes = from.metadata().map_err(from_disk)?.len();
+    let mut sealer = Sealer::new(FileKey::generate()?, bytes)?;
+    let mut to = OpenOptions::new();
+    let mut to = to.write(true).create_new(true).mode(0o600).open(part).map_err(to_disk)?;
+    let mut plain = Zeroizing::new(vec![0; CHUNK_BYTES]);
+    let mut piece = Vec::with_capacity(2 * PIECE_BYTES_MAX);
+    while let Some(wanted) = sealer.wants() {
+        let chunk = plain.get_mut(..wanted).unwrap_or_default();
+        from.read_exact(chunk).map_err(from_disk)?; // a file that shrank meanwhile ends early
+        piece.clear();
+        sealer.push(chunk, &mut piece)?;
+        to.write_all(&piece).map_err(to_disk)?;
+        moved(sealer.resumes_at());
+    }
+    to.sync_all().map_err(to_disk)?;
+    Ok(sealer.finish()?)
+}
+
+fn open_into(
+    whole: &Path,
+    pointer: &Pointer,
+    part: &Path,
+    moved: impl Fn(u64),
+) -> Result<(), FileError> {
+    let to_disk = |cause| disk(part, cause);
+    let mut from = File::open(whole).map_err(|cause| disk(whole, cause))?;
+    let to = OpenOptions::new().write(true).create(true).truncate(true).open(part);
+    let mut to = to.map_err(to_disk)?;
+    let mut opener = Opener::new(pointer)?;
+    let mut piece = vec![0; PIECE_BYTES_MAX];
+    let mut plain = Zeroizing::new(Vec::with_capacity(PIECE_BYTES_MAX));
+    let mut done = 0;
+    while let Some(wanted) = opener.wants() {
+        let sealed = piece.get_mut(..wanted).unwrap_or_default();
+        from.read_exact(sealed).map_err(|cause| match cause.kind() {
+            io::ErrorKind::UnexpectedEof => FileError::Sealed(AttachmentError::Truncated),
+            _ => disk(whole, cause),
+        })?;
+        plain.clear();
+        opener.push(sealed, &mut plain)?;
+        to.write_all(&plain).map_err(to_disk)?;
+        done += plain.len() as u64;
+        moved(done);
+    }
+    opener.finish()?;
+    to.sync_all().map_err(to_disk)
+}
+
+/// The name that a file's bytes have. Blocks on the disk.
+fn digest(path: &Path) -> io::Result<BlobId> {
+    let mut file = File::open(path)?;
+    let mut digest = FileDigest::default();
+    let mut piece = vec![0; READ_BYTES];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(BlobId(digest.finish())),
+            n => digest.update(piece.get(..n).unwrap_or_default()),
+        }
+    }
+}
+
+fn disk(path: &Path, cause: io::Error) -> FileError {
+    FileError::Disk { path: path.to_owned(), cause }
+}
