@@ -40,8 +40,9 @@ const WATCHERS_MAX: usize = 1_024;
 const SESSIONS_MAX: usize = 24;
 
 /// Sessions that are told something in one second, all together: what exceeds it waits for the next
-/// second, where newer changes have replaced older ones. A telling costs a turn of a session, about
-/// 10 us of CPU time, so presence takes at most a fifth of one CPU from messages.
+/// second, where newer changes have replaced older ones. A telling costs a turn and a send, as the
+/// answer to a keepalive does (11 us, docs/benchmarks.md): so presence should take no more than about a
+/// fifth of one CPU from messages. An estimate until `godwit-bench presence` was run.
 const TELLINGS_PER_S: u32 = 20_000;
 
 /// A device that goes without a word is told as offline so much later: a train's tunnel, a change of
