@@ -123,6 +123,11 @@ impl Media {
         self.book.media_stats()
     }
 
+    /// Closes the book. Blocks on the disk.
+    pub(crate) fn close(&self) {
+        self.book.close_media();
+    }
+
     /// Lets go of what the table of rates needs no longer.
     pub(crate) fn forget_rates(&self, now_ns: u64) {
         self.asks.forget_fresh(now_ns);

@@ -234,8 +234,12 @@ async fn keep_store(child: ChildContext, node: Arc<Node>) -> Exit {
             return Exit::failed("the store's writer ended; the log says where it panicked");
         }
     }
-    let store = Arc::clone(&node.store);
-    match tokio::task::spawn_blocking(move || store.close()).await {
+    // The book of files too: a transfer that still holds the node must not keep it from whoever comes next.
+    let close = move || {
+        node.media.close();
+        node.store.close();
+    };
+    match tokio::task::spawn_blocking(close).await {
         Ok(()) => Exit::Stopped,
         Err(error) => Exit::failed(error),
     }

@@ -61,6 +61,10 @@ pub trait MediaBook: Send + Sync + 'static {
 
     /// Counts. From memory, never waits.
     fn media_stats(&self) -> MediaStats;
+
+    /// Closes the book; blocks until then. Afterwards everything answers
+    /// [`StoreError::Unavailable`], and it can be opened again though this one lives on.
+    fn close_media(&self);
 }
 
 /// What an account wants to have kept.

@@ -6,11 +6,12 @@ use godwit_base::{AccountId, BlobId, DeviceId, DeviceNumber};
 
 use crate::{
     Hold, HoldError, MEDIA_FETCHERS_MAX, MEDIA_HOLDERS_MAX, MEDIA_HOLDS_MAX, MediaBook, MediaStats,
+    StoreError,
 };
 
 /// Where a book under test is kept.
 pub trait Shelf {
-    /// Opens the book; always over the same data. The one opened before is dropped by then.
+    /// Opens the book; always over the same data. The one opened before is dropped or closed by then.
     fn open(&mut self) -> Arc<dyn MediaBook>;
 }
 
@@ -175,6 +176,18 @@ pub fn what_is_over_is_swept_and_told(shelf: &mut impl Shelf) {
     assert_eq!(book.media_stats(), MediaStats::default());
 }
 
+/// A server that is started again in the same process must find the book free, whoever still holds it.
+pub fn a_closed_book_lets_go_and_answers_nothing(shelf: &mut impl Shelf) {
+    let book = shelf.open();
+    store(&*book, &hold(ALICE, 1, 400));
+    book.close_media();
+    let again = shelf.open();
+    assert!(again.blob(blob(1)).unwrap().is_some());
+    assert_eq!(book.blob(blob(1)), Err(StoreError::Unavailable));
+    assert_eq!(book.hold(&hold(ALICE, 2, 1)), Err(HoldError::Store(StoreError::Unavailable)));
+    assert!(again.hold(&hold(ALICE, 2, 1)).is_ok(), "and what is closed stays away from it");
+}
+
 /// Makes one test of each story; `$shelf` is evaluated for each and gives a fresh [`Shelf`].
 #[macro_export]
 macro_rules! media_conformance {
@@ -186,6 +199,7 @@ macro_rules! media_conformance {
             a_file_goes_when_all_who_were_named_have_it
             numbers_of_fetchers_are_bounded_and_only_grow
             what_is_over_is_swept_and_told
+            a_closed_book_lets_go_and_answers_nothing
         );
     };
     (@ $shelf:expr; $($story:ident)+) => {

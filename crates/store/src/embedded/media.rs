@@ -55,6 +55,8 @@ pub struct EmbeddedMedia {
 struct Book {
     /// None after a failure of the disk: it is opened anew by the next who asks.
     database: Option<Database>,
+    /// For good: nobody opens it anew here.
+    is_closed: bool,
     calendar: Calendar,
     stats: MediaStats,
 }
@@ -85,10 +87,13 @@ impl EmbeddedMedia {
     ) -> Result<T, StoreError> {
         let mut book = self.book();
         let done = guarded(|| {
+            if book.is_closed {
+                return Err(Fault::Io("the book of files is closed".to_owned()));
+            }
             if book.database.is_none() {
                 *book = read_book(&self.path, &*self.disk)?;
             }
-            let Book { database, calendar, stats } = &mut *book;
+            let Book { database, calendar, stats, .. } = &mut *book;
             let database = database.as_ref().ok_or(Fault::Locked)?;
             work(database, calendar, stats)
         });
@@ -246,6 +251,12 @@ impl MediaBook for EmbeddedMedia {
     fn media_stats(&self) -> MediaStats {
         self.book().stats
     }
+
+    fn close_media(&self) {
+        let mut book = self.book();
+        book.is_closed = true;
+        book.database = None;
+    }
 }
 
 impl MediaStats {
@@ -283,7 +294,12 @@ fn read_book(path: &Path, disk: &dyn Disk) -> Result<Book, Fault> {
         engine.get("seen_ms")?.map_or(0, |seen| seen.value())
     };
     transaction.commit()?;
-    Ok(Book { database: Some(database), calendar: Calendar::seen(seen_ms), stats })
+    Ok(Book {
+        database: Some(database),
+        is_closed: false,
+        calendar: Calendar::seen(seen_ms),
+        stats,
+    })
 }
 
 /// Devices that will fetch it, if every holder has said how many.
