@@ -239,6 +239,16 @@ impl Outbox {
         self.recovery.awaited = self.recovery.awaited.filter(|awaited| *awaited != counter);
     }
 
+    /// Whether something on its way was sealed for another version of an account's list. The server
+    /// will send it back; what is sealed for the present list must not pass it (M4).
+    pub(crate) fn awaits_answer_of_other_list(&self, account: AccountId, version: u64) -> bool {
+        let is_other = |sealed: &SealedFor| {
+            sealed.list_version != version && sealed.account_key.id() == account
+        };
+        let in_flight = self.in_flight.iter().filter_map(|counter| self.pending.get(counter));
+        in_flight.flat_map(|message| &message.sealed).any(is_other)
+    }
+
     pub(crate) fn awaits_answers(&self) -> bool {
         !self.in_flight.is_empty()
     }
@@ -464,6 +474,20 @@ mod tests {
         outbox.accept(2);
         assert_eq!(outbox.due(), [1, 3, 4, 5]);
         assert!(!outbox.is_after_refusal(3), "after what?");
+    }
+
+    #[test]
+    fn what_is_on_its_way_under_another_list_is_told_until_it_is_answered() {
+        let mut outbox = Outbox::default();
+        let account = AccountPublic([1; 32]).id();
+        outbox.push(1, sealed(1));
+        assert!(!outbox.awaits_answer_of_other_list(account, 2), "not on its way");
+        outbox.submitted(1);
+        assert!(outbox.awaits_answer_of_other_list(account, 2));
+        assert!(!outbox.awaits_answer_of_other_list(account, 1), "the same list");
+        assert!(!outbox.awaits_answer_of_other_list(AccountId(9), 2), "somebody else");
+        outbox.is_due_again(1);
+        assert!(!outbox.awaits_answer_of_other_list(account, 2), "answered");
     }
 
     #[test]

@@ -323,6 +323,9 @@ impl Core {
         if contact.record.blocked {
             return Readiness::Failed(Failure::KeyChanged);
         }
+        if self.outbox.awaits_answer_of_other_list(account, contact.list.version()) {
+            return Readiness::NotYet;
+        }
         // Our own list is ours to judge: an old one means that the main device was off for long.
         let age = if self.is_own(account) { Age::Fresh } else { self.age_of(contact, now) };
         match age {

@@ -175,9 +175,9 @@ fn help_mouse_and_window_sizes() {
     let a = Screen::open(&alice, 90, 24, &[]);
     a.shows("for carol");
     a.keys(&["F1"]);
-    a.shows("the server has it on disk");
+    a.shows("previous, next chat");
     a.keys(&["Escape"]);
-    a.wait("no help", |screen| !screen.contains("the server has it on disk"));
+    a.wait("no help", |screen| !screen.contains("previous, next chat"));
     a.clicks(4, 4); // the second chat: two rows each below the header
     a.shows("for bob  ");
     a.resize(40, 12);

@@ -188,6 +188,9 @@ impl Core {
         self.groups.paused_until_ms = None;
         self.ask_logs();
         self.ask_members();
+        if !self.link.is_caught_up() {
+            return; // news of entries may lie in the mailbox: a change is made upon the newest
+        }
         for number in self.groups.wishes.due() {
             let Some(wish) = self.groups.wishes.by_number.get(&number) else { continue };
             if wish.made.is_none() {
