@@ -33,10 +33,11 @@ impl Held {
         }
     }
 
-    const fn account(&self) -> u64 {
+    /// Who sent it.
+    pub(crate) const fn account(&self) -> AccountId {
         match self {
-            Self::Message(record) => record.account,
-            Self::Receipt(record) => record.account,
+            Self::Message(record) => AccountId(record.account),
+            Self::Receipt(record) => AccountId(record.account),
         }
     }
 
@@ -51,7 +52,8 @@ impl Held {
 /// State of the inbox on the present link; the mailbox is drained anew on the next.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
-    held: VecDeque<Held>,
+    /// Each with the account of which something must be learned first.
+    held: VecDeque<(AccountId, Held)>,
     held_bytes: usize,
     /// How often the question about the sender of held records was refused.
     refused: BTreeMap<AccountId, u32>,
@@ -68,7 +70,7 @@ impl Inbox {
     }
 
     pub(crate) fn holds_any_of(&self, account: AccountId) -> bool {
-        self.held.iter().any(|record| record.account() == account.0)
+        self.held.iter().any(|(awaited, _)| *awaited == account)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -82,7 +84,7 @@ impl Inbox {
 
     /// Keeps a record until more is known of its sender. Without room it, and all that follow, are
     /// dropped.
-    pub(crate) fn hold(&mut self, record: Held) {
+    pub(crate) fn hold(&mut self, awaited: AccountId, record: Held) {
         let bytes = self.held_bytes + record.bytes();
         if self.held.len() >= HELD_RECORDS_MAX || bytes > HELD_BYTES_MAX {
             self.skips = true;
@@ -90,7 +92,7 @@ impl Inbox {
         }
         self.saw(record.seq());
         self.held_bytes = bytes;
-        self.held.push_back(record);
+        self.held.push_back((awaited, record));
     }
 
     /// The server refused to say who the sender is. Whether that is to be asked again.
@@ -106,17 +108,19 @@ impl Inbox {
     /// Takes what was held of an account, in order.
     pub(crate) fn take_of(&mut self, account: AccountId) -> Vec<Held> {
         self.refused.remove(&account);
-        let (taken, kept): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.held).into_iter().partition(|r| r.account() == account.0);
+        let (taken, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.held)
+            .into_iter()
+            .partition(|(awaited, _)| *awaited == account);
         self.held = kept.into();
-        self.held_bytes = self.held.iter().map(Held::bytes).sum();
-        taken
+        self.held_bytes = self.held.iter().map(|(_, record)| record.bytes()).sum();
+        taken.into_iter().map(|(_, record)| record).collect()
     }
 
     /// Up to where everything is done, if that has grown since the last call.
     pub(crate) fn take_acknowledgement(&mut self) -> Option<u64> {
-        let done = match self.held.front() {
-            Some(first) => first.seq().saturating_sub(1),
+        // What was released and is held again stands behind later ones.
+        let done = match self.held.iter().map(|(_, record)| record.seq()).min() {
+            Some(first) => first.saturating_sub(1),
             None => self.last_seq,
         };
         if done <= self.acknowledged {
@@ -141,12 +145,16 @@ mod tests {
         Held::Message(v1::Deliver { seq, account, body, ..v1::Deliver::default() })
     }
 
+    fn hold(inbox: &mut Inbox, record: Held) {
+        inbox.hold(record.account(), record);
+    }
+
     #[test]
     fn nothing_beyond_a_held_record_is_acknowledged() {
         let mut inbox = Inbox::default();
         inbox.saw(10);
         assert_eq!(inbox.take_acknowledgement(), Some(10));
-        inbox.hold(record(20, 1, 1));
+        hold(&mut inbox, record(20, 1, 1));
         inbox.saw(30);
         assert_eq!(inbox.take_acknowledgement(), Some(19));
         assert_eq!(inbox.take_acknowledgement(), None);
@@ -155,11 +163,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_again_out_of_order_is_not_acknowledged_either() {
+        let mut inbox = Inbox::default();
+        inbox.hold(AccountId(1), record(10, 2, 1));
+        inbox.hold(AccountId(3), record(20, 3, 1));
+        let again = inbox.take_of(AccountId(1)).remove(0);
+        inbox.hold(AccountId(2), again);
+        assert_eq!(inbox.take_acknowledgement(), Some(9));
+    }
+
+    #[test]
     fn a_refused_question_is_asked_again_so_often_and_no_more() {
         let mut inbox = Inbox::default();
         assert!(!inbox.asks_again(AccountId(1)), "nothing is held");
         for _ in 0..2 {
-            inbox.hold(record(1, 1, 1));
+            hold(&mut inbox, record(1, 1, 1));
             assert!((0..ASKED_AGAIN_MAX).all(|_| inbox.asks_again(AccountId(1))));
             assert!(!inbox.asks_again(AccountId(1)));
             inbox.take_of(AccountId(1));
@@ -169,9 +187,9 @@ mod tests {
     #[test]
     fn both_sides_of_the_bound_on_records() {
         let mut inbox = Inbox::default();
-        (0..HELD_RECORDS_MAX as u64).for_each(|seq| inbox.hold(record(seq + 1, 1, 1)));
+        (0..HELD_RECORDS_MAX as u64).for_each(|seq| hold(&mut inbox, record(seq + 1, 1, 1)));
         assert!(!inbox.skips());
-        inbox.hold(record(10_000, 2, 1));
+        hold(&mut inbox, record(10_000, 2, 1));
         assert!(inbox.skips() && !inbox.holds_any_of(AccountId(2)));
         inbox.take_of(AccountId(1));
         assert_eq!(inbox.take_acknowledgement(), Some(HELD_RECORDS_MAX as u64), "not the dropped");
@@ -180,9 +198,9 @@ mod tests {
     #[test]
     fn both_sides_of_the_bound_on_bytes() {
         let mut inbox = Inbox::default();
-        inbox.hold(record(1, 1, HELD_BYTES_MAX));
+        hold(&mut inbox, record(1, 1, HELD_BYTES_MAX));
         assert!(!inbox.skips());
-        inbox.hold(record(2, 1, 1));
+        hold(&mut inbox, record(2, 1, 1));
         assert!(inbox.skips());
     }
 }

@@ -36,22 +36,46 @@ impl Core {
             // We have sent nothing to somebody whom we do not know.
             return self.inbox.saw(record.seq);
         }
-        if self.inbox.holds_any_of(from.account) || self.contacts.remote(from).is_none() {
-            self.lookups.want(Who::Account(from.account), Keys::None);
-            return self.inbox.hold(Held::Message(record));
+        if let Some(awaited) = self.inbox_awaits(from.account, self.contacts.remote(from).is_none())
+        {
+            return self.inbox.hold(awaited, Held::Message(record));
         }
         self.inbox.saw(record.seq);
         self.receive(&record, now);
+    }
+
+    /// Of whom something must be learned before a record of `account` is taken: of the account itself,
+    /// or of our own, if copies of what our other devices sent are held. A tick or an answer must not
+    /// come before what it is about.
+    fn inbox_awaits(&mut self, account: AccountId, is_unknown: bool) -> Option<AccountId> {
+        let own = self.me.device().account;
+        if self.inbox.holds_any_of(own) {
+            return Some(own);
+        }
+        if is_unknown || self.inbox.holds_any_of(account) {
+            self.lookups.want(Who::Account(account), Keys::None);
+            return Some(account);
+        }
+        None
     }
 
     /// All is known of the sender that can be: takes what was held of them. What comes from a device
     /// that nobody has signed for cannot be opened, now or later, and leaves a placeholder.
     pub(super) fn release(&mut self, account: AccountId, now: Now) {
         for held in self.inbox.take_of(account) {
+            let is_of_them = held.account() == account;
             let record = match held {
-                Held::Message(record) => record,
-                Held::Receipt(receipt) => {
+                Held::Message(record) if is_of_them => record,
+                Held::Message(record) => {
+                    self.on_deliver(record, now); // it waited for what was before it
+                    continue;
+                }
+                Held::Receipt(receipt) if is_of_them => {
                     self.receipt(&receipt, now);
+                    continue;
+                }
+                Held::Receipt(receipt) => {
+                    self.on_receipt(receipt, now);
                     continue;
                 }
             };
@@ -275,10 +299,10 @@ impl Core {
             return;
         }
         let account = AccountId(receipt.account);
-        let is_unknown = self.contacts.get(account).is_none() || self.inbox.holds_any_of(account);
-        if receipt.origin != self.me.device().number.0 && is_unknown {
-            self.lookups.want(Who::Account(account), Keys::None);
-            return self.inbox.hold(Held::Receipt(receipt));
+        let is_about_other = receipt.origin != self.me.device().number.0;
+        let is_unknown = self.contacts.get(account).is_none();
+        if is_about_other && let Some(awaited) = self.inbox_awaits(account, is_unknown) {
+            return self.inbox.hold(awaited, Held::Receipt(receipt));
         }
         self.inbox.saw(receipt.seq);
         self.receipt(&receipt, now);
