@@ -125,6 +125,10 @@ pub struct Changed {
 }
 
 /// Something that came: a message, or what somebody did about one.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "messages are most of them; a box for each would be the dearer half"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Arrived {
     /// A message.

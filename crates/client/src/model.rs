@@ -406,6 +406,10 @@ pub struct DeviceInfo {
 }
 
 /// What happens, in order. Everything it tells of is already committed.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "messages are most of them; a box for each would be the dearer half"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -82,7 +82,9 @@ async fn on_home(home: &Path, command: Command, output: &mut Output) -> Result<(
         Command::Chat(chat) => {
             with_client(home, async |client| chat::run(client, chat.with).await).await
         }
-        Command::Link(LinkCommand::Start(start)) => devices::start(home, &start, output).await,
+        Command::Link(LinkCommand::Start(start)) => {
+            Box::pin(devices::start(home, &start, output)).await
+        }
         Command::Link(LinkCommand::Approve(approve)) => {
             with_client(home, async |client| devices::approve(client, &approve, output).await).await
         }
@@ -94,7 +96,7 @@ async fn on_home(home: &Path, command: Command, output: &mut Output) -> Result<(
             with_client(home, async |client| devices::show_recovery(client, &show, output).await)
                 .await
         }
-        Command::Recover(recover) => devices::recover(home, &recover, output).await,
+        Command::Recover(recover) => Box::pin(devices::recover(home, &recover, output)).await,
         Command::Completions { .. } | Command::Man { .. } => Ok(()), // need no home; done above
     }
 }

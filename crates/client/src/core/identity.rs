@@ -214,7 +214,8 @@ impl Identity {
     /// # Errors
     /// A [`ListError`] if the list cannot be signed.
     pub(crate) fn sign_next(&mut self, now_ms: u64) -> Result<(), ListError> {
-        self.sign_next_of(&self.list.entries().to_vec(), now_ms)
+        let same = self.list.entries().to_vec();
+        self.sign_next_of(&same, now_ms)
     }
 
     /// The same with these devices.

@@ -49,13 +49,14 @@ impl Core {
         if !self.me.is_main() {
             return Err(Error::NotMain);
         }
-        let code: LinkCode = code.parse().map_err(wrong)?;
+        let code: LinkCode = code.parse().map_err(|error| wrong(&error))?;
         let present = Present {
             handle: &self.me.home.handle,
             list: &self.me.list,
             server_key: &self.me.home.server_key,
         };
-        let (approval, card) = LinkApproval::begin(&code, present).map_err(wrong)?;
+        let (approval, card) =
+            LinkApproval::begin(&code, present).map_err(|error| wrong(&error))?;
         self.linking = Some(Linking {
             rendezvous: *code.rendezvous(),
             stage: Stage::Answer { approval: Box::new(approval), card },
@@ -73,7 +74,7 @@ impl Core {
     pub fn confirm_link(&mut self, now: Now) -> Result<(), Error> {
         match self.linking.take() {
             Some(Linking { stage: Stage::User(candidate), rendezvous, until_ms, .. }) => {
-                let entry = candidate.entry(&self.me.list).map_err(wrong)?;
+                let entry = candidate.entry(&self.me.list).map_err(|error| wrong(&error))?;
                 self.add_device(entry, *candidate.link_key(), now)?;
                 let stage = Stage::List(candidate);
                 self.linking = Some(Linking { rendezvous, stage, until_ms, asked: false });
@@ -236,6 +237,6 @@ impl Core {
     }
 }
 
-fn wrong(error: LinkError) -> Error {
+fn wrong(error: &LinkError) -> Error {
     Error::Linking(error.to_string())
 }

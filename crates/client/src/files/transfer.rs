@@ -285,7 +285,10 @@ fn body_of(
             piece.truncate(count);
             let is_over = !matches!(read, Ok(1..));
             let piece = read.map(|_| Frame::data(Bytes::from(piece)));
-            if (is_over && piece.is_ok()) || pieces.send(piece).await.is_err() || is_over {
+            if is_over && piece.is_ok() {
+                return; // the end of the file
+            }
+            if pieces.send(piece).await.is_err() || is_over {
                 return;
             }
             at += count as u64;

@@ -26,6 +26,10 @@ pub(crate) enum ToOwner {
 }
 
 /// From the owner.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "messages are most of them; a box for each would be the dearer half"
+)]
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToAttached {
     Welcome { version: u32, me: Option<Me>, connection: ConnectionState },

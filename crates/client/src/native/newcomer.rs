@@ -46,7 +46,7 @@ pub(super) async fn link(
 ) -> Result<Joined, Error> {
     let place = Place::take(home)?;
     let link_key = new_key()?;
-    let offer = LinkOffer::new().map_err(wrong)?;
+    let offer = LinkOffer::new().map_err(|error| wrong(&error))?;
     let mut meeting = Meeting {
         link,
         link_key: &link_key,
@@ -60,7 +60,7 @@ pub(super) async fn link(
     };
     let (server_key, now_ms) = (&link.server_key, meeting.now_ms());
     let heard = offer.hear_card(&card, server_key, &link_key.public().0, now_ms);
-    let (joining, answer) = heard.map_err(wrong)?;
+    let (joining, answer) = heard.map_err(|error| wrong(&error))?;
     let (digits, handle) = (joining.digits().to_string(), joining.handle().clone());
     tell(NewcomerEvent::Check { digits, handle });
     meeting.said.push((1, answer));
@@ -79,7 +79,7 @@ async fn wait_for_list(meeting: &mut Meeting<'_>, joining: LinkJoining) -> Resul
         Heard::Message(message) => joining.hear_result(&message, now_ms),
         Heard::Listed(list) => joining.believe(&list, now_ms),
     }
-    .map_err(wrong)
+    .map_err(|error| wrong(&error))
 }
 
 /// Makes this home the account's main and only device, by its key.
@@ -99,13 +99,15 @@ pub(super) async fn recover(home: &Home, link: &JoinLink, words: &str) -> Result
     };
     let handle: Handle = bundles.handle.parse().map_err(|_| odd_answer())?;
     let now_ms = talk.now_ms();
-    let before = own_list(&bundles.signed_list, &account.public(), now_ms).map_err(wrong_list)?;
+    let before = own_list(&bundles.signed_list, &account.public(), now_ms)
+        .map_err(|error| wrong_list(&error))?;
     let next = before.highest_number().0.checked_add(1).ok_or_else(odd_answer)?;
     let keys = DeviceKeys::create(&account.public(), DeviceNumber(next), now_ms);
     let signed = DeviceList::sign(&account, Some(&before), &[keys.describe()], now_ms);
-    let signed = signed.map_err(wrong_list)?;
+    let signed = signed.map_err(|error| wrong_list(&error))?;
     let trust = Trust::Pinned(before.account_key());
-    let list = DeviceList::verify(&signed, trust, Some(&before), now_ms).map_err(wrong_list)?;
+    let list = DeviceList::verify(&signed, trust, Some(&before), now_ms)
+        .map_err(|error| wrong_list(&error))?;
     let publish = |request| {
         let row = v1::DeviceRow { number: next, link_key: public.to_vec().into() };
         let (version, signed) = (list.version(), signed.clone().into());
@@ -388,11 +390,11 @@ fn odd_answer() -> Error {
     Error::Linking("the server answered something else than was asked".to_owned())
 }
 
-fn wrong(error: LinkError) -> Error {
+fn wrong(error: &LinkError) -> Error {
     Error::Linking(error.to_string())
 }
 
-fn wrong_list(error: ListError) -> Error {
+fn wrong_list(error: &ListError) -> Error {
     Error::Linking(error.to_string())
 }
 

@@ -163,7 +163,7 @@ fn an_entry_that_keeps_being_overtaken_fails_in_the_end() {
     let group = world.creates(0, "x", &[]);
     world.server.mischief.stale = 3;
     let add = GroupCommand::Add(group, vec![handle("bob")]);
-    assert!(world.commands(0, add.clone()).is_ok(), "three rounds");
+    assert!(world.commands(0, add).is_ok(), "three rounds");
     world.server.mischief.stale = 4;
     let remove = GroupCommand::Remove(group, vec![handle("bob")]);
     assert!(matches!(world.commands(0, remove), Err(Error::Refused { code: 66, .. })));
@@ -210,7 +210,7 @@ fn a_ghost_in_the_servers_rows_is_nobody() {
     let mut world = World::with(&["alice", "bob", "mallory"]);
     let group = world.creates(0, "x", &["bob"]);
     let mallory = world.devices[2].core().device().account;
-    let logged = world.server.groups.get_mut(&group.0.to_vec()).unwrap();
+    let logged = world.server.groups.get_mut(group.0.as_slice()).unwrap();
     logged.members.insert(mallory, godwit_wire::v1::GroupRole::Admin);
     world.commands(0, GroupCommand::OnlyAdminsWrite(group, true)).unwrap();
     for at in [0, 1] {
@@ -226,7 +226,7 @@ fn a_forked_log_freezes_the_group_and_its_healing_thaws_it() {
     let copied = world.devices[0].copy();
     world.commands(0, GroupCommand::OnlyAdminsWrite(group, true)).unwrap();
     let other = world.server.groups[&group.0.to_vec()].log[1].clone();
-    world.server.groups.get_mut(&group.0.to_vec()).unwrap().log.pop();
+    world.server.groups.get_mut(group.0.as_slice()).unwrap().log.pop();
     world.devices[0].put_back(copied);
     world.settle();
     world.commands(0, GroupCommand::Add(group, vec![handle("carol")])).unwrap();

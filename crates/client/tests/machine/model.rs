@@ -47,12 +47,12 @@ fn check_order(world: &World, at: usize) {
 }
 
 fn check(world: &World, revoked: usize, linked: usize) {
-    for person in 0..PEOPLE.len() {
+    for (person, name) in PEOPLE.iter().enumerate() {
         let devices = (0..linked).filter(|at| owner(*at) == person && *at != revoked);
         let stories: Vec<(usize, _)> = devices.map(|at| (at, story(world, at))).collect();
         let (main, first) = &stories[0];
         for (at, other) in &stories[1..] {
-            assert_eq!(other, first, "device {at} and device {main} of {}", PEOPLE[person]);
+            assert_eq!(other, first, "device {at} and device {main} of {name}");
         }
         for (id, told) in first.iter().filter(|(_, told)| told.3) {
             assert!(told.5.reached(MessageState::Delivered), "{id} is {:?}", told.5);

@@ -235,7 +235,7 @@ impl Server {
                 self.say(at, v1::KeysPublished { request, one_time_left });
             }
             ToServer::PublishDeviceList(publish) => self.publish_list(at, publish),
-            ToServer::GroupChange(change) => self.change_group(at, change),
+            ToServer::GroupChange(change) => self.change_group(at, &change),
             ToServer::GroupFetch(fetch) => self.fetch_group(at, &fetch),
             ToServer::MediaGrant(_) | ToServer::MediaFetched(_) => {}
             ToServer::Terms(_)

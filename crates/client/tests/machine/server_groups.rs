@@ -19,7 +19,7 @@ pub(crate) struct Logged {
 }
 
 impl Server {
-    pub(crate) fn change_group(&mut self, at: usize, change: v1::GroupChange) {
+    pub(crate) fn change_group(&mut self, at: usize, change: &v1::GroupChange) {
         let by = self.device_at(at);
         let request = change.request;
         self.group_requests += 1;
@@ -31,13 +31,13 @@ impl Server {
         let group = self.groups.entry(id.clone()).or_default();
         let epoch = usize::try_from(change.epoch).unwrap();
         if group.log.get(epoch - 1).is_some_and(|stored| **stored == *change.signed) {
-            return self.confirm(at, &change);
+            return self.confirm(at, change);
         }
         if epoch != group.log.len() + 1 || self.mischief.stale > 0 {
             self.mischief.stale = self.mischief.stale.saturating_sub(1);
             return self.refuse(at, 0, request, Refusal::GroupEpochStale, 0);
         }
-        let joins = group.members.get(&by.account).is_none() && epoch > 1;
+        let joins = !group.members.contains_key(&by.account) && epoch > 1;
         if joins {
             use sha2::Digest as _;
             let hash = sha2::Sha256::digest(&change.invite_secret);
@@ -70,7 +70,7 @@ impl Server {
                 }
             }
         }
-        self.confirm(at, &change);
+        self.confirm(at, change);
     }
 
     fn confirm(&mut self, at: usize, change: &v1::GroupChange) {

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     fn code() -> LinkCode {
-        LinkCode::new(std::array::from_fn(|at| at as u8), [0xab; 32])
+        LinkCode::new(std::array::from_fn(|at| u8::try_from(at).unwrap()), [0xab; 32])
     }
 
     #[test]

@@ -426,9 +426,10 @@ fn what_this_version_does_not_know_stops_the_group_and_is_not_skipped() {
     assert!(group.clone().apply(&sign_bytes(content.clone())).is_ok());
     prost::encoding::encode_key(99, prost::encoding::WireType::Varint, &mut content);
     prost::encoding::encode_varint(1, &mut content);
-    assert_eq!(group.clone().apply(&sign_bytes(content)), Err(GroupError::Newer));
+    let mut group = group;
+    assert_eq!(group.apply(&sign_bytes(content)), Err(GroupError::Newer));
     // Another suite says so before anything else.
-    let mut other = first.clone();
+    let mut other = first;
     other[0] = 2;
     assert_eq!(Group::found(&other).map(drop), Err(GroupError::UnknownSuite(2)));
 }

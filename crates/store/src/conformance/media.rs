@@ -130,9 +130,8 @@ pub fn a_file_goes_when_all_who_were_named_have_it(shelf: &mut impl Shelf) {
 pub fn numbers_of_fetchers_are_bounded_and_only_grow(shelf: &mut impl Shelf) {
     let book = shelf.open();
     let named = |number, fetchers| Hold { fetchers, ..hold(ALICE, number, 1) };
-    let all_fetch = |number, count| {
-        (1..=count).map(|n| book.fetched(blob(number), device(BOB, n)).unwrap()).any(|gone| gone)
-    };
+    let all_fetch =
+        |number, count| (1..=count).any(|n| book.fetched(blob(number), device(BOB, n)).unwrap());
     store(&*book, &named(1, MEDIA_FETCHERS_MAX));
     assert!(!all_fetch(1, MEDIA_FETCHERS_MAX - 1));
     assert!(all_fetch(1, MEDIA_FETCHERS_MAX));

@@ -165,7 +165,7 @@ fn timer(text: &str) -> Result<u32, String> {
 
 /// A span of time in the largest unit that fits: `1 d`, `90 s`.
 pub(crate) fn span(seconds: u32) -> String {
-    let fits = UNITS.iter().rev().find(|(_, unit)| seconds % unit == 0);
+    let fits = UNITS.iter().rev().find(|(_, unit)| seconds.is_multiple_of(*unit));
     let (unit, size) = fits.unwrap_or(&('s', 1));
     format!("{} {unit}", seconds / size)
 }

@@ -25,6 +25,7 @@ use super::geometry::Geometry;
 use crate::time::LocalTime;
 
 /// Everything that wakes the messenger.
+#[allow(clippy::large_enum_variant, reason = "one is there at a time")]
 #[derive(Debug)]
 pub(crate) enum Wakeup {
     /// The system asks us to end.

@@ -64,7 +64,7 @@ pub(super) async fn start(
             broken.get_or_insert(failure);
         }
     });
-    let Some(linked) = within(start.timeout, linked).await else {
+    let Some(linked) = Box::pin(within(start.timeout, linked)).await else {
         return Err(Failure::TimedOut("nobody has linked this device: start again".to_owned()));
     };
     let Joined { account, device, .. } = linked?;
@@ -192,7 +192,7 @@ pub(super) async fn recover(
     };
     read.map_err(|error| Failure::io("cannot read the recovery words", &error))?;
     let Joined { account, device, .. } =
-        taken(Client::recover(home, &recover.link, &words)).await?;
+        Box::pin(taken(Client::recover(home, &recover.link, &words))).await?;
     let line = Line::Recovered { device: device.to_string(), account: account.to_string() };
     output.record(&line, |_| {
         "recovered: this is the account's main device now, and its only one; link others anew"

@@ -155,7 +155,11 @@ impl Step<'_> {
             .query_map([signed(now_ms)], |row| {
                 let device = DeviceId::new(unsigned(row.get(0)?), row.get(1)?);
                 let id = MessageId { device, counter: unsigned(row.get(2)?) };
-                Ok((id, row.get::<_, i64>(3)?, super::read::parsed::<ChatId>(row.get(4)?, "name")?))
+                Ok((
+                    id,
+                    row.get::<_, i64>(3)?,
+                    super::read::parsed::<ChatId>(&row.get::<_, String>(4)?, "name")?,
+                ))
             })?
             .collect::<rusqlite::Result<Vec<_>>>()?;
         for (id, chat, with) in gone {
@@ -189,7 +193,7 @@ pub(super) fn changed(
     let about = MessageId { device, counter: unsigned(row.get(3)?) };
     let device = DeviceId::new(unsigned(row.get(4)?), row.get(5)?);
     let by = MessageId { device, counter: unsigned(row.get(6)?) };
-    let from = super::read::parsed(row.get(7)?, "sender")?;
+    let from = super::read::parsed(&row.get::<_, String>(7)?, "sender")?;
     let opened = vault.open_body(by, row.get_ref(9)?.as_blob()?);
     let act = opened.ok().and_then(|body| match Body::decode(&body).content {
         Content::About { act, .. } => Some(act),

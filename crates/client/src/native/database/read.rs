@@ -179,9 +179,9 @@ impl Reader {
         let account = AccountId(unsigned(row.get(1)?));
         let device = DeviceId { account, number: DeviceNumber(row.get(2)?) };
         let id = MessageId { device, counter: unsigned(row.get(3)?) };
-        let with: ChatId = parsed(row.get(11)?, "name")?;
+        let with: ChatId = parsed(&row.get::<_, String>(11)?, "name")?;
         let sender: Option<String> = row.get(12)?;
-        let sender: Option<Handle> = sender.map(|sender| parsed(sender, "sender")).transpose()?;
+        let sender: Option<Handle> = sender.map(|sender| parsed(&sender, "sender")).transpose()?;
         let me = self.owner.handle.clone();
         let outgoing = row.get(4)?;
         let (from, to) = match (&with, outgoing) {
@@ -292,7 +292,7 @@ impl Reader {
             let values =
                 params![signed(row), limit.min(PAGE_ROWS_MAX), signed(account.0), number.0];
             let rows = query.query_map(values, |row| {
-                annotate::changed(&self.vault, row, &parsed(row.get(10)?, "name")?)
+                annotate::changed(&self.vault, row, &parsed(&row.get::<_, String>(10)?, "name")?)
             })?;
             Ok(rows.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().flatten().collect())
         };
@@ -300,7 +300,7 @@ impl Reader {
     }
 }
 
-pub(super) fn parsed<T: FromStr>(text: String, column: &str) -> rusqlite::Result<T> {
+pub(super) fn parsed<T: FromStr>(text: &str, column: &str) -> rusqlite::Result<T> {
     text.parse().map_err(|_| rusqlite::Error::InvalidColumnName(column.to_owned()))
 }
 
