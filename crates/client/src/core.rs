@@ -73,7 +73,9 @@ use self::timer::Expiry;
 use crate::{Error, Event, Me, WarningKind};
 
 pub use annotate::Stamp;
-pub(crate) use body::{Body, Content, Shown};
+#[cfg(feature = "native")]
+pub(crate) use body::Shown;
+pub(crate) use body::{Body, Content};
 pub use body::{TEXT_BYTES_MAX, text_of_body};
 #[cfg(feature = "native")]
 pub(crate) use channel::{Arrived, Channel, Ends};
@@ -81,6 +83,7 @@ pub use command::SendKey;
 pub use contact::CONTACTS_MAX;
 pub use group::{GroupCommand, GroupOutcome};
 pub use identity::Seat;
+#[cfg(feature = "native")]
 pub(crate) use kinds::Mark;
 #[cfg(test)]
 pub(crate) use kinds::poll_of;
