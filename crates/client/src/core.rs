@@ -72,6 +72,8 @@ use self::repair::Waiting;
 use self::timer::Expiry;
 use crate::{Error, Event, Me, WarningKind};
 
+#[cfg(feature = "native")]
+pub(crate) use age::verify_of_any_age;
 pub use annotate::Stamp;
 #[cfg(feature = "native")]
 pub(crate) use body::Shown;

@@ -158,3 +158,10 @@ pub enum Error {
     #[error("the client was closed")]
     Closed,
 }
+
+impl Error {
+    /// Linking or recovering failed, for this reason.
+    pub(crate) fn linking(why: &impl std::fmt::Display) -> Self {
+        Self::Linking(why.to_string())
+    }
+}

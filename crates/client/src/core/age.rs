@@ -6,6 +6,7 @@
 //! look alike from here, so the user is told, and decides if it matters (decision 0051).
 
 use godwit_base::{AccountId, Handle};
+use godwit_seal::{DeviceList, ListError, Trust, Verified};
 
 use super::Core;
 use super::contact::Contact;
@@ -77,6 +78,21 @@ impl Core {
         if let Some(text) = told {
             self.warn(WarningKind::DeviceList, Some(with), text);
         }
+    }
+}
+
+/// Checks a device list whatever its age, or a date ahead: the age is judged apart.
+pub(crate) fn verify_of_any_age(
+    signed: &[u8],
+    trust: Trust<'_>,
+    previous: Option<&Verified<DeviceList>>,
+    now_ms: u64,
+) -> Result<Verified<DeviceList>, ListError> {
+    match DeviceList::verify(signed, trust, previous, now_ms) {
+        Err(ListError::TooOld { issued_at_ms } | ListError::FromTheFuture { issued_at_ms }) => {
+            DeviceList::verify(signed, trust, previous, issued_at_ms)
+        }
+        result => result,
     }
 }
 

@@ -7,6 +7,7 @@ use godwit_seal::{
 };
 use godwit_wire::{Refusal, ToServer, v1};
 
+use super::age::verify_of_any_age;
 use super::lookup::{Keys, Who};
 use super::now::Now;
 use super::outbox::Target;
@@ -175,12 +176,7 @@ impl Core {
         previous: Option<&Verified<DeviceList>>,
         now: Now,
     ) -> Result<Verified<DeviceList>, ListError> {
-        match DeviceList::verify(signed, trust, previous, self.list_ms(now)) {
-            Err(ListError::TooOld { issued_at_ms } | ListError::FromTheFuture { issued_at_ms }) => {
-                DeviceList::verify(signed, trust, previous, issued_at_ms)
-            }
-            result => result,
-        }
+        verify_of_any_age(signed, trust, previous, self.list_ms(now))
     }
 
     /// Opens a session by the keys that were fetched, if one is needed.

@@ -83,6 +83,27 @@ pub(crate) struct Counters {
     pub(crate) said_at_ms: u64,
 }
 
+impl HomeRecord {
+    fn new(link: &JoinLink, handle: &Handle, link_key: &StaticKey, joined: bool) -> Self {
+        Self {
+            handle: handle.clone(),
+            joined,
+            host: link.host.clone(),
+            port: link.port,
+            server_key: link.server_key,
+            link_key: Blob(link_key.to_bytes().to_vec()),
+            ticket: None,
+            links: BTreeMap::new(),
+            without_receipts: false,
+        }
+    }
+}
+
+impl Counters {
+    /// Of a new home.
+    const FIRST: Self = Self { message: 1, row: 1, said_at_ms: 0 };
+}
+
 impl Identity {
     /// New keys for an account on the server of `link`.
     pub(crate) fn create(
@@ -97,18 +118,8 @@ impl Identity {
         let trust = Trust::FirstUse(account_key.public().id());
         let list = DeviceList::verify(&signed, trust, None, now_ms).map_err(|_| CreateError)?;
         let link_key = StaticKey::generate().map_err(|_| CreateError)?;
-        let home = HomeRecord {
-            handle: handle.clone(),
-            joined: false,
-            host: link.host.clone(),
-            port: link.port,
-            server_key: link.server_key,
-            link_key: Blob(link_key.to_bytes().to_vec()),
-            ticket: None,
-            links: BTreeMap::new(),
-            without_receipts: false,
-        };
-        let counters = Counters { message: 1, row: 1, said_at_ms: 0 };
+        let home = HomeRecord::new(link, handle, &link_key, false);
+        let counters = Counters::FIRST;
         let account_key = Some(account_key);
         Ok(Self { account_key, keys, list, next: None, link_key, home, counters })
     }
@@ -116,18 +127,8 @@ impl Identity {
     /// A further device of an account, which its main device has put on `list`.
     pub(crate) fn linked(link: &JoinLink, handle: &Handle, seat: Seat) -> Self {
         let Seat { keys, link_key, list } = seat;
-        let home = HomeRecord {
-            handle: handle.clone(),
-            joined: true,
-            host: link.host.clone(),
-            port: link.port,
-            server_key: link.server_key,
-            link_key: Blob(link_key.to_bytes().to_vec()),
-            ticket: None,
-            links: BTreeMap::new(),
-            without_receipts: false,
-        };
-        let counters = Counters { message: 1, row: 1, said_at_ms: 0 };
+        let home = HomeRecord::new(link, handle, &link_key, true);
+        let counters = Counters::FIRST;
         Self { account_key: None, keys, list, next: None, link_key, home, counters }
     }
 

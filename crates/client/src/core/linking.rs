@@ -5,7 +5,7 @@
 //! rendezvous is said again on every new link, the same bytes.
 
 use godwit_base::DeviceNumber;
-use godwit_seal::{AccountKey, LinkApproval, LinkCandidate, LinkCode, LinkError, Present};
+use godwit_seal::{AccountKey, LinkApproval, LinkCandidate, LinkCode, Present};
 use godwit_wire::{ToServer, v1};
 use zeroize::Zeroizing;
 
@@ -49,14 +49,14 @@ impl Core {
         if !self.me.is_main() {
             return Err(Error::NotMain);
         }
-        let code: LinkCode = code.parse().map_err(|error| wrong(&error))?;
+        let code: LinkCode = code.parse().map_err(|error| Error::linking(&error))?;
         let present = Present {
             handle: &self.me.home.handle,
             list: &self.me.list,
             server_key: &self.me.home.server_key,
         };
         let (approval, card) =
-            LinkApproval::begin(&code, present).map_err(|error| wrong(&error))?;
+            LinkApproval::begin(&code, present).map_err(|error| Error::linking(&error))?;
         self.linking = Some(Linking {
             rendezvous: *code.rendezvous(),
             stage: Stage::Answer { approval: Box::new(approval), card },
@@ -74,7 +74,8 @@ impl Core {
     pub fn confirm_link(&mut self, now: Now) -> Result<(), Error> {
         match self.linking.take() {
             Some(Linking { stage: Stage::User(candidate), rendezvous, until_ms, .. }) => {
-                let entry = candidate.entry(&self.me.list).map_err(|error| wrong(&error))?;
+                let entry =
+                    candidate.entry(&self.me.list).map_err(|error| Error::linking(&error))?;
                 self.add_device(entry, *candidate.link_key(), now)?;
                 let stage = Stage::List(candidate);
                 self.linking = Some(Linking { rendezvous, stage, until_ms, asked: false });
@@ -235,8 +236,4 @@ impl Core {
             self.say(Event::Linking(state));
         }
     }
-}
-
-fn wrong(error: &LinkError) -> Error {
-    Error::Linking(error.to_string())
 }

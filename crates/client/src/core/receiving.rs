@@ -64,25 +64,15 @@ impl Core {
     pub(super) fn release(&mut self, account: AccountId, now: Now) {
         for held in self.inbox.take_of(account) {
             let is_of_them = held.account() == account;
-            let record = match held {
-                Held::Message(record) if is_of_them => record,
-                Held::Message(record) => {
-                    self.on_deliver(record, now); // it waited for what was before it
-                    continue;
+            match held {
+                // What others sent only waited for what was before it.
+                Held::Message(record) if !is_of_them => self.on_deliver(record, now),
+                Held::Receipt(receipt) if !is_of_them => self.on_receipt(receipt, now),
+                Held::Receipt(receipt) => self.receipt(&receipt, now),
+                Held::Message(record) if self.contacts.remote(sender_of(&record)).is_some() => {
+                    self.receive(&record, now);
                 }
-                Held::Receipt(receipt) if is_of_them => {
-                    self.receipt(&receipt, now);
-                    continue;
-                }
-                Held::Receipt(receipt) => {
-                    self.on_receipt(receipt, now);
-                    continue;
-                }
-            };
-            if self.contacts.remote(sender_of(&record)).is_some() {
-                self.receive(&record, now);
-            } else {
-                self.lose(&record);
+                Held::Message(record) => self.lose(&record),
             }
         }
         self.drain_again(now);

@@ -7,10 +7,7 @@ use std::time::Duration;
 use godwit_base::limits::KEEPALIVE_S;
 use godwit_base::{Clock, DeviceNumber, Handle, JoinLink, SystemClock};
 use godwit_link::{PublicKey, StaticKey};
-use godwit_seal::{
-    AccountKey, AccountPublic, DeviceKeys, DeviceList, LinkError, LinkJoining, LinkOffer, Linked,
-    ListError, Trust, Verified,
-};
+use godwit_seal::{AccountKey, DeviceKeys, DeviceList, LinkJoining, LinkOffer, Linked, Trust};
 use godwit_wire::frame::KEEPALIVE;
 use godwit_wire::{FEATURES, Refusal, ToClient, ToServer, VERSION, v1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,7 +19,7 @@ use super::database;
 use super::engine::{Engine, Parts, Stage, Voice};
 use super::home::{Home, Ownership};
 use super::host::{EVENTS_MAX, seed};
-use crate::core::{Arrived, Channel, Core, Ends, SKEW_MS, Seat, Vault};
+use crate::core::{Arrived, Channel, Core, Ends, SKEW_MS, Seat, Vault, verify_of_any_age};
 use crate::{ConnectionState, Error, Event, NewcomerEvent};
 
 /// A dial that takes longer has failed, and an answer that does not wait for a person, 20 s: on a 2G
@@ -46,7 +43,7 @@ pub(super) async fn link(
 ) -> Result<Joined, Error> {
     let place = Place::take(home)?;
     let link_key = new_key()?;
-    let offer = LinkOffer::new().map_err(|error| wrong(&error))?;
+    let offer = LinkOffer::new().map_err(|error| Error::linking(&error))?;
     let mut meeting = Meeting {
         link,
         link_key: &link_key,
@@ -60,7 +57,7 @@ pub(super) async fn link(
     };
     let (server_key, now_ms) = (&link.server_key, meeting.now_ms());
     let heard = offer.hear_card(&card, server_key, &link_key.public().0, now_ms);
-    let (joining, answer) = heard.map_err(|error| wrong(&error))?;
+    let (joining, answer) = heard.map_err(|error| Error::linking(&error))?;
     let (digits, handle) = (joining.digits().to_string(), joining.handle().clone());
     tell(NewcomerEvent::Check { digits, handle });
     meeting.said.push((1, answer));
@@ -79,7 +76,7 @@ async fn wait_for_list(meeting: &mut Meeting<'_>, joining: LinkJoining) -> Resul
         Heard::Message(message) => joining.hear_result(&message, now_ms),
         Heard::Listed(list) => joining.believe(&list, now_ms),
     }
-    .map_err(|error| wrong(&error))
+    .map_err(|error| Error::linking(&error))
 }
 
 /// Makes this home the account's main and only device, by its key.
@@ -99,15 +96,17 @@ pub(super) async fn recover(home: &Home, link: &JoinLink, words: &str) -> Result
     };
     let handle: Handle = bundles.handle.parse().map_err(|_| odd_answer())?;
     let now_ms = talk.now_ms();
-    let before = own_list(&bundles.signed_list, &account.public(), now_ms)
-        .map_err(|error| wrong_list(&error))?;
+    // It may be older than contacts believe: its owner has lost the device that signed it.
+    let (signed, owner) = (&bundles.signed_list, account.public());
+    let before = verify_of_any_age(signed, Trust::Pinned(&owner), None, now_ms)
+        .map_err(|error| Error::linking(&error))?;
     let next = before.highest_number().0.checked_add(1).ok_or_else(odd_answer)?;
     let keys = DeviceKeys::create(&account.public(), DeviceNumber(next), now_ms);
     let signed = DeviceList::sign(&account, Some(&before), &[keys.describe()], now_ms);
-    let signed = signed.map_err(|error| wrong_list(&error))?;
+    let signed = signed.map_err(|error| Error::linking(&error))?;
     let trust = Trust::Pinned(before.account_key());
     let list = DeviceList::verify(&signed, trust, Some(&before), now_ms)
-        .map_err(|error| wrong_list(&error))?;
+        .map_err(|error| Error::linking(&error))?;
     let publish = |request| {
         let row = v1::DeviceRow { number: next, link_key: public.to_vec().into() };
         let (version, signed) = (list.version(), signed.clone().into());
@@ -119,21 +118,6 @@ pub(super) async fn recover(home: &Home, link: &JoinLink, words: &str) -> Result
     let seat = Seat { keys, link_key, list };
     let core = Core::recovered(place.vault.clone(), link, &handle, account, seat, seed()?)?;
     place.settle(home, core).await
-}
-
-/// The account's list as the server has it. It may be older than contacts believe: its owner has lost
-/// the device that signed it.
-fn own_list(
-    signed: &[u8],
-    account: &AccountPublic,
-    now_ms: u64,
-) -> Result<Verified<DeviceList>, ListError> {
-    match DeviceList::verify(signed, Trust::Pinned(account), None, now_ms) {
-        Err(ListError::TooOld { issued_at_ms } | ListError::FromTheFuture { issued_at_ms }) => {
-            DeviceList::verify(signed, Trust::Pinned(account), None, issued_at_ms)
-        }
-        verified => verified,
-    }
 }
 
 /// An empty home that this process owns.
@@ -388,14 +372,6 @@ fn unreachable(link: &JoinLink, reason: &str) -> Error {
 
 fn odd_answer() -> Error {
     Error::Linking("the server answered something else than was asked".to_owned())
-}
-
-fn wrong(error: &LinkError) -> Error {
-    Error::Linking(error.to_string())
-}
-
-fn wrong_list(error: &ListError) -> Error {
-    Error::Linking(error.to_string())
 }
 
 /// The server goes down: come back. Anything else is final.
