@@ -51,13 +51,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for (name, check) in CHECKS.into_iter().filter(|(name, _)| wanted(name)) {
         eprintln!("--- {name}");
         let start = Instant::now();
-        check()?;
+        // A full disk shows as a linker that ends by signal 7: say what is left.
+        check().inspect_err(|_| disk())?;
         done.push((name, start.elapsed().as_secs()));
     }
     for (name, seconds) in done {
         println!("ok {name} ({seconds} s)");
     }
     Ok(())
+}
+
+/// Says how much of the disk is left.
+fn disk() {
+    let _ = run_command(Command::new("df").arg("-h").arg(root()));
 }
 
 fn fmt() -> Result<()> {
@@ -121,7 +127,8 @@ fn bucket() -> Result<()> {
     tools::cargo_nextest()?;
     let s3 = S3::start()?;
     let mut test = cargo();
-    test.args(["nextest", "run", "-p", "godwit-server", "--all-features", "--locked"]);
+    // The whole workspace, so that nothing is built a second time with other features.
+    test.args(["nextest", "run", "--workspace", "--all-features", "--locked"]);
     test.args(["--run-ignored", "only", "-E", "test(in_a_bucket)"]);
     test.env("GODWIT_TEST_S3", s3.endpoint());
     run_command(test.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test"))
