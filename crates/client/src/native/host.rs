@@ -283,3 +283,54 @@ pub(crate) fn seed() -> Result<u64, Error> {
     getrandom::fill(&mut seed).map_err(|error| Error::Storage(error.to_string()))?;
     Ok(u64::from_le_bytes(seed))
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::native::stream::{EventStream, Since};
+
+    fn home() -> (TempDir, Home) {
+        let folder = TempDir::new().expect("a folder");
+        let home = Home::at(folder.path());
+        home.create().expect("a home");
+        (folder, home)
+    }
+
+    /// Somebody owns the home and does not answer: that is said after [`LOOKS_MAX`] looks, not one earlier.
+    #[tokio::test(start_paused = true)]
+    async fn an_owner_who_does_not_answer_is_waited_for_so_often() {
+        let (_folder, home) = home();
+        let _owner = home.try_own().expect("a lock").expect("it is free");
+        let start = Instant::now();
+        let failed = Host::start(home).await.expect_err("it has an owner");
+        assert!(matches!(failed, Error::HomeBusy { .. }), "{failed}");
+        // A timer of the paused clock ends with a whole millisecond: at most one more a look.
+        let looks = start.elapsed().as_millis() / LOOK_AGAIN.as_millis();
+        let late = u128::from(LOOKS_MAX) / LOOK_AGAIN.as_millis();
+        assert!((u128::from(LOOKS_MAX)..=u128::from(LOOKS_MAX) + late).contains(&looks), "{looks}");
+    }
+
+    /// What a slow stream hears when so many events happened meanwhile.
+    async fn first_after(happened: usize) -> Event {
+        let (calls, _taken) = mpsc::channel(1);
+        let (events, _) = broadcast::channel(EVENTS_MAX);
+        let (_, connection) = watch::channel(ConnectionState::Connecting);
+        let (_, trouble) = watch::channel(None);
+        let (stop, _) = watch::channel(false);
+        let host = Host { calls, events: events.clone(), connection, trouble, stop };
+        let mut slow = EventStream::new(&host, Since::Now);
+        for _ in 0..happened {
+            events.send(Event::CaughtUp).expect("the stream listens");
+        }
+        slow.next().await.expect("an event")
+    }
+
+    #[tokio::test]
+    async fn a_slow_stream_is_told_that_it_missed_something() {
+        assert_eq!(first_after(EVENTS_MAX).await, Event::CaughtUp);
+        assert_eq!(first_after(EVENTS_MAX + 1).await, Event::Lagged(1));
+    }
+}

@@ -297,11 +297,7 @@ impl Writer {
         // Whatever the free bytes say: the next batch that becomes durable knows better.
         self.shared.stats(|stats| stats.disk_full |= fault == Fault::Full);
         let failures = self.trouble.as_ref().map_or(0, |trouble| trouble.failures) + 1;
-        let doublings = failures.saturating_sub(2).min(16);
-        let pause = match failures {
-            1 => Duration::ZERO,
-            _ => PAUSE_FIRST.saturating_mul(1 << doublings).min(PAUSE_MAX),
-        };
+        let pause = pause_after(failures);
         self.trouble = Some(Trouble { fault, failures, until: Instant::now() + pause });
     }
 
@@ -337,5 +333,27 @@ impl Writer {
         }
         self.acks.clear();
         self.out.clear();
+    }
+}
+
+/// How long to wait after so many failures in a row.
+fn pause_after(failures: u32) -> Duration {
+    match failures {
+        0 | 1 => Duration::ZERO,
+        _ => PAUSE_FIRST.saturating_mul(1 << (failures - 2).min(16)).min(PAUSE_MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_doubles_up_to_the_longest() {
+        assert_eq!(pause_after(1), Duration::ZERO);
+        assert_eq!(pause_after(2), PAUSE_FIRST);
+        assert_eq!(pause_after(7), Duration::from_millis(1_600)); // the last one below
+        assert_eq!(pause_after(8), PAUSE_MAX);
+        assert_eq!(pause_after(u32::MAX), PAUSE_MAX);
     }
 }
