@@ -86,6 +86,8 @@ pub use contact::CONTACTS_MAX;
 pub use group::{GroupCommand, GroupOutcome};
 pub use identity::Seat;
 #[cfg(feature = "native")]
+pub(crate) use keys::to_wire;
+#[cfg(feature = "native")]
 pub(crate) use kinds::Mark;
 #[cfg(test)]
 pub(crate) use kinds::poll_of;

@@ -1,11 +1,11 @@
 //! A bundle: the signed keys that open a session with one device of a verified list.
 
 use godwit_base::DeviceNumber;
-use godwit_base::limits::SIGNED_KEY_BYTES_MAX;
+use godwit_base::limits::{ONE_TIME_KEYS_MAX, SIGNED_KEY_BYTES_MAX};
 use prost::Message;
 
 use crate::account::verifies;
-use crate::device::DeviceKeys;
+use crate::device::{DeviceKeys, KeyUpload};
 use crate::format;
 use crate::list::{DeviceList, Peer};
 use crate::suite::{Domain, SUITE, prefix, strip};
@@ -67,7 +67,7 @@ impl Bundle {
             ([], fallback) => (Domain::FallbackKey, fallback),
             (one_time, _) => (Domain::OneTimeKey, one_time),
         };
-        let key = verified_key(domain, blob, &peer)?;
+        let (_, key) = verified_key(domain, blob, &peer)?;
         Ok(Verified::vouch(Self { peer, key, is_fallback: domain == Domain::FallbackKey }))
     }
 
@@ -97,7 +97,8 @@ fn check_suites(list: &DeviceList, number: DeviceNumber) -> Result<(), BundleErr
     }
 }
 
-fn verified_key(domain: Domain, blob: &[u8], peer: &Peer) -> Result<[u8; 32], BundleError> {
+/// The id and the key.
+fn verified_key(domain: Domain, blob: &[u8], peer: &Peer) -> Result<(u64, [u8; 32]), BundleError> {
     if blob.len() > SIGNED_KEY_BYTES_MAX {
         return Err(BundleError::Malformed);
     }
@@ -107,10 +108,31 @@ fn verified_key(domain: Domain, blob: &[u8], peer: &Peer) -> Result<[u8; 32], Bu
     let key: [u8; 32] = signed.key.as_slice().try_into().map_err(|_| BundleError::Malformed)?;
     let bytes = key_bytes(domain, peer, signed.id, &key, signed.created_at_ms);
     if verifies(&peer.signing_key, &bytes, &signed.signature) {
-        Ok(key)
+        Ok((signed.id, key))
     } else {
         Err(BundleError::BadSignature)
     }
+}
+
+/// Keys that a device wants to have published, each checked as whoever fetches it will.
+pub(crate) fn verified_upload(
+    one_time: Vec<Vec<u8>>,
+    fallback: Vec<u8>,
+    owner: &Peer,
+) -> Result<KeyUpload, BundleError> {
+    if fallback.is_empty() {
+        return Err(BundleError::NoKeys);
+    }
+    if one_time.len() > ONE_TIME_KEYS_MAX {
+        return Err(BundleError::Malformed);
+    }
+    verified_key(Domain::FallbackKey, &fallback, owner)?;
+    let with_id = |signed: Vec<u8>| {
+        let (id, _) = verified_key(Domain::OneTimeKey, &signed, owner)?;
+        Ok((id, signed))
+    };
+    let one_time = one_time.into_iter().map(with_id).collect::<Result<_, BundleError>>()?;
+    Ok(KeyUpload { one_time, fallback: Some(fallback) })
 }
 
 /// A key of `me`, signed for upload.

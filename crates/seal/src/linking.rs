@@ -24,6 +24,7 @@ mod tests;
 
 use vodozemac::hpke::HpkeSenderChannel;
 
+use crate::bundle::BundleError;
 use crate::list::ListError;
 use crate::suite::Domain;
 
@@ -69,6 +70,9 @@ pub enum LinkError {
     /// A device list in it is not believed.
     #[error("the device list is not right: {0}")]
     List(#[from] ListError),
+    /// Its first keys are not signed by it, or missing.
+    #[error("the keys of the new device are not right: {0}")]
+    Keys(#[from] BundleError),
     /// The number for the new device does not follow the list.
     #[error("the number for the new device is not the next one")]
     WrongNumber,

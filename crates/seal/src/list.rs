@@ -43,6 +43,16 @@ impl DeviceEntry {
     pub fn number(&self) -> DeviceNumber {
         self.number
     }
+
+    /// The device as its peers see it.
+    pub(crate) fn peer(&self, account: &AccountPublic) -> Peer {
+        Peer {
+            account: *account,
+            number: self.number,
+            signing_key: self.signing_key,
+            dh_key: self.dh_key,
+        }
+    }
 }
 
 /// The devices of one account. Made by [`DeviceList::sign`], believed after [`DeviceList::verify`].
@@ -151,12 +161,7 @@ impl Verified<DeviceList> {
     /// A device of the list, or `None` if the account has no such device now.
     pub fn peer(&self, number: DeviceNumber) -> Option<Peer> {
         let device = self.devices.iter().find(|device| device.number == number)?;
-        Some(Peer {
-            account: self.account,
-            number,
-            signing_key: device.signing_key,
-            dh_key: device.dh_key,
-        })
+        Some(device.peer(&self.account))
     }
 
     /// The list as a sealed row.

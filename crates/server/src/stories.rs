@@ -19,7 +19,7 @@ use std::task::{Context, Wake};
 
 use godwit_actor::Exit;
 use godwit_base::{DeviceId, DeviceNumber};
-use godwit_store::{DeviceList, Invite, Publisher, Store};
+use godwit_store::{DeviceList, FirstKeys, Invite, KeyUpload, Publisher, Store};
 use godwit_wire::{Refusal, v1};
 
 use crate::registry::SHARDS;
@@ -29,6 +29,12 @@ use link::NoLink;
 use person::Person;
 use tokio::sync::Notify;
 use world::World;
+
+/// Keys for a device that is new on a list.
+fn first_keys(number: u32) -> Vec<FirstKeys> {
+    let keys = KeyUpload { one_time: Vec::new(), fallback: Some("first fallback".into()) };
+    vec![(DeviceNumber(number), keys)]
+}
 
 fn device(person: &Person) -> DeviceId {
     DeviceId { account: person.account(), number: DeviceNumber(1) }
@@ -114,7 +120,7 @@ async fn a_device_removed_after_its_welcome_does_nothing_more() {
         devices: vec![(DeviceNumber(2), [9; 32])],
     };
     // By a hand inside: neither link has attached, so nobody could tell their sessions.
-    store.replace_list(Publisher::Device(device(&bob)), successor).await.unwrap();
+    store.replace_list(Publisher::Device(device(&bob)), successor, first_keys(2)).await.unwrap();
     let fetch = v1::Fetch {
         request: 1,
         who: Some(v1::fetch::Who::Account(bob.account().0)),

@@ -29,7 +29,7 @@ use godwit_base::ManualClock;
 
 use crate::{Quotas, Sink, Store};
 
-pub use world::{Event, World, block_on};
+pub use world::{Event, World, block_on, first_keys};
 
 /// Where an engine under test keeps its data.
 pub trait Ground {
@@ -92,7 +92,8 @@ macro_rules! conformance {
                 a_new_list_revokes_those_who_left
                 lists_go_forward_one_by_one
                 a_list_comes_from_a_device_that_is_listed
-                an_owner_brings_the_next_list_with_a_new_device;
+                an_owner_brings_the_next_list_with_a_new_device
+                a_device_comes_with_its_first_keys;
             prekeys:
                 each_one_time_key_is_taken_once_oldest_first
                 a_taken_key_never_comes_back

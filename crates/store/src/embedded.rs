@@ -41,10 +41,10 @@ use godwit_base::{AccountId, DeviceId, DeviceNumber, GroupId, Seq};
 use tokio::sync::{oneshot, watch};
 
 use crate::{
-    Answer, BackupReport, DeviceList, Directory, Full, GroupChange, GroupError, GroupLog,
-    GroupRoster, Groups, Invite, KeyUpload, KeysError, ListError, LogRead, Mailboxes, OpenError,
-    Operations, Page, Prekeys, Profile, Publisher, RegisterError, Registration, Sink, Standing,
-    Stats, StoreError, Submission, Swept, TakenKeys, VerifyReport, Who,
+    Answer, BackupReport, DeviceList, Directory, FirstKeys, Full, GroupChange, GroupError,
+    GroupLog, GroupRoster, Groups, Invite, KeyUpload, KeysError, ListError, LogRead, Mailboxes,
+    OpenError, Operations, Page, Prekeys, Profile, Publisher, RegisterError, Registration, Sink,
+    Standing, Stats, StoreError, Submission, Swept, TakenKeys, VerifyReport, Who,
 };
 use fault::{Fault, guarded_read};
 use intake::{Read, Urgent};
@@ -179,8 +179,13 @@ impl Directory for Embedded {
         reading::ask(&self.shared, move |snapshot| reading::profile(snapshot, &who))
     }
 
-    fn replace_list(&self, by: Publisher, list: DeviceList) -> Answer<(), ListError> {
-        self.task(|reply| Task::ReplaceList(by, Box::new(list), reply))
+    fn replace_list(
+        &self,
+        by: Publisher,
+        list: DeviceList,
+        first_keys: Vec<FirstKeys>,
+    ) -> Answer<(), ListError> {
+        self.task(|reply| Task::ReplaceList(by, Box::new((list, first_keys)), reply))
     }
 
     fn put_invite(&self, invite: Invite) -> Answer<()> {

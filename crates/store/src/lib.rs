@@ -29,8 +29,8 @@ pub mod conformance;
 mod embedded;
 
 pub use api::directory::{
-    DeviceList, Directory, INVITES_MAX, Invite, KeyUpload, ListError, Profile, Publisher,
-    RegisterError, Registration, Standing, Who,
+    DeviceList, Directory, FirstKeys, INVITES_MAX, Invite, KeyUpload, ListError, Profile,
+    Publisher, RegisterError, Registration, Standing, Who,
 };
 pub use api::error::{Answer, Full, OpenError, StoreError};
 pub use api::groups::{

@@ -103,6 +103,7 @@ checked! {
     PublishKeys: PUBLISH_KEYS,
     KeysPublished: KEYS_PUBLISHED,
     PublishDeviceList: PUBLISH_DEVICE_LIST,
+    FirstKeys: FIRST_KEYS,
     DeviceListPublished: DEVICE_LIST_PUBLISHED,
     MediaGrantRequest: MEDIA_GRANT_REQUEST,
     MediaGrant: MEDIA_GRANT,

@@ -168,7 +168,7 @@ refusals! {
     /// The rows beside the signed list cannot stand: a number or a link key is used again, or the
     /// rows are empty or out of order.
     ListInvalid = 47, final, "the devices of this list cannot stand",
-        "a bug in the client: numbers ascend and are never used again, each link key stands once";
+        "a bug in the client: numbers ascend and are never used again, each link key stands once, each new device has its keys";
 
     /// The server goes down or hands over.
     Draining = 50, retry, "the server is going down",

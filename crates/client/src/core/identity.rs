@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use godwit_base::{DeviceId, DeviceNumber, Handle, JoinLink};
 use godwit_link::{PublicKey, StaticKey};
 use godwit_seal::{
-    AccountKey, DeviceEntry, DeviceKeys, DeviceList, ListError, RowError, Side, Trust, Verified,
+    AccountKey, DeviceEntry, DeviceKeys, DeviceList, KeyUpload, ListError, RowError, Side, Trust,
+    Verified,
 };
 use godwit_wire::v1;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::keys::to_wire;
 use super::output::{Row, Table, Write};
 use super::vault::{Blob, Vault};
 
@@ -69,6 +71,31 @@ pub(crate) struct HomeRecord {
     /// Others are not told what was read.
     #[serde(default)]
     pub(crate) without_receipts: bool,
+    /// Of the device that this one put on the list last.
+    #[serde(default)]
+    pub(crate) first_keys: Option<FirstKeys>,
+}
+
+/// What a new device gave along so that it can be written to from the list on that has it. Its
+/// one-time keys are forgotten once the server has them: no server is to have them twice.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct FirstKeys {
+    device: u32,
+    one_time: Vec<(u64, Blob)>,
+    fallback: Option<Blob>,
+}
+
+impl FirstKeys {
+    pub(crate) fn new(device: DeviceNumber, keys: KeyUpload) -> Self {
+        let one_time = keys.one_time.into_iter().map(|(id, signed)| (id, Blob(signed)));
+        Self { device: device.0, one_time: one_time.collect(), fallback: keys.fallback.map(Blob) }
+    }
+
+    fn upload(&self) -> KeyUpload {
+        let one_time = self.one_time.iter().map(|(id, signed)| (*id, signed.0.clone()));
+        let fallback = self.fallback.as_ref().map(|key| key.0.clone());
+        KeyUpload { one_time: one_time.collect(), fallback }
+    }
 }
 
 /// The next numbers to give out.
@@ -95,6 +122,7 @@ impl HomeRecord {
             ticket: None,
             links: BTreeMap::new(),
             without_receipts: false,
+            first_keys: None,
         }
     }
 }
@@ -246,10 +274,26 @@ impl Identity {
         DeviceList::verify(&signed, trust, previous, now_ms)
     }
 
-    /// The server has this list.
-    pub(crate) fn adopt(&mut self, list: Verified<DeviceList>) {
+    /// The server has this list. Whether the home record changed with it.
+    pub(crate) fn adopt(&mut self, list: Verified<DeviceList>) -> bool {
         self.list = list;
         self.next = None;
+        let Some(mut keys) = self.home.first_keys.take() else { return false };
+        let had_some = !std::mem::take(&mut keys.one_time).is_empty();
+        let is_listed = self.list.numbers().any(|number| number.0 == keys.device);
+        self.home.first_keys = is_listed.then_some(keys);
+        had_some || !is_listed
+    }
+
+    /// The keys that are published with a list: of the device that came last, if it is on it.
+    pub(crate) fn first_keys_of(&self, list: &DeviceList) -> Vec<v1::FirstKeys> {
+        let keys = self.home.first_keys.iter();
+        let listed = keys.filter(|keys| list.numbers().any(|number| number.0 == keys.device));
+        let keys_of = |keys: &FirstKeys| v1::FirstKeys {
+            device: keys.device,
+            keys: Some(to_wire(&keys.upload())),
+        };
+        listed.map(keys_of).collect()
     }
 
     /// A list with the rows that the server needs beside it; none if it names a device whose link

@@ -73,6 +73,17 @@ impl Inbox {
         self.held.iter().any(|(awaited, _)| *awaited == account)
     }
 
+    /// Of whom something must be learned for the first record that waits.
+    pub(crate) fn awaited(&self) -> Option<AccountId> {
+        self.held.front().map(|(awaited, _)| *awaited)
+    }
+
+    /// The same for the first one that `sender` sent.
+    pub(crate) fn awaited_for(&self, sender: AccountId) -> Option<AccountId> {
+        let first = self.held.iter().find(|(_, record)| record.account() == sender);
+        first.map(|(awaited, _)| *awaited)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.held.is_empty()
     }

@@ -51,7 +51,7 @@ impl Core {
 }
 
 /// Keys as the wire carries them.
-pub(super) fn to_wire(upload: &KeyUpload) -> v1::KeyUpload {
+pub(crate) fn to_wire(upload: &KeyUpload) -> v1::KeyUpload {
     let one_time =
         |(id, signed): &(u64, Vec<u8>)| v1::OneTimeKey { id: *id, signed: signed.clone().into() };
     v1::KeyUpload {

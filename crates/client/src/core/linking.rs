@@ -76,7 +76,8 @@ impl Core {
             Some(Linking { stage: Stage::User(candidate), rendezvous, until_ms, .. }) => {
                 let entry =
                     candidate.entry(&self.me.list).map_err(|error| Error::linking(&error))?;
-                self.add_device(entry, *candidate.link_key(), now)?;
+                let keys = candidate.first_keys().clone();
+                self.add_device(entry, *candidate.link_key(), keys, now)?;
                 let stage = Stage::List(candidate);
                 self.linking = Some(Linking { rendezvous, stage, until_ms, asked: false });
                 Ok(())

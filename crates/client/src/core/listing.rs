@@ -72,7 +72,8 @@ impl Core {
     fn publish_list(&mut self, list: &DeviceList) {
         let Some(upload) = self.me.upload_of(list) else { return };
         let request = self.next_request(Request::PublishList(list.version()));
-        let publish = v1::PublishDeviceList { request, list: Some(upload) };
+        let first_keys = self.me.first_keys_of(list);
+        let publish = v1::PublishDeviceList { request, list: Some(upload), first_keys };
         self.staged.messages.push(ToServer::PublishDeviceList(publish));
     }
 
@@ -89,7 +90,7 @@ impl Core {
 
     /// This is the account's list now; the other devices on it get copies.
     fn adopt(&mut self, list: Verified<DeviceList>) {
-        self.me.adopt(list);
+        self.home_changed |= self.me.adopt(list);
         self.list_changed = true;
         self.know_own_devices();
     }

@@ -3,11 +3,11 @@
 
 use godwit_base::limits::DEVICES_MAX;
 use godwit_base::{AccountId, DeviceNumber, Handle, JoinLink};
-use godwit_seal::{AccountKey, DeviceEntry};
+use godwit_seal::{AccountKey, DeviceEntry, KeyUpload};
 
 use super::Core;
 use super::body::SentTo;
-use super::identity::{Identity, Seat};
+use super::identity::{FirstKeys, Identity, Seat};
 use super::now::Now;
 use super::outbox::{Accepted, Outgoing, Target};
 use super::vault::Vault;
@@ -72,7 +72,8 @@ impl Core {
         self.me.is_main()
     }
 
-    /// Puts another device on the account's list. It is one once the server has the list.
+    /// Puts another device on the account's list. It is one once the server has the list, and can be
+    /// written to by its first keys from then on.
     ///
     /// # Errors
     /// [`Error::NotMain`], [`Error::TooManyDevices`], [`Error::ListBusy`], or [`Error::Storage`] if
@@ -81,6 +82,7 @@ impl Core {
         &mut self,
         entry: DeviceEntry,
         link_key: [u8; 32],
+        first_keys: KeyUpload,
         now: Now,
     ) -> Result<(), Error> {
         let number = entry.number();
@@ -91,6 +93,7 @@ impl Core {
         entries.push(entry);
         self.change_devices(&entries, now)?;
         self.me.home.links.insert(number.0, link_key);
+        self.me.home.first_keys = Some(FirstKeys::new(number, first_keys));
         self.home_changed = true;
         Ok(())
     }

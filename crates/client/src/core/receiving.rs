@@ -44,13 +44,19 @@ impl Core {
         self.receive(&record, now);
     }
 
-    /// Of whom something must be learned before a record of `account` is taken: of the account itself,
-    /// or of our own, if copies of what our other devices sent are held. A tick or an answer must not
-    /// come before what it is about.
+    /// Of whom something must be learned before a record of `account` is taken: of the account itself;
+    /// of whomever a record of our other devices waits for, since a tick or an answer must not come
+    /// before what it is about; and for such a record itself, of whomever any waits for, since what was
+    /// read on another device must not come before the message.
     fn inbox_awaits(&mut self, account: AccountId, is_unknown: bool) -> Option<AccountId> {
         let own = self.me.device().account;
         if self.inbox.holds_any_of(own) {
             return Some(own);
+        }
+        let awaited = self.inbox.awaited_for(own);
+        let awaited = awaited.or_else(|| self.inbox.awaited().filter(|_| self.is_own(account)));
+        if awaited.is_some() {
+            return awaited;
         }
         if is_unknown || self.inbox.holds_any_of(account) {
             self.lookups.want(Who::Account(account), Keys::None);
@@ -68,9 +74,12 @@ impl Core {
                 // What others sent only waited for what was before it.
                 Held::Message(record) if !is_of_them => self.on_deliver(record, now),
                 Held::Receipt(receipt) if !is_of_them => self.on_receipt(receipt, now),
+                Held::Receipt(receipt) if self.contacts.get(account).is_some() => {
+                    self.on_receipt(receipt, now);
+                }
                 Held::Receipt(receipt) => self.receipt(&receipt, now),
                 Held::Message(record) if self.contacts.remote(sender_of(&record)).is_some() => {
-                    self.receive(&record, now);
+                    self.on_deliver(record, now);
                 }
                 Held::Message(record) => self.lose(&record),
             }

@@ -19,7 +19,7 @@ use super::database;
 use super::engine::{Engine, Parts, Stage, Voice};
 use super::home::{Home, Ownership};
 use super::host::{EVENTS_MAX, seed};
-use crate::core::{Arrived, Channel, Core, Ends, SKEW_MS, Seat, Vault, verify_of_any_age};
+use crate::core::{Arrived, Channel, Core, Ends, SKEW_MS, Seat, Vault, to_wire, verify_of_any_age};
 use crate::{ConnectionState, Error, Event, NewcomerEvent};
 
 /// A dial that takes longer has failed, and an answer that does not wait for a person, 20 s: on a 2G
@@ -111,7 +111,8 @@ pub(super) async fn recover(home: &Home, link: &JoinLink, words: &str) -> Result
         let row = v1::DeviceRow { number: next, link_key: public.to_vec().into() };
         let (version, signed) = (list.version(), signed.clone().into());
         let list = Some(v1::DeviceListUpload { version, devices: vec![row], signed });
-        ToServer::PublishDeviceList(v1::PublishDeviceList { request, list })
+        let first_keys = vec![v1::FirstKeys { device: next, keys: Some(to_wire(&keys.upload())) }];
+        ToServer::PublishDeviceList(v1::PublishDeviceList { request, list, first_keys })
     };
     talk.expect(publish, ANSWER, link).await?;
     drop(talk);

@@ -82,6 +82,37 @@ fn what_one_device_reads_is_read_on_the_other() {
     assert_eq!(world.server.submitted.len(), before);
 }
 
+/// The message of somebody unknown waits for who that is; that it was read elsewhere waits with it.
+#[test]
+fn what_was_read_elsewhere_waits_for_a_message_that_waits() {
+    let mut world = World::with(&["alice", "bob"]);
+    let main = world.index("alice");
+    let other = world.add_device("alice");
+    world.devices[other].crash();
+    world.cut(other);
+    let except_other = |world: &mut World| {
+        for _ in 0..40 {
+            world.pass(50);
+            for at in (0..world.devices.len()).filter(|at| *at != other) {
+                world.step(at);
+            }
+        }
+    };
+    let id = world.send("bob", "alice", "read me");
+    except_other(&mut world);
+    let now = world.now();
+    world.devices[main].core().mark_read(&handle("bob").into(), now);
+    except_other(&mut world);
+    let now = world.now();
+    let answer = world.devices[main].send(&handle("bob"), "I did", now);
+    except_other(&mut world);
+    world.server.mischief.fetch_limited = 2;
+    world.settle();
+    world.settle();
+    assert_eq!(world.devices[other].state_of(id), MessageState::Read);
+    assert_eq!(world.devices[other].state_of(answer), MessageState::Delivered);
+}
+
 #[test]
 fn a_copy_that_waited_is_shown_with_its_ticks() {
     let mut world = World::with(&["alice", "bob", "carol"]);
@@ -135,6 +166,53 @@ fn a_sender_learns_of_a_new_device_and_of_one_that_is_gone() {
     assert_eq!(world.devices[third].core().device().number, DeviceNumber(number.0 + 1));
 }
 
+/// It is on the list, and ends before it has said a word.
+#[test]
+fn a_new_device_that_dies_at_once_keeps_nobody_from_writing() {
+    let mut world = World::with(&["alice", "bob", "carol"]);
+    world.send("bob", "alice", "to one device");
+    world.settle();
+    world.list_device("alice");
+    let known = world.send("bob", "alice", "to two");
+    let unknown = world.send("carol", "alice", "to two, at once");
+    let own = world.send("alice", "bob", "with a copy to the dead one");
+    world.settle();
+    assert_eq!(world.texts("alice", "bob"), ["to one device", "to two"]);
+    assert_eq!(world.texts("alice", "carol"), ["to two, at once"]);
+    for (of, id) in [("bob", known), ("carol", unknown), ("alice", own)] {
+        assert_eq!(world.state(of, id), MessageState::Delivered, "{of}");
+        assert_eq!(world.warnings(of, WarningKind::Server), 0, "{of}");
+    }
+}
+
+/// The server has the list and its answer is lost: the same is offered again by a client that was
+/// restarted. A server that was set back to the day before is given the device anew, without its
+/// one-time keys.
+#[test]
+fn the_first_keys_are_offered_until_the_server_has_them() {
+    let mut world = World::with(&["alice", "bob"]);
+    let alice = world.index("alice");
+    let account = world.device("alice").core().device().account;
+    world.server.mischief.list_refused = Some((1, godwit_wire::Refusal::Busy, 100));
+    let (keys, _) = world.list_device("alice");
+    assert_eq!(world.server.lists.len(), 2, "offered twice");
+    world.devices[alice].crash();
+    world.obey(alice);
+    world.settle();
+    assert_eq!(world.server.one_time_left_of(keys.id()), keys.upload().one_time.len());
+    let id = world.send("bob", "alice", "to two");
+    world.settle();
+    assert_eq!(world.state("bob", id), MessageState::Delivered);
+    world.server.go_back_one_list(account);
+    world.pass(25 * 3_600_000);
+    world.settle();
+    assert_eq!(world.server.accounts[&account].numbers(), [1, 2]);
+    assert_eq!(world.server.one_time_left_of(keys.id()), 0);
+    let id = world.send("bob", "alice", "by the fallback key");
+    world.settle();
+    assert_eq!(world.state("bob", id), MessageState::Delivered);
+}
+
 #[test]
 fn devices_are_added_by_the_main_one_up_to_the_bound() {
     let mut world = World::with(&["alice", "bob"]);
@@ -146,7 +224,8 @@ fn devices_are_added_by_the_main_one_up_to_the_bound() {
     let account_key = world.account_key(account);
     let keys = DeviceKeys::create(&account_key, DeviceNumber(9), now.wall_ms);
     let full = Error::TooManyDevices { max: godwit_base::limits::DEVICES_MAX };
-    let added = world.device("alice").core().add_device(keys.describe(), [9; 32], now);
+    let core = world.device("alice").core();
+    let added = core.add_device(keys.describe(), [9; 32], keys.upload(), now);
     assert_eq!(added, Err(full));
     let last = world.devices.len() - 1;
     assert_eq!(world.devices[last].core().remove_device(DeviceNumber(1), now), Err(Error::NotMain));

@@ -18,6 +18,8 @@ pub(crate) struct Account {
     pub(crate) signed_list: Vec<u8>,
     /// The list that was published last, if another one is shown.
     withheld: Option<(u64, Vec<u8>)>,
+    /// Version, list and devices before the last change.
+    before: Option<(u64, Vec<u8>, Vec<u32>)>,
     devices: BTreeMap<u32, Published>,
 }
 
@@ -265,6 +267,7 @@ impl Server {
             list_version: list.version,
             signed_list: list.signed.to_vec(),
             withheld: None,
+            before: None,
             devices: BTreeMap::from([(1, first)]),
         };
         self.accounts.insert(id, account);
@@ -304,18 +307,34 @@ impl Server {
             if offered.0 > stored.0 + 1 {
                 return self.refuse(at, 0, request, Refusal::ListNotNext, 0);
             }
+            let keys_of = |number| publish.first_keys.iter().find(|keys| keys.device == number);
+            let can_be_reached = |row: &v1::DeviceRow| {
+                let keys = keys_of(row.number).and_then(|keys| keys.keys.as_ref());
+                account.devices.contains_key(&row.number)
+                    || keys.is_some_and(|keys| !keys.fallback.is_empty())
+            };
+            if !list.devices.iter().all(can_be_reached) {
+                return self.refuse(at, 0, request, Refusal::ListInvalid, 0);
+            }
+            account.before = Some((stored.0, stored.1, account.numbers()));
             account.withheld = Some(offered);
             if !is_frozen {
                 account.thaw();
-                self.take_rows(id, &list.devices);
+                self.take_rows(id, &list.devices, publish.first_keys);
             }
         }
         self.say(at, v1::DeviceListPublished { request, version: list.version });
     }
 
     /// The devices are those of the rows now; whoever left is revoked.
-    fn take_rows(&mut self, id: AccountId, rows: &[v1::DeviceRow]) {
+    fn take_rows(&mut self, id: AccountId, rows: &[v1::DeviceRow], first_keys: Vec<v1::FirstKeys>) {
         let account = self.accounts.get_mut(&id).unwrap();
+        for first in first_keys {
+            let new = account.devices.entry(first.device).or_default();
+            if new.link_key.is_empty() {
+                new.take(first.keys.unwrap());
+            }
+        }
         for row in rows {
             let known = account.devices.entry(row.number).or_default();
             known.link_key = row.link_key.to_vec();
@@ -563,6 +582,19 @@ impl Server {
         body: Vec<u8>,
     ) {
         self.append(to, Entry::Message { from, counter, kind, body });
+    }
+
+    /// How many one-time keys of this device are left.
+    pub(crate) fn one_time_left_of(&self, device: DeviceId) -> usize {
+        self.accounts[&device.account].devices[&device.number.0].one_time.len()
+    }
+
+    /// Puts a backup back that was made before the newest device came.
+    pub(crate) fn go_back_one_list(&mut self, id: AccountId) {
+        let account = self.accounts.get_mut(&id).unwrap();
+        let (version, signed, numbers) = account.before.take().unwrap();
+        (account.list_version, account.signed_list) = (version, signed);
+        account.devices.retain(|number, _| numbers.contains(number));
     }
 
     /// How many one-time keys of this account's first device are left.

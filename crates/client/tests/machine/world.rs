@@ -75,15 +75,10 @@ impl World {
 
     /// Gives the account of `of` another device. Returns where it is among the devices.
     pub(crate) fn add_device(&mut self, of: &str) -> usize {
+        let (keys, link_key) = self.list_device(of);
         let now = self.now();
-        let account = self.device(of).core().device().account;
+        let account = keys.id().account;
         let account_key = self.account_key(account);
-        let number = self.device(of).core().next_device();
-        let keys = DeviceKeys::create(&account_key, number, now.wall_ms);
-        let link_key = StaticKey::generate().unwrap();
-        let entry = keys.describe();
-        self.device(of).core().add_device(entry, link_key.public().0, now).unwrap();
-        self.settle();
         let signed = self.server.accounts[&account].signed_list.clone();
         let trust = Trust::Pinned(&account_key);
         let list = DeviceList::verify(&signed, trust, None, now.wall_ms).unwrap();
@@ -92,6 +87,21 @@ impl World {
         self.devices.push(device);
         self.settle();
         self.devices.len() - 1
+    }
+
+    /// Puts another device on the list of the account of `of`. It has not yet said a word.
+    pub(crate) fn list_device(&mut self, of: &str) -> (DeviceKeys, StaticKey) {
+        let now = self.now();
+        let account = self.device(of).core().device().account;
+        let account_key = self.account_key(account);
+        let number = self.device(of).core().next_device();
+        let keys = DeviceKeys::create(&account_key, number, now.wall_ms);
+        let link_key = StaticKey::generate().unwrap();
+        let (entry, first_keys) = (keys.describe(), keys.upload());
+        let main = self.device(of).core();
+        main.add_device(entry, link_key.public().0, first_keys, now).unwrap();
+        self.settle();
+        (keys, link_key)
     }
 
     /// The account's key, as its list says.

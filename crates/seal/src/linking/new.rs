@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use godwit_base::limits::ONE_TIME_KEYS_LOW;
 use godwit_base::{AccountId, DeviceNumber, Handle};
 use prost::Message;
 use vodozemac::hpke::{
@@ -17,6 +18,13 @@ use crate::device::DeviceKeys;
 use crate::format;
 use crate::list::{DeviceEntry, DeviceList, Trust, to_format};
 use crate::verified::Verified;
+
+/// One-time keys that the new device gives along, 40: so many contacts may write to it before it has
+/// spoken itself, and it need not top up at once. With 104 bytes each they leave two thirds of the
+/// 12 KiB that a rendezvous takes.
+const FIRST_ONE_TIME_KEYS: usize = 40;
+
+const _: () = assert!(FIRST_ONE_TIME_KEYS >= ONE_TIME_KEYS_LOW);
 
 /// The first step: a code to show. Its secrets are wiped when dropped and cannot be printed.
 pub struct LinkOffer {
@@ -87,10 +95,14 @@ impl LinkOffer {
             .map_err(|_| LinkError::NotSealedForUs)?;
         let card = Card::read(&message, server_key, now_ms)?;
         let device = DeviceKeys::create(&card.account, card.number, now_ms);
+        let keys = device.upload();
+        let one_time = keys.one_time.into_iter().take(FIRST_ONE_TIME_KEYS);
         let answer = format::LinkAnswer {
             nonce: self.nonce.to_vec(),
             device: Some(to_format(&device.describe())),
             link_key: link_key.to_vec(),
+            one_time: one_time.map(|(_, signed)| signed).collect(),
+            fallback: keys.fallback.unwrap_or_default(),
         };
         let plaintext = Zeroizing::new(answer.encode_to_vec());
         let BidirectionalCreationResult { channel, message } =

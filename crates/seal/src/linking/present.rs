@@ -13,6 +13,8 @@ use vodozemac::hpke::{
 
 use super::code::LinkCode;
 use super::{CheckDigits, LinkError, NONCE_BYTES, array, commitment, sender};
+use crate::bundle::verified_upload;
+use crate::device::KeyUpload;
 use crate::format;
 use crate::list::{DeviceEntry, DeviceList, read_entry};
 use crate::verified::Verified;
@@ -44,6 +46,7 @@ pub struct LinkCandidate {
     list: Verified<DeviceList>,
     pub(super) entry: DeviceEntry,
     link_key: [u8; 32],
+    first_keys: KeyUpload,
     digits: CheckDigits,
 }
 
@@ -102,12 +105,14 @@ impl LinkApproval {
         if entry.number != self.number {
             return Err(LinkError::WrongNumber);
         }
+        let owner = entry.peer(self.list.account_key());
         Ok(LinkCandidate {
             channel,
             digits: CheckDigits::of(self.code.key(), &self.sender_key, &nonce),
             code: self.code,
             list: self.list,
             link_key: array(&answer.link_key)?,
+            first_keys: verified_upload(answer.one_time, answer.fallback, &owner)?,
             entry,
         })
     }
@@ -127,6 +132,11 @@ impl LinkCandidate {
     /// The link key under which the server will know it.
     pub fn link_key(&self) -> &[u8; 32] {
         &self.link_key
+    }
+
+    /// Its first keys, signed by it: the list is published with them.
+    pub fn first_keys(&self) -> &KeyUpload {
+        &self.first_keys
     }
 
     /// The new device's entry, to be put on the next list after `list`, the account's list now. Only

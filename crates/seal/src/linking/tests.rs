@@ -96,6 +96,54 @@ fn a_new_device_comes_to_the_account() {
 }
 
 #[test]
+fn the_new_device_gives_keys_along_that_are_its_own() {
+    let alice = Alice::new();
+    let offer = LinkOffer::new().unwrap();
+    let (approval, card) = LinkApproval::begin(offer.code(), alice.present()).unwrap();
+    let (joining, answer) = offer.hear_card(&card, &SERVER, &LINK_KEY, NOW_MS).unwrap();
+    assert!(answer.len() <= 12 * 1024 / 2, "{} bytes for a rendezvous", answer.len());
+    let candidate = approval.hear_answer(&answer).unwrap();
+    let given = candidate.first_keys().clone();
+    assert_eq!(given.one_time.len(), 40);
+    let (_, message) = confirm(candidate, &alice);
+    let all = joining.hear_result(&message, NOW_MS).unwrap().device.upload();
+    assert_eq!(given.one_time, all.one_time[..40], "the oldest of those it has");
+    assert_eq!(given.fallback, all.fallback);
+}
+
+#[test]
+fn keys_that_the_new_device_did_not_sign_are_refused() {
+    let alice = Alice::new();
+    let device = DeviceKeys::create(&alice.key.public(), DeviceNumber(2), NOW_MS);
+    let other = DeviceKeys::create(&alice.key.public(), DeviceNumber(2), NOW_MS).upload();
+    let mine = device.upload();
+    let signed = |keys: &crate::device::KeyUpload| -> Vec<Vec<u8>> {
+        keys.one_time.iter().map(|(_, signed)| signed.clone()).collect()
+    };
+    let (fallback, one_time) = (mine.fallback.clone().unwrap(), signed(&mine));
+    let too_many = [one_time.clone(), one_time[..1].to_vec()].concat();
+    for (one_time, fallback, error) in [
+        (one_time.clone(), Vec::new(), BundleError::NoKeys),
+        (one_time.clone(), other.fallback.clone().unwrap(), BundleError::BadSignature),
+        (signed(&other), fallback.clone(), BundleError::BadSignature),
+        (vec![fallback.clone()], fallback.clone(), BundleError::BadSignature),
+        (one_time.clone(), one_time[0].clone(), BundleError::BadSignature),
+        (too_many, fallback, BundleError::Malformed),
+    ] {
+        let offer = LinkOffer::new().unwrap();
+        let (approval, card) = LinkApproval::begin(offer.code(), alice.present()).unwrap();
+        let answer = offer.answers(&card, |nonce| format::LinkAnswer {
+            nonce,
+            device: Some(to_format(&device.describe())),
+            link_key: LINK_KEY.to_vec(),
+            one_time,
+            fallback,
+        });
+        assert_eq!(approval.hear_answer(&answer).unwrap_err(), LinkError::Keys(error));
+    }
+}
+
+#[test]
 fn a_lost_message_2_is_made_up_for_by_the_list_of_the_server() {
     let alice = Alice::new();
     let (joining, candidate) = meet(&alice);
@@ -218,6 +266,7 @@ fn an_answer_for_another_place_is_refused() {
             nonce,
             device: Some(to_format(&entry)),
             link_key: LINK_KEY.to_vec(),
+            ..Default::default()
         });
         assert_eq!(approval.hear_answer(&answer).unwrap_err(), error);
     }
@@ -227,6 +276,7 @@ fn an_answer_for_another_place_is_refused() {
         nonce,
         device: None,
         link_key: LINK_KEY.to_vec(),
+        ..Default::default()
     });
     assert_eq!(approval.hear_answer(&answer).unwrap_err(), LinkError::Malformed);
 }

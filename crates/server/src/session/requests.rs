@@ -177,9 +177,10 @@ impl From<ListError> for No {
             ListError::NotListed => Refusal::DeviceRevoked,
             ListError::Stale => Refusal::ListStale,
             ListError::NotNext => Refusal::ListNotNext,
-            ListError::NumberReused | ListError::LinkKeyTaken | ListError::ListMalformed => {
-                Refusal::ListInvalid
-            }
+            ListError::NumberReused
+            | ListError::LinkKeyTaken
+            | ListError::ListMalformed
+            | ListError::KeysMissing => Refusal::ListInvalid,
             ListError::Store(error) => return Self::from(error),
             _ => Refusal::UnknownAccount,
         })
@@ -261,16 +262,20 @@ async fn run_publish_list(
     publish: v1::PublishDeviceList,
 ) -> Reply {
     let request = publish.request;
-    let by = Publisher::Device(device);
-    match publish_list(&node, by, publish.list.unwrap_or_default()).await {
+    match publish_list(&node, Publisher::Device(device), publish).await {
         Ok(version) => Reply::say(v1::DeviceListPublished { request, version }),
         Err(no) => Reply::refuse(request, no),
     }
 }
 
 /// Who leaves the list is told by the store, once that is durable: this session may be gone by then.
-async fn publish_list(node: &Node, by: Publisher, list: v1::DeviceListUpload) -> Result<u64, No> {
+async fn publish_list(
+    node: &Node,
+    by: Publisher,
+    publish: v1::PublishDeviceList,
+) -> Result<u64, No> {
     let device = by.device();
+    let list = publish.list.unwrap_or_default();
     node.allow_list(device.account)
         .map_err(|retry_after_ms| No { refusal: Refusal::RateLimited, retry_after_ms })?;
     let row = |row: &v1::DeviceRow| {
@@ -278,9 +283,12 @@ async fn publish_list(node: &Node, by: Publisher, list: v1::DeviceListUpload) ->
         Ok((DeviceNumber(row.number), link_key))
     };
     let devices = list.devices.iter().map(row).collect::<Result<Vec<_>, Refusal>>()?;
+    let keys_of =
+        |first: v1::FirstKeys| (DeviceNumber(first.device), upload(first.keys.unwrap_or_default()));
+    let first_keys = publish.first_keys.into_iter().map(keys_of).collect();
     let version = list.version;
-    let outcome =
-        node.store.replace_list(by, DeviceList { version, signed: list.signed, devices }).await;
+    let list = DeviceList { version, signed: list.signed, devices };
+    let outcome = node.store.replace_list(by, list, first_keys).await;
     node.list_replaced(device, version, outcome.as_ref().err());
     outcome?;
     Ok(version)

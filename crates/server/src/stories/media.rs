@@ -175,7 +175,11 @@ async fn a_ticket_of_a_removed_device_is_void() {
         .server
         .node
         .store
-        .replace_list(godwit_store::Publisher::Device(super::device(&alice)), successor)
+        .replace_list(
+            godwit_store::Publisher::Device(super::device(&alice)),
+            successor,
+            super::first_keys(2),
+        )
         .await
         .unwrap();
     assert_eq!(uploads(&world, &grant.ticket, &[1; 100]).await, "403");

@@ -9,7 +9,7 @@ use godwit_wire::{OPEN_CHATS_MAX, PASS_BYTES, Refusal, ToClient, ToServer, v1};
 
 use super::person::Person;
 use super::world::World;
-use super::{device, is_cut_off};
+use super::{device, first_keys, is_cut_off};
 use crate::presence::GRACE_S;
 
 const NOON_MS: u64 = 1_800_000_000_000;
@@ -271,7 +271,8 @@ async fn second_device(stage: &Stage, of: &Person) -> Person {
         signed: "both".into(),
         devices: vec![(DeviceNumber(1), key(of)), (DeviceNumber(2), key(&second))],
     };
-    stage.world.server.node.store.replace_list(Publisher::Device(device(of)), list).await.unwrap();
+    let by = Publisher::Device(device(of));
+    stage.world.server.node.store.replace_list(by, list, first_keys(2)).await.unwrap();
     second.comes_back().await;
     second
 }

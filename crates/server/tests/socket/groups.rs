@@ -314,8 +314,8 @@ async fn a_device_that_comes_makes_posts_stale_until_the_roster_is_looked_at() {
         devices: vec![row(1, &bob), row(2, &tablet)],
         signed: "signed list 2".into(),
     };
-    let request = bob.request();
-    bob.link().says(&[v1::PublishDeviceList { request, list: Some(list) }.into()]).await;
+    let publication = bob.publication(list);
+    bob.link().says(&[publication.into()]).await;
     let published = bob.link().hears().await;
     assert!(matches!(published, ToClient::DeviceListPublished(_)), "{published:?}");
     tablet.comes_back().await;

@@ -138,14 +138,15 @@ async fn claims(by: &mut Person, claim: v1::Claim) -> Result<v1::Bundles, Refusa
 }
 
 async fn publishes(by: &mut Person, version: u64, rows: &[(u32, [u8; 32])]) -> Result<(), Refusal> {
-    let request = by.request();
     let row = |(number, key): &(u32, [u8; 32])| v1::DeviceRow {
         number: *number,
         link_key: Bytes::copy_from_slice(key),
     };
     let devices = rows.iter().map(row).collect();
     let list = v1::DeviceListUpload { version, devices, signed: "recovered".into() };
-    by.link().says(&[v1::PublishDeviceList { request, list: Some(list) }.into()]).await;
+    let publication = by.publication(list);
+    let request = publication.request;
+    by.link().says(&[publication.into()]).await;
     match by.link().hears().await {
         ToClient::DeviceListPublished(published) => {
             assert_eq!((published.request, published.version), (request, version));

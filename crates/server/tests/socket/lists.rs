@@ -30,8 +30,13 @@ fn list(version: u64, devices: &[(u32, [u8; 32])]) -> v1::DeviceListUpload {
 }
 
 async fn publishes(by: &mut Person, list: v1::DeviceListUpload) -> Result<u64, Refusal> {
-    let request = by.request();
-    by.link().says(&[v1::PublishDeviceList { request, list: Some(list) }.into()]).await;
+    let publication = by.publication(list);
+    says_list(by, publication).await
+}
+
+async fn says_list(by: &mut Person, publication: v1::PublishDeviceList) -> Result<u64, Refusal> {
+    let request = publication.request;
+    by.link().says(&[publication.into()]).await;
     match by.link().hears().await {
         ToClient::DeviceListPublished(published) => {
             assert_eq!(published.request, request);
@@ -104,6 +109,32 @@ async fn a_device_is_added_by_a_list_and_removed_by_the_next() {
     assert_eq!((mismatch.list_version, mismatch.extra), (3, vec![2]));
     assert_eq!(sends_for(&mut alice, &bob, 3, &[1]).await, None);
     bob.receives("hi", &alice).await;
+}
+
+/// The tablet dies before it has said a word.
+#[tokio::test]
+async fn a_device_can_be_written_to_as_soon_as_it_is_listed() {
+    let world = World::new().await;
+    let (mut alice, mut bob) = (world.joins("alice").await, world.joins("bob").await);
+    let tablet = another_device(&bob);
+    let both = list(2, &[(1, key(&bob)), (2, key(&tablet))]);
+    let without = v1::PublishDeviceList { first_keys: Vec::new(), ..bob.publication(both.clone()) };
+    assert_eq!(says_list(&mut bob, without).await, Err(Refusal::ListInvalid));
+    let mut without_fallback = bob.publication(both.clone());
+    without_fallback.first_keys[1].keys.as_mut().unwrap().fallback = Bytes::new();
+    assert_eq!(says_list(&mut bob, without_fallback).await, Err(Refusal::ListInvalid));
+    assert_eq!(publishes(&mut bob, both).await, Ok(2));
+    for one_time in ["first key", ""] {
+        let request = alice.request();
+        let who = Some(v1::fetch::Who::Account(bob.account().0));
+        let fetch = v1::Fetch { request, who, keys: true, devices: vec![2] };
+        alice.link().says(&[fetch.into()]).await;
+        let message = alice.link().hears().await;
+        let ToClient::Bundles(bundles) = message else { panic!("{message:?}") };
+        let [bundle] = bundles.devices.as_slice() else { panic!("{bundles:?}") };
+        assert_eq!((bundle.number, &bundle.one_time[..]), (2, one_time.as_bytes()));
+        assert_eq!(bundle.fallback, "first fallback");
+    }
 }
 
 #[tokio::test]

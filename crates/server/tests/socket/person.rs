@@ -94,6 +94,18 @@ impl Person {
         }
     }
 
+    /// The next list of this account as its owner would publish it, and keys for every device on it.
+    pub(crate) fn publication(&mut self, list: v1::DeviceListUpload) -> v1::PublishDeviceList {
+        let keys = || v1::KeyUpload {
+            one_time: vec![v1::OneTimeKey { id: 1, signed: Bytes::from_static(b"first key") }],
+            fallback: Bytes::from_static(b"first fallback"),
+        };
+        let keys_of =
+            |row: &v1::DeviceRow| v1::FirstKeys { device: row.number, keys: Some(keys()) };
+        let first_keys = list.devices.iter().map(keys_of).collect();
+        v1::PublishDeviceList { request: self.request(), list: Some(list), first_keys }
+    }
+
     pub(crate) async fn registers(&mut self) -> Result<v1::Registered, Refusal> {
         let registration = self.registration();
         self.registers_as(registration).await

@@ -33,9 +33,17 @@ pub trait Directory: Send + Sync + 'static {
     /// [`Sink::removed`](crate::Sink::removed) is told. The very same list again succeeds and changes
     /// nothing. The signature is for the clients to verify.
     ///
+    /// Each device that comes with the list has its `first_keys` from that commit on, a fallback key
+    /// among them: who is listed can be written to. Keys of other devices are passed over.
+    ///
     /// # Errors
     /// See [`ListError`]. # Cancel safety: repeat the same list to learn the outcome.
-    fn replace_list(&self, by: Publisher, list: DeviceList) -> Answer<(), ListError>;
+    fn replace_list(
+        &self,
+        by: Publisher,
+        list: DeviceList,
+        first_keys: Vec<FirstKeys>,
+    ) -> Answer<(), ListError>;
 
     /// Creates an invite, or replaces the one with the same code. The caller draws the code. If there
     /// are [`INVITES_MAX`], those that are used up or expired go first.
@@ -122,6 +130,9 @@ pub struct KeyUpload {
     /// The new fallback key, or keep the present one.
     pub fallback: Option<Bytes>,
 }
+
+/// The keys of a device that is new on a list.
+pub type FirstKeys = (DeviceNumber, KeyUpload);
 
 /// Whom to look up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -211,6 +222,9 @@ pub enum ListError {
     /// The list is empty, out of order or too long.
     #[error("the device list is malformed")]
     ListMalformed,
+    /// A new device comes without a fallback key, or with too many keys or too large ones.
+    #[error("the keys of a new device are missing or too large")]
+    KeysMissing,
     /// The store itself.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -7,10 +7,10 @@ use godwit_base::limits::{
 use godwit_base::{AccountId, DeviceId, DeviceNumber};
 
 use super::Ground;
-use super::world::{NOW_MS, World, block_on, handle, link_key, list, registration};
+use super::world::{NOW_MS, World, block_on, first_keys, handle, link_key, list, registration};
 use crate::{
-    INVITES_MAX, Invite, ListError, Profile, Publisher, RegisterError, Registration, Standing,
-    StoreError, Who,
+    DeviceList, FirstKeys, INVITES_MAX, Invite, KeyUpload, ListError, Profile, Publisher,
+    RegisterError, Registration, Standing, StoreError, Who,
 };
 
 fn register(world: &World<'_>, registration: &Registration) -> Result<(), RegisterError> {
@@ -179,7 +179,7 @@ pub fn a_new_list_revokes_those_who_left(ground: &mut dyn Ground) {
     let mut world = World::new(ground);
     let (alice, bob) = (world.person(1, 1), world.person(2, 3));
     world.text(alice.device(1), 1, &bob);
-    let keys = crate::KeyUpload { one_time: vec![(1, Bytes::from("k"))], fallback: None };
+    let keys = KeyUpload { one_time: vec![(1, Bytes::from("k"))], fallback: None };
     block_on(world.store().publish_keys(bob.device(2), keys)).unwrap();
     assert!(!world.store().is_removed(bob.device(2)));
     for _ in 0..2 {
@@ -211,8 +211,10 @@ pub fn lists_go_forward_one_by_one(ground: &mut dyn Ground) {
     let bob = world.person(2, 2);
     world.person(3, 1);
     let by = bob.device(1);
-    let replace =
-        |world: &World<'_>, new| block_on(world.store().replace_list(Publisher::Device(by), new));
+    let replace = |world: &World<'_>, new: DeviceList| {
+        let keys = first_keys(&new);
+        block_on(world.store().replace_list(Publisher::Device(by), new, keys))
+    };
     assert_eq!(world.lists(2, by, 1, [1]), Err(ListError::Stale));
     assert_eq!(world.lists(2, by, 3, [1]), Err(ListError::NotNext));
     assert_eq!(world.lists(2, by, u64::MAX, [1]), Err(ListError::NotNext));
@@ -260,7 +262,10 @@ pub fn an_owner_brings_the_next_list_with_a_new_device(ground: &mut dyn Ground) 
     let mut world = World::new(ground);
     let bob = world.person(2, 2);
     let owner = Publisher::Owner(bob.device(3));
-    let replace = |world: &World<'_>, list| block_on(world.store().replace_list(owner, list));
+    let replace = |world: &World<'_>, list: DeviceList| {
+        let keys = first_keys(&list);
+        block_on(world.store().replace_list(owner, list, keys))
+    };
     assert_eq!(replace(&world, list(2, 2, [1, 4])), Err(ListError::NotListed), "it is not on it");
     assert_eq!(replace(&world, list(2, 3, [3])), Err(ListError::NotNext));
     assert_eq!(replace(&world, list(2, 1, [3])), Err(ListError::Stale));
@@ -274,6 +279,54 @@ pub fn an_owner_brings_the_next_list_with_a_new_device(ground: &mut dyn Ground) 
         world.reopen();
     }
     let nobody = Publisher::Owner(DeviceId::new(77, 1));
-    let refused = block_on(world.store().replace_list(nobody, list(7, 2, [1])));
+    let refused = block_on(world.store().replace_list(nobody, list(7, 2, [1]), Vec::new()));
     assert_eq!(refused, Err(ListError::UnknownAccount));
+}
+
+/// A device can be written to as soon as it is listed, whether or not it ever speaks.
+pub fn a_device_comes_with_its_first_keys(ground: &mut dyn Ground) {
+    let mut world = World::new(ground);
+    let bob = world.person(2, 1);
+    let keys = |one_time: usize, fallback: Option<&'static str>| KeyUpload {
+        one_time: (1..=one_time as u64).map(|id| (id, Bytes::from(format!("k{id}")))).collect(),
+        fallback: fallback.map(Bytes::from),
+    };
+    let brings = |world: &World<'_>, first_keys: Vec<FirstKeys>| {
+        let by = Publisher::Device(bob.device(1));
+        block_on(world.store().replace_list(by, list(2, 2, [1, 2, 3]), first_keys))
+    };
+    let right = (DeviceNumber(2), keys(2, Some("fallback of 2")));
+    let too_large = Bytes::from(vec![0; SIGNED_KEY_BYTES_MAX + 1]);
+    for wrong in [
+        keys(1, None),
+        keys(ONE_TIME_KEYS_MAX + 1, Some("f")),
+        KeyUpload { one_time: Vec::new(), fallback: Some(too_large) },
+    ] {
+        let refused = brings(&world, vec![right.clone(), (DeviceNumber(3), wrong)]);
+        assert_eq!(refused, Err(ListError::KeysMissing));
+    }
+    assert_eq!(brings(&world, vec![right.clone()]), Err(ListError::KeysMissing), "none for 3");
+    assert_eq!(profile(&world, Who::Account(bob.account)).unwrap().list, list(2, 1, [1]));
+    // Keys for a device that was there before, or is nobody's, change nothing.
+    let all = [
+        right,
+        (DeviceNumber(3), keys(ONE_TIME_KEYS_MAX, Some("fallback of 3"))),
+        (DeviceNumber(1), keys(7, Some("x"))),
+        (DeviceNumber(4), keys(1, Some("x"))),
+    ];
+    assert_eq!(brings(&world, all.to_vec()), Ok(()));
+    let take = |world: &World<'_>, number| {
+        let taken = block_on(world.store().take_keys(bob.device(number), true)).unwrap();
+        [taken.one_time, taken.fallback].map(|key| String::from_utf8(key.unwrap().into()).unwrap())
+    };
+    assert_eq!(take(&world, 2), ["k1", "fallback of 2"]);
+    world.reopen();
+    assert_eq!(brings(&world, all.to_vec()), Ok(()), "the answer was lost");
+    assert_eq!(take(&world, 2), ["k2", "fallback of 2"], "what was taken stays so (M9)");
+    assert_eq!(take(&world, 3), ["k1", "fallback of 3"]);
+    assert_eq!([2, 3].map(|number| world.store().one_time_left(bob.device(number))), [0, 99]);
+    assert!(world.store().one_time_left(bob.device(1)) < 7);
+    // The device itself uploads the same again, and more of its own.
+    let left = block_on(world.store().publish_keys(bob.device(2), keys(5, Some("fallback of 2"))));
+    assert_eq!(left, Ok(3));
 }

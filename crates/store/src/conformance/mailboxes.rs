@@ -4,7 +4,7 @@ use godwit_base::limits::DEDUP_WINDOW;
 use godwit_base::{DeviceId, Seq};
 
 use super::Ground;
-use super::world::{Event, NOW_MS, World, block_on, list, texts};
+use super::world::{Event, NOW_MS, World, block_on, first_keys, list, texts};
 use crate::{Outcome, Page, Publisher};
 
 /// M1 as the caller sees it: the outcome, then the record to who is there, and it can be read.
@@ -141,8 +141,9 @@ pub fn the_highest_counter_is_known_until_the_device_goes(ground: &mut dyn Groun
     world.reopen();
     assert_eq!(world.store().highest_counter(from), 6);
     assert_eq!(world.store().highest_counter(bob.device(1)), 0);
-    block_on(world.store().replace_list(Publisher::Device(alice.device(1)), list(1, 2, [2])))
-        .unwrap();
+    let next = list(1, 2, [2]);
+    let keys = first_keys(&next);
+    block_on(world.store().replace_list(Publisher::Device(alice.device(1)), next, keys)).unwrap();
     assert_eq!(world.store().highest_counter(from), 0);
     world.reopen();
     assert_eq!(world.store().highest_counter(from), 0);

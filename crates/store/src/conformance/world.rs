@@ -13,8 +13,8 @@ use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle, ManualClock, Seq};
 
 use super::{Ground, Setting};
 use crate::{
-    Appended, DeviceList, Entry, GroupPost, KeyUpload, ListError, Outcome, Publisher, Quotas,
-    Recipient, Record, Registration, SealedCopy, Settled, Sink, Store, Submission, Token,
+    Appended, DeviceList, Entry, FirstKeys, GroupPost, KeyUpload, ListError, Outcome, Publisher,
+    Quotas, Recipient, Record, Registration, SealedCopy, Settled, Sink, Store, Submission, Token,
 };
 
 /// When the stories play, unix milliseconds.
@@ -263,7 +263,9 @@ impl<'g> World<'g> {
         version: u64,
         numbers: impl IntoIterator<Item = u32>,
     ) -> Result<(), ListError> {
-        block_on(self.store().replace_list(Publisher::Device(by), list(n, version, numbers)))
+        let list = list(n, version, numbers);
+        let keys = first_keys(&list);
+        block_on(self.store().replace_list(Publisher::Device(by), list, keys))
     }
 
     /// The list that [`lists`](Self::lists) brings.
@@ -344,6 +346,12 @@ pub(super) fn list(n: u8, version: u64, numbers: impl IntoIterator<Item = u32>) 
     let numbers = numbers.into_iter();
     let devices: Vec<_> = numbers.map(|at| (DeviceNumber(at), link_key(n, at))).collect();
     DeviceList { version, signed: Bytes::from(format!("signed {n} {version}")), devices }
+}
+
+/// Keys for whichever devices of a list are new.
+pub fn first_keys(list: &DeviceList) -> Vec<FirstKeys> {
+    let keys = KeyUpload { one_time: Vec::new(), fallback: Some(Bytes::from("first fallback")) };
+    list.devices.iter().map(|(number, _)| (*number, keys.clone())).collect()
 }
 
 /// The link key of a device of account number `n`.

@@ -117,8 +117,9 @@ impl<'a> Batch<'a> {
             Task::Register(registration, reply) => {
                 Pending::new(reply, answer(self.register(&registration))?)
             }
-            Task::ReplaceList(by, list, reply) => {
-                Pending::new(reply, answer(self.replace_list(by, &list))?)
+            Task::ReplaceList(by, new, reply) => {
+                let (list, first_keys) = *new;
+                Pending::new(reply, answer(self.replace_list(by, &list, &first_keys))?)
             }
             Task::ChangeGroup(by, change, reply) => {
                 Pending::new(reply, answer(self.change_group(by, &change))?)

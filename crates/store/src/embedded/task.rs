@@ -5,8 +5,8 @@ use godwit_base::{AccountId, DeviceId, GroupId};
 use tokio::sync::oneshot;
 
 use crate::{
-    DeviceList, GroupChange, GroupError, GroupRoster, Invite, KeyUpload, KeysError, ListError,
-    Publisher, RegisterError, Registration, StoreError, Swept, TakenKeys,
+    DeviceList, FirstKeys, GroupChange, GroupError, GroupRoster, Invite, KeyUpload, KeysError,
+    ListError, Publisher, RegisterError, Registration, StoreError, Swept, TakenKeys,
 };
 
 /// Where an answer goes.
@@ -16,7 +16,7 @@ pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 #[derive(Debug)]
 pub(crate) enum Task {
     Register(Box<Registration>, Reply<(), RegisterError>),
-    ReplaceList(Publisher, Box<DeviceList>, Reply<(), ListError>),
+    ReplaceList(Publisher, Box<(DeviceList, Vec<FirstKeys>)>, Reply<(), ListError>),
     ChangeGroup(DeviceId, Box<GroupChange>, Reply<(), GroupError>),
     GroupRoster(AccountId, GroupId, Reply<GroupRoster, GroupError>),
     PublishKeys(DeviceId, KeyUpload, Reply<u32, KeysError>),

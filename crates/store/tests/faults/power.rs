@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use godwit_base::Seq;
-use godwit_store::conformance::{World, block_on};
+use godwit_store::conformance::{World, block_on, first_keys};
 use godwit_store::{Entry, KeyUpload, Outcome, Publisher, Who};
 
 use crate::Bench;
@@ -115,7 +115,8 @@ fn a_list_is_replaced_whole_or_not_at_all_by_any_cut() {
         disk.set(|faults| faults.hold_syncs = true);
         let numbers = [1, newest + 1];
         let list = world.list_of(2, cut + 1, numbers);
-        let answer = world.store().replace_list(Publisher::Device(by), list.clone());
+        let answer =
+            world.store().replace_list(Publisher::Device(by), list.clone(), first_keys(&list));
         disk.wait_for_held_sync();
         // Everything written, nothing, or some of it is on the disk.
         let odds = [100, 0, chance.below(101)][usize::try_from(cut % 3).unwrap()];

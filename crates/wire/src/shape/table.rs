@@ -221,8 +221,17 @@ pub(crate) static PUBLISH_KEYS: Shape =
 pub(crate) static KEYS_PUBLISHED: Shape =
     shape("KeysPublished", &[from_one(1, "request"), n32(2, "one_time_left")]);
 
-pub(crate) static PUBLISH_DEVICE_LIST: Shape =
-    shape("PublishDeviceList", &[from_one(1, "request"), one(2, "list", &DEVICE_LIST_UPLOAD)]);
+pub(crate) static PUBLISH_DEVICE_LIST: Shape = shape(
+    "PublishDeviceList",
+    &[
+        from_one(1, "request"),
+        one(2, "list", &DEVICE_LIST_UPLOAD),
+        many(3, "first_keys", 0, DEVICES_MAX, &FIRST_KEYS),
+    ],
+);
+
+pub(crate) static FIRST_KEYS: Shape =
+    shape("FirstKeys", &[from_one(1, "device"), one(2, "keys", &KEY_UPLOAD)]);
 
 pub(crate) static DEVICE_LIST_PUBLISHED: Shape =
     shape("DeviceListPublished", &[from_one(1, "request"), from_one_64(2, "version")]);

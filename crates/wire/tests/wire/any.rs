@@ -69,6 +69,22 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn first_keys()(device in 1..=u32::MAX, keys in keys()) -> v1::FirstKeys {
+        v1::FirstKeys { device, keys: Some(keys) }
+    }
+}
+
+prop_compose! {
+    fn publish_list()(
+        request in 1..=u32::MAX,
+        list in list(),
+        first_keys in vec(first_keys(), 0..=2),
+    ) -> v1::PublishDeviceList {
+        v1::PublishDeviceList { request, list: Some(list), first_keys }
+    }
+}
+
+prop_compose! {
     fn register()(
         request in 1..=u32::MAX,
         handle in text(HANDLE_BYTES_MAX),
@@ -221,11 +237,7 @@ pub(crate) fn to_server() -> impl Strategy<Value = ToServer> {
         }
         .into()),
         request.clone().prop_map(|request| v1::TermsRequest { request }.into()),
-        (request.clone(), list()).prop_map(|(request, list)| v1::PublishDeviceList {
-            request,
-            list: Some(list)
-        }
-        .into()),
+        publish_list().prop_map(ToServer::from),
         relay().prop_map(ToServer::from),
         (request.clone(), key(), blob(64..=64)).prop_map(|(request, account_key, signature)| {
             v1::Claim { request, account_key, signature }.into()

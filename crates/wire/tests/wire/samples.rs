@@ -153,9 +153,10 @@ pub(crate) fn to_server() -> Vec<(&'static str, ToServer)> {
             v1::PublishKeys { request: 10, keys: Some(keys(Bytes::new())) }.into(),
         ),
         ("request 11", v1::TermsRequest { request: 11 }.into()),
+        ("request 12: version 4 of the list, devices 1 and 3", publish_list().into()),
         (
-            "request 12: version 4 of the list, devices 1 and 3",
-            v1::PublishDeviceList { request: 12, list: Some(fourth_list()) }.into(),
+            "request 12: the same, and keys of device 3, which is new on it",
+            v1::PublishDeviceList { first_keys: vec![first_keys()], ..publish_list() }.into(),
         ),
         (
             "request 13: upload 65,584 bytes named 80..9f, for 3 devices",
@@ -277,6 +278,14 @@ fn settings() -> v1::GroupSettings {
 fn keys(fallback: Bytes) -> v1::KeyUpload {
     let one_time = v1::OneTimeKey { id: 5, signed: counting(0xb0, 4) };
     v1::KeyUpload { one_time: vec![one_time], fallback }
+}
+
+fn publish_list() -> v1::PublishDeviceList {
+    v1::PublishDeviceList { request: 12, list: Some(fourth_list()), first_keys: Vec::new() }
+}
+
+fn first_keys() -> v1::FirstKeys {
+    v1::FirstKeys { device: 3, keys: Some(keys(counting(0xf0, 4))) }
 }
 
 fn fourth_list() -> v1::DeviceListUpload {

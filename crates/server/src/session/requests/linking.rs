@@ -92,13 +92,13 @@ pub(super) async fn run_recover(
     publish: v1::PublishDeviceList,
 ) -> Reply {
     let request = publish.request;
-    let list = publish.list.unwrap_or_default();
-    let row = list.devices.iter().find(|row| row.link_key == who.link_key.as_slice());
+    let mut rows = publish.list.iter().flat_map(|list| &list.devices);
+    let row = rows.find(|row| row.link_key == who.link_key.as_slice());
     let Some(number) = row.map(|row| DeviceNumber(row.number)) else {
         return Reply::refuse(request, Refusal::ListInvalid.into());
     };
     let device = DeviceId { account, number };
-    match publish_list(&node, Publisher::Owner(device), list).await {
+    match publish_list(&node, Publisher::Owner(device), publish).await {
         Err(no) => Reply::refuse(request, no),
         Ok(version) => {
             let message = v1::DeviceListPublished { request, version }.into();

@@ -12,7 +12,9 @@ use crate::embedded::fault::Fault;
 use crate::embedded::roll::RollChange;
 use crate::embedded::row::{self, Account};
 use crate::embedded::tables;
-use crate::{DeviceList, ListError, Publisher, RegisterError, Registration, Standing};
+use crate::{
+    DeviceList, FirstKeys, KeyUpload, ListError, Publisher, RegisterError, Registration, Standing,
+};
 
 /// A device of a list and its link key.
 type Listed = (DeviceNumber, [u8; 32]);
@@ -51,7 +53,12 @@ impl Batch<'_> {
         Ok(())
     }
 
-    pub(super) fn replace_list(&mut self, by: Publisher, list: &DeviceList) -> Step<(), ListError> {
+    pub(super) fn replace_list(
+        &mut self,
+        by: Publisher,
+        list: &DeviceList,
+        first_keys: &[FirstKeys],
+    ) -> Step<(), ListError> {
         let id = by.device().account;
         let account = self.account(id)?;
         let Some(account) = account else { return require(false, ListError::UnknownAccount) };
@@ -74,6 +81,10 @@ impl Batch<'_> {
         require(new.iter().all(is_new), ListError::NumberReused)?;
         require(kept.iter().all(|device| old.devices.contains(device)), ListError::LinkKeyTaken)?;
         require(self.are_links_free(&new)?, ListError::LinkKeyTaken)?;
+        let keys_of = |(number, _): &Listed| first_keys.iter().find(|keys| keys.0 == *number);
+        let first_keys: Option<Vec<&FirstKeys>> = new.iter().map(keys_of).collect();
+        let first_keys = first_keys.filter(|all| all.iter().all(|(_, keys)| are_first(keys)));
+        let Some(first_keys) = first_keys else { return require(false, ListError::KeysMissing) };
         require_room(self.terms.disk_full)?;
 
         let is_same_set = old.devices == list.devices;
@@ -86,6 +97,9 @@ impl Batch<'_> {
         let gone: Vec<Listed> = old.devices.iter().filter(|d| !stays(d)).copied().collect();
         self.set_links(id, &gone, true)?;
         self.set_links(id, &new, false)?;
+        for (number, keys) in first_keys {
+            self.add_keys(DeviceId { account: id, number: *number }, keys)?;
+        }
         for (number, _) in gone {
             let device = DeviceId { account: id, number };
             self.remove_device(device)?;
@@ -158,6 +172,11 @@ impl Batch<'_> {
         self.txn.open_table(tables::WINDOW)?.remove(&tables::device_key(device))?;
         Ok(())
     }
+}
+
+/// Whether a device can be written to by these keys, however long it stays away.
+fn are_first(keys: &KeyUpload) -> bool {
+    keys.fallback.is_some() && are_within_bounds(keys)
 }
 
 /// One to eight devices, numbers ascending from 1, each link key once, the signed form not too large.
