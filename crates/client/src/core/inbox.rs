@@ -69,18 +69,15 @@ impl Inbox {
         self.skips
     }
 
+    /// Whether a record is of the account, or waits for it.
     pub(crate) fn holds_any_of(&self, account: AccountId) -> bool {
-        self.held.iter().any(|(awaited, _)| *awaited == account)
+        let is_of = |record: &Held| record.account() == account;
+        self.held.iter().any(|(awaited, record)| *awaited == account || is_of(record))
     }
 
-    /// Of whom something must be learned for the first record that waits.
-    pub(crate) fn awaited(&self) -> Option<AccountId> {
-        self.held.front().map(|(awaited, _)| *awaited)
-    }
-
-    /// The same for the first one that `sender` sent.
-    pub(crate) fn awaited_for(&self, sender: AccountId) -> Option<AccountId> {
-        let first = self.held.iter().find(|(_, record)| record.account() == sender);
+    /// Of whom something must be learned for the first held record of such a sender.
+    pub(crate) fn awaited(&self, is_such: impl Fn(AccountId) -> bool) -> Option<AccountId> {
+        let first = self.held.iter().find(|(_, record)| is_such(record.account()));
         first.map(|(awaited, _)| *awaited)
     }
 
@@ -116,20 +113,16 @@ impl Inbox {
         *refused <= ASKED_AGAIN_MAX
     }
 
-    /// Takes what was held of an account, in order.
-    pub(crate) fn take_of(&mut self, account: AccountId) -> Vec<Held> {
+    /// Takes all that is held, in order, because more is known of `account`. What still has to wait
+    /// is to be held again, in that order.
+    pub(crate) fn take_all(&mut self, account: AccountId) -> Vec<Held> {
         self.refused.remove(&account);
-        let (taken, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.held)
-            .into_iter()
-            .partition(|(awaited, _)| *awaited == account);
-        self.held = kept.into();
-        self.held_bytes = self.held.iter().map(|(_, record)| record.bytes()).sum();
-        taken.into_iter().map(|(_, record)| record).collect()
+        self.held_bytes = 0;
+        self.held.drain(..).map(|(_, record)| record).collect()
     }
 
     /// Up to where everything is done, if that has grown since the last call.
     pub(crate) fn take_acknowledgement(&mut self) -> Option<u64> {
-        // What was released and is held again stands behind later ones.
         let done = match self.held.iter().map(|(_, record)| record.seq()).min() {
             Some(first) => first.saturating_sub(1),
             None => self.last_seq,
@@ -169,7 +162,7 @@ mod tests {
         inbox.saw(30);
         assert_eq!(inbox.take_acknowledgement(), Some(19));
         assert_eq!(inbox.take_acknowledgement(), None);
-        assert_eq!(inbox.take_of(AccountId(1)).len(), 1);
+        assert_eq!(inbox.take_all(AccountId(1)).len(), 1);
         assert_eq!(inbox.take_acknowledgement(), Some(30));
     }
 
@@ -178,8 +171,9 @@ mod tests {
         let mut inbox = Inbox::default();
         inbox.hold(AccountId(1), record(10, 2, 1));
         inbox.hold(AccountId(3), record(20, 3, 1));
-        let again = inbox.take_of(AccountId(1)).remove(0);
-        inbox.hold(AccountId(2), again);
+        let mut all = inbox.take_all(AccountId(1));
+        inbox.hold(AccountId(3), all.remove(1));
+        inbox.hold(AccountId(2), all.remove(0));
         assert_eq!(inbox.take_acknowledgement(), Some(9));
     }
 
@@ -191,7 +185,7 @@ mod tests {
             hold(&mut inbox, record(1, 1, 1));
             assert!((0..ASKED_AGAIN_MAX).all(|_| inbox.asks_again(AccountId(1))));
             assert!(!inbox.asks_again(AccountId(1)));
-            inbox.take_of(AccountId(1));
+            inbox.take_all(AccountId(1));
         }
     }
 
@@ -202,7 +196,7 @@ mod tests {
         assert!(!inbox.skips());
         hold(&mut inbox, record(10_000, 2, 1));
         assert!(inbox.skips() && !inbox.holds_any_of(AccountId(2)));
-        inbox.take_of(AccountId(1));
+        inbox.take_all(AccountId(1));
         assert_eq!(inbox.take_acknowledgement(), Some(HELD_RECORDS_MAX as u64), "not the dropped");
     }
 

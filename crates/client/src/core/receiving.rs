@@ -25,9 +25,12 @@ const STRANGER: &str = "unknown-";
 impl Core {
     /// A message of the mailbox.
     pub(super) fn on_deliver(&mut self, record: v1::Deliver, now: Now) {
-        if self.inbox.skips() {
-            return;
+        if !self.inbox.skips() {
+            self.take_message(record, now);
         }
+    }
+
+    fn take_message(&mut self, record: v1::Deliver, now: Now) {
         let from = sender_of(&record);
         if from == self.me.device() {
             return self.inbox.saw(record.seq);
@@ -44,44 +47,40 @@ impl Core {
         self.receive(&record, now);
     }
 
-    /// Of whom something must be learned before a record of `account` is taken: of the account itself;
-    /// of whomever a record of our other devices waits for, since a tick or an answer must not come
-    /// before what it is about; and for such a record itself, of whomever any waits for, since what was
-    /// read on another device must not come before the message.
+    /// Of whom something must be learned before a record of `account` is taken: of the account itself,
+    /// or of whomever an earlier record waits for that must come first. That is one of the same account;
+    /// any, for one of our other devices, since what was read there must not come before the message;
+    /// and one of our other devices, for any, since a tick or an answer must not come before what it
+    /// is about.
     fn inbox_awaits(&mut self, account: AccountId, is_unknown: bool) -> Option<AccountId> {
         let own = self.me.device().account;
-        if self.inbox.holds_any_of(own) {
-            return Some(own);
-        }
-        let awaited = self.inbox.awaited_for(own);
-        let awaited = awaited.or_else(|| self.inbox.awaited().filter(|_| self.is_own(account)));
-        if awaited.is_some() {
-            return awaited;
-        }
-        if is_unknown || self.inbox.holds_any_of(account) {
+        let is_of_own = account == own;
+        let first = self.inbox.awaited(|sender| sender == account || sender == own || is_of_own);
+        if is_unknown {
             self.lookups.want(Who::Account(account), Keys::None);
-            return Some(account);
         }
-        None
+        first.or_else(|| is_unknown.then_some(account))
     }
 
-    /// All is known of the sender that can be: takes what was held of them. What comes from a device
-    /// that nobody has signed for cannot be opened, now or later, and leaves a placeholder.
+    /// All is known of `account` that can be: takes what is held, in order, as far as that goes now.
+    /// What comes from a device that nobody has signed for cannot be opened, now or later, and leaves
+    /// a placeholder.
     pub(super) fn release(&mut self, account: AccountId, now: Now) {
-        for held in self.inbox.take_of(account) {
-            let is_of_them = held.account() == account;
+        for held in self.inbox.take_all(account) {
+            let is_theirs = held.account() == account;
             match held {
-                // What others sent only waited for what was before it.
-                Held::Message(record) if !is_of_them => self.on_deliver(record, now),
-                Held::Receipt(receipt) if !is_of_them => self.on_receipt(receipt, now),
-                Held::Receipt(receipt) if self.contacts.get(account).is_some() => {
-                    self.on_receipt(receipt, now);
+                Held::Message(record) => {
+                    let is_known = self.contacts.remote(sender_of(&record)).is_some();
+                    if is_theirs && !is_known {
+                        self.lose(&record);
+                    } else {
+                        self.take_message(record, now);
+                    }
                 }
-                Held::Receipt(receipt) => self.receipt(&receipt, now),
-                Held::Message(record) if self.contacts.remote(sender_of(&record)).is_some() => {
-                    self.on_deliver(record, now);
+                Held::Receipt(receipt) if is_theirs && self.contacts.get(account).is_none() => {
+                    self.receipt(&receipt, now);
                 }
-                Held::Message(record) => self.lose(&record),
+                Held::Receipt(receipt) => self.take_receipt(receipt, now),
             }
         }
         self.drain_again(now);
@@ -294,9 +293,12 @@ impl Core {
 
     /// Two ticks for everything that the device has.
     pub(super) fn on_receipt(&mut self, receipt: v1::Receipt, now: Now) {
-        if self.inbox.skips() {
-            return;
+        if !self.inbox.skips() {
+            self.take_receipt(receipt, now);
         }
+    }
+
+    fn take_receipt(&mut self, receipt: v1::Receipt, now: Now) {
         let account = AccountId(receipt.account);
         let is_about_other = receipt.origin != self.me.device().number.0;
         let is_unknown = self.contacts.get(account).is_none();
