@@ -83,7 +83,8 @@ pub use body::{TEXT_BYTES_MAX, text_of_body};
 pub(crate) use channel::{Arrived, Channel, Ends};
 pub use command::SendKey;
 pub use contact::CONTACTS_MAX;
-pub use group::{GroupCommand, GroupOutcome};
+pub use godwit_seal::PICTURE_BYTES_MAX;
+pub use group::{COMMUNITY_GROUPS_MAX, GroupCommand, GroupOutcome};
 pub use identity::Seat;
 #[cfg(feature = "native")]
 pub(crate) use keys::to_wire;

@@ -274,6 +274,10 @@ pub struct GroupInfo {
     pub id: GroupId,
     /// Its name; none until a member has given the secret that it is sealed under.
     pub name: Option<String>,
+    /// A small picture, at most 4,096 bytes; empty: none.
+    pub picture: Vec<u8>,
+    /// The community that it is a group of.
+    pub community: Option<GroupId>,
     /// How many changes there were.
     pub epoch: u64,
     /// Who is in it, by account.

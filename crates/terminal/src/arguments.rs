@@ -62,6 +62,9 @@ pub(crate) enum Command {
     /// Make and change groups
     #[command(subcommand)]
     Group(Group),
+    /// Make and change communities: groups that have announcements in common
+    #[command(subcommand)]
+    Community(Community),
     /// Open the full-screen messenger
     Chat(Chat),
     /// Make a new device one of an account that exists, or let it become one
@@ -232,6 +235,21 @@ pub(crate) enum Group {
         /// What it is called from now on
         name: String,
     },
+    /// Give a group another picture, or save the one it has
+    Picture {
+        /// Which group.
+        #[command(flatten)]
+        which: Which,
+        /// A small picture, at most 4,096 bytes
+        #[arg(value_name = "FILE", required_unless_present_any = ["none", "out"])]
+        file: Option<PathBuf>,
+        /// Take the picture away
+        #[arg(long, conflicts_with = "file")]
+        none: bool,
+        /// Save the present picture as this file, which must not exist
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "none"])]
+        out: Option<PathBuf>,
+    },
     /// Let only admins write, or everybody
     OnlyAdminsWrite {
         /// Which group.
@@ -255,6 +273,50 @@ pub(crate) enum Group {
         /// What `godwit group invite` printed: godwit-group:...
         link: GroupLink,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Community {
+    /// Make a community of groups that you are an admin of, and print its id
+    ///
+    /// It is a group of its own, in which only admins write and everybody reads who is in one of its groups.
+    /// Send announcements to it as to any group.
+    Create {
+        /// What it is called; only its members can read it
+        name: String,
+        /// Ids of the groups
+        #[arg(value_name = "GROUP", required = true, value_parser = group_id)]
+        groups: Vec<GroupId>,
+    },
+    /// Put groups under a community
+    Add(Under),
+    /// Take groups out of a community; who is in none of the others leaves it
+    Remove(Under),
+    /// Print the groups of a community
+    Show(OfCommunity),
+    /// List the communities
+    List,
+    /// Leave a community with all its groups
+    Leave(OfCommunity),
+}
+
+/// Which community.
+#[derive(Debug, Args)]
+pub(crate) struct OfCommunity {
+    /// Id of the community: 32 hexadecimal digits
+    #[arg(value_name = "COMMUNITY", value_parser = group_id)]
+    pub(crate) community: GroupId,
+}
+
+/// Which groups of a community.
+#[derive(Debug, Args)]
+pub(crate) struct Under {
+    /// Id of the community: 32 hexadecimal digits
+    #[arg(value_name = "COMMUNITY", value_parser = group_id)]
+    pub(crate) community: GroupId,
+    /// Ids of the groups
+    #[arg(value_name = "GROUP", required = true, value_parser = group_id)]
+    pub(crate) groups: Vec<GroupId>,
 }
 
 /// Which group.

@@ -2,6 +2,7 @@
 
 mod about;
 mod account;
+mod community;
 mod devices;
 mod group;
 mod lines;
@@ -75,6 +76,9 @@ async fn on_home(home: &Path, command: Command, output: &mut Output) -> Result<(
         }
         Command::Verify(verify) => {
             with_client(home, async |client| verify::verify(client, &verify, output).await).await
+        }
+        Command::Community(of) => {
+            with_client(home, async |client| community::community(client, of, output).await).await
         }
         Command::Group(group) => {
             with_client(home, async |client| group::group(client, group, output).await).await

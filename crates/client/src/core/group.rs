@@ -5,6 +5,7 @@
 //! the signed entries is not looked at.
 
 mod changing;
+mod community;
 mod following;
 mod rows;
 mod sharing;
@@ -12,7 +13,7 @@ mod showing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use godwit_base::GroupId;
+use godwit_base::{AccountId, GroupId};
 use godwit_seal::{Group, GroupProfile, GroupSecret, InviteSecret, RowError};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -22,6 +23,7 @@ use super::vault::{Blob, Vault};
 
 use changing::Wishes;
 pub use changing::{GroupCommand, GroupOutcome};
+pub use community::COMMUNITY_GROUPS_MAX;
 use following::Behind;
 use sharing::Early;
 
@@ -36,6 +38,9 @@ pub(crate) struct GroupRecord {
     pub(crate) frozen: Option<String>,
     /// The link that this device made, if it is the present one.
     link: Option<Blob>,
+    /// The community that it is a group of, as of the last entry.
+    #[serde(default)]
+    community: Option<GroupId>,
 }
 
 /// A group.
@@ -71,6 +76,8 @@ pub(crate) struct Groups {
     behind: BTreeMap<GroupId, Behind>,
     early: Early,
     wishes: Wishes,
+    /// Communities to look at, and who left one of their groups.
+    astir: BTreeMap<GroupId, BTreeSet<AccountId>>,
     /// On this link it was asked who the members are that are not known.
     asked_members: bool,
     /// The server asked to wait until then, by the monotonic clock.

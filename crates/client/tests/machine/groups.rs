@@ -1,31 +1,35 @@
 //! Groups: who is in one, agreed by all devices, against a server that lies.
 
 use godwit_base::GroupId;
-use godwit_client::core::{GroupCommand, GroupOutcome};
+use godwit_client::core::{GroupCommand, GroupOutcome, PICTURE_BYTES_MAX};
 use godwit_client::{Error, GroupInfo, WarningKind};
 
 use crate::world::{World, handle};
 
 impl World {
     /// Gives a command to the device at `at` and lets the world settle.
-    fn commands(&mut self, at: usize, command: GroupCommand) -> Result<GroupOutcome, Error> {
+    pub(crate) fn commands(
+        &mut self,
+        at: usize,
+        command: GroupCommand,
+    ) -> Result<GroupOutcome, Error> {
         let number = self.devices[at].core().change_group(command)?;
         self.settle();
         self.devices[at].core().take_group_outcome(number).expect("an outcome")
     }
 
-    fn creates(&mut self, at: usize, name: &str, with: &[&str]) -> GroupId {
+    pub(crate) fn creates(&mut self, at: usize, name: &str, with: &[&str]) -> GroupId {
         let with = with.iter().map(|name| handle(name)).collect();
         let command = GroupCommand::Create { name: name.to_owned(), with };
         self.commands(at, command).unwrap().group
     }
 
-    fn sees(&mut self, at: usize, group: GroupId) -> GroupInfo {
+    pub(crate) fn sees(&mut self, at: usize, group: GroupId) -> GroupInfo {
         self.devices[at].core().group(group).expect("the group")
     }
 
     /// Name, epoch, and the members with a star behind admins, as a device sees them.
-    fn summary(&mut self, at: usize, group: GroupId) -> (String, u64, Vec<String>) {
+    pub(crate) fn summary(&mut self, at: usize, group: GroupId) -> (String, u64, Vec<String>) {
         let info = self.sees(at, group);
         let mut members: Vec<String> = info
             .members
@@ -40,7 +44,7 @@ impl World {
     }
 }
 
-fn names(list: &[&str]) -> Vec<String> {
+pub(crate) fn names(list: &[&str]) -> Vec<String> {
     list.iter().map(|name| (*name).to_owned()).collect()
 }
 
@@ -73,6 +77,23 @@ fn every_member_sees_the_group_its_name_and_every_change() {
     for at in 0..4 {
         assert_eq!(world.sees(at, group).frozen, None, "device {at}");
     }
+}
+
+#[test]
+fn a_picture_is_shown_to_members_and_bounded() {
+    let mut world = World::with(&["alice", "bob"]);
+    let group = world.creates(0, "Herons", &["bob"]);
+    let largest = vec![7; PICTURE_BYTES_MAX];
+    world.commands(0, GroupCommand::Picture(group, largest.clone())).unwrap();
+    let seen = world.sees(1, group);
+    assert_eq!((seen.name.as_deref(), seen.picture), (Some("Herons"), largest.clone()));
+    let larger = GroupCommand::Picture(group, vec![7; PICTURE_BYTES_MAX + 1]);
+    assert!(matches!(world.commands(0, larger), Err(Error::Group(_))));
+    world.commands(0, GroupCommand::Rename(group, "Egrets".to_owned())).unwrap();
+    assert_eq!(world.sees(1, group).picture, largest, "the name changes alone");
+    world.commands(0, GroupCommand::Picture(group, Vec::new())).unwrap();
+    let seen = world.sees(1, group);
+    assert_eq!((seen.name.as_deref(), seen.picture), (Some("Egrets"), Vec::new()));
 }
 
 #[test]

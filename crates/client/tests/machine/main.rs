@@ -10,6 +10,7 @@
 
 mod about;
 mod chaos;
+mod communities;
 mod device;
 mod devices;
 mod groups;

@@ -1,9 +1,12 @@
 //! `godwit group`: making, changing and showing groups.
 
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use godwit_base::{GroupId, GroupLink, Handle};
-use godwit_client::core::{GroupCommand, GroupOutcome};
+use godwit_client::core::{GroupCommand, GroupOutcome, PICTURE_BYTES_MAX};
 use godwit_client::{Client, GroupInfo, GroupMemberInfo};
 use serde::Serialize;
 
@@ -20,10 +23,10 @@ const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// What a change prints.
 #[derive(Serialize)]
-struct Changed {
-    group: GroupId,
+pub(super) struct Changed {
+    pub(super) group: GroupId,
     #[serde(skip_serializing_if = "Option::is_none")]
-    link: Option<GroupLink>,
+    pub(super) link: Option<GroupLink>,
 }
 
 /// A group, as `show` and `list` print it.
@@ -37,6 +40,9 @@ struct Shown<'a> {
     only_admins_write: bool,
     is_member: bool,
     has_link: bool,
+    picture_bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    community: Option<GroupId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     frozen: Option<&'a str>,
 }
@@ -58,23 +64,65 @@ pub(super) async fn group(
         Group::Admin { members, remove: true } => GroupCommand::Demote(members.group, members.who),
         Group::Leave(which) => GroupCommand::Leave(which.group),
         Group::Rename { which, name } => GroupCommand::Rename(which.group, name),
+        Group::Picture { which, out: Some(path), .. } => {
+            return save_picture(client, which.group, &path).await;
+        }
+        Group::Picture { which, file, .. } => {
+            let picture = file.as_deref().map(picture).transpose()?.unwrap_or_default();
+            GroupCommand::Picture(which.group, picture)
+        }
         Group::OnlyAdminsWrite { which, off } => GroupCommand::OnlyAdminsWrite(which.group, !off),
         Group::Invite { which, revoke: false } => GroupCommand::Invite(which.group),
         Group::Invite { which, revoke: true } => GroupCommand::RevokeInvite(which.group),
         Group::Join { link } => GroupCommand::Join(link),
     };
-    let change = async { Ok(client.change_group(command).await?) };
-    let outcome = within(Some(ANSWER_MAX), while_linked(client, change)).await;
-    let GroupOutcome { group, link } = outcome.ok_or_else(|| {
-        let seconds = ANSWER_MAX.as_secs();
-        Failure::TimedOut(format!(
-            "the server did not take the change within {seconds} s: look at `godwit group list`, then try again"
-        ))
-    })??;
+    let GroupOutcome { group, link } = carry_out(client, command).await?;
     output.record(&Changed { group, link }, |changed| match &changed.link {
         Some(link) => link.to_string(),
         None => changed.group.to_string(),
     })
+}
+
+/// Has the server put a change into the group's log.
+pub(super) async fn carry_out(
+    client: &Client,
+    command: GroupCommand,
+) -> Result<GroupOutcome, Failure> {
+    let change = async { Ok(client.change_group(command).await?) };
+    let outcome = within(Some(ANSWER_MAX), while_linked(client, change)).await;
+    outcome.ok_or_else(|| {
+        let seconds = ANSWER_MAX.as_secs();
+        Failure::TimedOut(format!(
+            "the server did not take the change within {seconds} s: look at `godwit group list`, then try again"
+        ))
+    })?
+}
+
+/// A picture for a group, from a file.
+fn picture(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let most = PICTURE_BYTES_MAX as u64 + 1;
+    let file = File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+    file.map_err(|error| Failure::io(&path.display().to_string(), &error))?;
+    if bytes.is_empty() || bytes.len() > PICTURE_BYTES_MAX {
+        return Err(Failure::Usage(format!(
+            "{}: the picture of a group has 1 to {PICTURE_BYTES_MAX} bytes; make it smaller",
+            path.display()
+        )));
+    }
+    Ok(bytes)
+}
+
+async fn save_picture(client: &Client, id: GroupId, path: &Path) -> Result<(), Failure> {
+    let groups = client.groups().await?;
+    let group = groups.iter().find(|group| group.id == id);
+    let group = group.ok_or(godwit_client::Error::NoGroup(id))?;
+    if group.picture.is_empty() {
+        return Err(godwit_client::Error::Group("it has no picture".to_owned()).into());
+    }
+    let file = File::options().write(true).create_new(true).open(path);
+    let saved = file.and_then(|mut file| file.write_all(&group.picture));
+    saved.map_err(|error| Failure::io(&path.display().to_string(), &error))
 }
 
 async fn show(client: &Client, id: GroupId, output: &mut Output) -> Result<(), Failure> {
@@ -89,6 +137,10 @@ async fn show(client: &Client, id: GroupId, output: &mut Output) -> Result<(), F
             format!("admins   {}", group.admins.join(" ")),
         ];
         lines.extend(group.only_admins_write.then(|| "only admins write".to_owned()));
+        lines.extend(group.community.map(|id| format!("group of community {id}")));
+        lines.extend(
+            (group.picture_bytes > 0).then(|| format!("picture of {} bytes", group.picture_bytes)),
+        );
         lines.extend(group.has_link.then(|| "people may join by a link".to_owned()));
         lines.extend((!group.is_member).then(|| "you are not in it any more".to_owned()));
         lines.extend(group.frozen.map(|why| one_line(why).into_owned()));
@@ -121,6 +173,8 @@ fn shown(group: &GroupInfo) -> Shown<'_> {
         only_admins_write: group.only_admins_write,
         is_member: group.is_member,
         has_link: group.has_link,
+        picture_bytes: group.picture.len(),
+        community: group.community,
         frozen: group.frozen.as_deref(),
     }
 }
@@ -131,7 +185,11 @@ fn name_of(member: &GroupMemberInfo) -> String {
 }
 
 fn title(group: &Shown<'_>) -> String {
-    group.name.map_or_else(
+    title_of(group.name)
+}
+
+pub(super) fn title_of(name: Option<&str>) -> String {
+    name.map_or_else(
         || "(its name has not come yet)".to_owned(),
         |name| one_line(name).into_owned(),
     )
@@ -163,6 +221,8 @@ mod tests {
             is_member: true,
             has_link: false,
             frozen: None,
+            picture: vec![1, 2, 3],
+            community: None,
         };
         let json = serde_json::to_value(shown(&info)).unwrap();
         assert_eq!(json["group"], "01".repeat(16));

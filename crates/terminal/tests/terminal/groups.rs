@@ -63,3 +63,56 @@ fn what_a_group_does_not_allow_is_refused() {
     let ended = bob.run(&["group", "join", "godwit-group:short"]);
     assert!(ended.code == Some(2) && ended.errors.contains("64 characters"), "{ended:?}");
 }
+
+#[test]
+fn a_community_has_everybody_of_its_groups() {
+    let server = Server::start();
+    let (alice, bob) = (server.joined("alice"), server.joined("bob"));
+    let _carol = server.joined("carol");
+    let mut listen = bob.start(&["listen", "--json"]);
+    let herons = json_of(&alice, &["group", "create", "Herons", "bob"])["group"].clone();
+    let egrets = json_of(&alice, &["group", "create", "Egrets", "carol"])["group"].clone();
+    let (herons, egrets) = (herons.as_str().unwrap(), egrets.as_str().unwrap());
+
+    let made = json_of(&alice, &["community", "create", "Waders", herons, egrets]);
+    let community = made["group"].as_str().unwrap();
+    let shown = json_of(&alice, &["community", "show", community]);
+    assert_eq!((&shown["name"], &shown["members"]), (&json!("Waders"), &json!(3)));
+    let mut groups = [herons, egrets];
+    groups.sort_unstable();
+    assert_eq!(shown["groups"], json!(groups));
+    assert_eq!(json_of(&alice, &["group", "show", community])["only_admins_write"], true);
+    assert_eq!(json_of(&alice, &["group", "show", herons])["community"], community);
+
+    for group in [herons, community, herons] {
+        assert_eq!(listen.next_event("group")["group"], group);
+    }
+    bob.run(&["group", "leave", community]).fails(4, "godwit community leave");
+    bob.run(&["community", "leave", community]).succeeds();
+    assert!(bob.run(&["community", "list", "--json"]).succeeds().json().is_empty());
+    listen.kill();
+    alice.run(&["community", "remove", community, egrets]).succeeds();
+    alice.run(&["community", "remove", community, egrets]).fails(4, "is not in community");
+    let shown = json_of(&alice, &["group", "show", community]);
+    assert_eq!(shown["members"], json!(["alice"]));
+}
+
+#[test]
+fn a_group_has_a_picture() {
+    let server = Server::start();
+    let alice = server.joined("alice");
+    let group = json_of(&alice, &["group", "create", "Herons"])["group"].clone();
+    let group = group.as_str().unwrap();
+    let file = |name: &str| format!("{}/{name}", alice.path());
+    let (picture, saved, large) = (file("small.png"), file("saved.png"), file("large.png"));
+    std::fs::write(&picture, [7; 4_096]).unwrap();
+    std::fs::write(&large, [7; 4_097]).unwrap();
+    alice.run(&["group", "picture", group, "--out", &saved]).fails(4, "no picture");
+    alice.run(&["group", "picture", group, &picture]).succeeds();
+    alice.run(&["group", "picture", group, "--out", &saved]).succeeds();
+    assert_eq!(std::fs::read(&saved).unwrap(), [7; 4_096]);
+    alice.run(&["group", "picture", group, "--out", &saved]).fails(1, "exists");
+    alice.run(&["group", "picture", group, &large]).fails(2, "4096 bytes");
+    alice.run(&["group", "picture", group, "--none"]).succeeds();
+    assert_eq!(json_of(&alice, &["group", "show", group])["picture_bytes"], 0);
+}

@@ -7,6 +7,7 @@ use godwit_seal::{Applied, Change, Group, GroupError, GroupProfile, GroupSecret,
 use godwit_wire::{Refusal, ToServer, v1};
 use serde::{Deserialize, Serialize};
 
+use super::Known;
 use super::following::group_of;
 use super::rows;
 use crate::Error;
@@ -46,6 +47,21 @@ pub enum GroupCommand {
     OnlyAdminsWrite(GroupId, bool),
     /// Another name.
     Rename(GroupId, String),
+    /// Another picture, at most [`PICTURE_BYTES_MAX`](crate::core::PICTURE_BYTES_MAX); empty: none.
+    Picture(GroupId, Vec<u8>),
+    /// A new community: a group in which only admins write, with everybody who is in one of these groups.
+    /// They are put under it by [`SetCommunity`](Self::SetCommunity).
+    CreateCommunity {
+        /// Its name.
+        name: String,
+        /// This account is an admin of each.
+        of: Vec<GroupId>,
+    },
+    /// A group comes under a community, or under none.
+    SetCommunity(GroupId, Option<GroupId>),
+    /// A community gets everybody who is in one of its groups, and loses of these accounts those who are in
+    /// none any more. Devices of admins want it by themselves.
+    Gather(GroupId, Vec<AccountId>),
     /// A new link; [`GroupOutcome::link`] has it.
     Invite(GroupId),
     /// The link holds no more.
@@ -66,7 +82,7 @@ pub struct GroupOutcome {
 impl GroupCommand {
     fn group(&self) -> Option<GroupId> {
         match self {
-            Self::Create { .. } => None,
+            Self::Create { .. } | Self::CreateCommunity { .. } => None,
             Self::Join(link) => Some(link.group),
             Self::Add(id, _)
             | Self::Remove(id, _)
@@ -75,6 +91,9 @@ impl GroupCommand {
             | Self::Leave(id)
             | Self::OnlyAdminsWrite(id, _)
             | Self::Rename(id, _)
+            | Self::Picture(id, _)
+            | Self::SetCommunity(id, _)
+            | Self::Gather(id, _)
             | Self::Invite(id)
             | Self::RevokeInvite(id) => Some(*id),
         }
@@ -144,8 +163,29 @@ impl Wishes {
         due
     }
 
+    /// Puts a command behind all others; `None` if there is no room.
+    pub(super) fn push(&mut self, command: GroupCommand) -> Option<u64> {
+        if self.by_number.len() >= WISHES_MAX {
+            return None;
+        }
+        self.last += 1;
+        let wish = Wish { command, rounds: 0, made: None, outcome: None };
+        self.by_number.insert(self.last, wish);
+        Some(self.last)
+    }
+
+    /// Whether a community is being gathered.
+    pub(super) fn gathers(&self, community: GroupId) -> bool {
+        self.by_number
+            .values()
+            .any(|wish| matches!(wish.command, GroupCommand::Gather(id, _) if id == community))
+    }
+
     fn finish(&mut self, number: u64, outcome: Result<GroupOutcome, Error>) {
-        if let Some(wish) = self.by_number.get_mut(&number) {
+        let command = self.by_number.get(&number).map(|wish| &wish.command);
+        if matches!(command, Some(GroupCommand::Gather(..))) {
+            self.by_number.remove(&number); // nobody asks for its outcome
+        } else if let Some(wish) = self.by_number.get_mut(&number) {
             wish.made = None;
             wish.outcome = Some(outcome);
         }
@@ -163,14 +203,7 @@ impl Core {
         if let Some(id) = command.group().filter(|id| !is_join && self.groups.get(*id).is_none()) {
             return Err(Error::NoGroup(id));
         }
-        let wishes = &mut self.groups.wishes;
-        if wishes.by_number.len() >= WISHES_MAX {
-            return Err(Error::GroupsBusy);
-        }
-        wishes.last += 1;
-        let wish = Wish { command, rounds: 0, made: None, outcome: None };
-        wishes.by_number.insert(wishes.last, wish);
-        Ok(wishes.last)
+        self.groups.wishes.push(command).ok_or(Error::GroupsBusy)
     }
 
     /// What came of a command, once; `None` until it is known.
@@ -191,10 +224,17 @@ impl Core {
         if !self.link.is_caught_up() {
             return; // news of entries may lie in the mailbox: a change is made upon the newest
         }
+        self.tend_communities();
         for number in self.groups.wishes.due() {
             let Some(wish) = self.groups.wishes.by_number.get(&number) else { continue };
             if wish.made.is_none() {
                 let command = wish.command.clone();
+                if let GroupCommand::Gather(id, gone) = &command
+                    && self.gathering(*id, gone).is_empty()
+                {
+                    self.groups.wishes.finish(number, Err(Error::NoGroup(*id)));
+                    continue; // another admin was first
+                }
                 match self.make(&command, now) {
                     Ok(Some(made)) => {
                         if let Some(wish) = self.groups.wishes.by_number.get_mut(&number) {
@@ -239,8 +279,17 @@ impl Core {
 
     /// Makes the entry of a command; `None` while something must be learned first.
     fn make(&mut self, command: &GroupCommand, now: Now) -> Result<Option<Made>, Error> {
-        if let GroupCommand::Create { name, with } = command {
-            return self.make_first(name, with, now);
+        match command {
+            GroupCommand::Create { name, with } => {
+                let Some(accounts) = self.accounts_of(with)? else { return Ok(None) };
+                let changes = self.additions(&accounts);
+                return self.make_first(name, changes, now).map(Some);
+            }
+            GroupCommand::CreateCommunity { name, of } => {
+                let changes = self.first_of_community(of)?;
+                return self.make_first(name, changes, now).map(Some);
+            }
+            _ => {}
         }
         let Some(id) = command.group() else { return Ok(None) };
         if self.groups.is_followed(id) {
@@ -267,18 +316,17 @@ impl Core {
         Ok(Some(Made { group: id, signed, after, request: None, secret, link }))
     }
 
-    fn make_first(&mut self, name: &str, with: &[Handle], now: Now) -> Result<Option<Made>, Error> {
-        let Some(accounts) = self.accounts_of(with)? else { return Ok(None) };
+    fn make_first(&self, name: &str, others: Vec<Change>, now: Now) -> Result<Made, Error> {
         let secret = GroupSecret::generate(1).map_err(|error| Error::Storage(error.to_string()))?;
         let profile = GroupProfile { name: name.to_owned(), picture: Vec::new() };
         let mut changes =
             vec![Change::Profile(secret.seal_profile(&profile).map_err(|error| refused(&error))?)];
-        changes.extend(self.additions(&accounts));
+        changes.extend(others);
         let now_ms = self.list_ms(now);
         let (signed, after) = Group::create(&self.me.keys, &self.me.list, &changes, now_ms)
             .map_err(|error| refused(&error))?;
         let group = after.id();
-        Ok(Some(Made { group, signed, after, request: None, secret: Some(secret), link: None }))
+        Ok(Made { group, signed, after, request: None, secret: Some(secret), link: None })
     }
 
     /// The changes of a command, and the secret and link that come into being with them.
@@ -286,18 +334,33 @@ impl Core {
         let Some(accounts) = self.accounts_of(command.handles())? else { return Ok(None) };
         let each = |change: fn(AccountId) -> Change| accounts.iter().copied().map(change).collect();
         let changes = match command {
-            GroupCommand::Create { .. } => return Ok(None),
+            GroupCommand::Create { .. } | GroupCommand::CreateCommunity { .. } => return Ok(None),
             GroupCommand::Add(..) => self.additions(&accounts),
             GroupCommand::Remove(..) => each(Change::Remove),
             GroupCommand::Promote(..) => each(Change::Promote),
             GroupCommand::Demote(..) => each(Change::Demote),
-            GroupCommand::Leave(_) => vec![Change::Remove(self.me.device().account)],
+            GroupCommand::Leave(_) => self.leaving(id)?,
+            GroupCommand::SetCommunity(_, community) => self.under(*community)?,
+            GroupCommand::Gather(_, gone) => self.gathering(id, gone),
             GroupCommand::OnlyAdminsWrite(_, only) => vec![Change::OnlyAdminsWrite(*only)],
             GroupCommand::RevokeInvite(_) => vec![Change::Invite(None)],
             GroupCommand::Join(link) => {
                 vec![InviteSecret::from_bytes(&link.secret).join(id, &self.me.keys)]
             }
-            GroupCommand::Rename(_, name) => return self.renaming(id, name).map(Some),
+            GroupCommand::Rename(_, name) => {
+                let picture =
+                    self.groups.get(id).and_then(Known::profile).map(|profile| profile.picture);
+                let picture = picture.unwrap_or_default();
+                let profile = GroupProfile { name: name.clone(), picture };
+                return self.sealing(id, &profile).map(Some);
+            }
+            GroupCommand::Picture(_, picture) => {
+                let known = self.groups.get(id).ok_or(Error::NoGroup(id))?;
+                let name = known.profile().map(|profile| profile.name);
+                let name = name.ok_or(Error::Group(NO_SECRET.to_owned()))?;
+                let profile = GroupProfile { name, picture: picture.clone() };
+                return self.sealing(id, &profile).map(Some);
+            }
             GroupCommand::Invite(_) => {
                 let secret = self.groups.get(id).and_then(|known| known.secret.as_ref());
                 let secret = secret.ok_or(Error::Group(NO_SECRET.to_owned()))?;
@@ -310,21 +373,20 @@ impl Core {
         Ok(Some(Draft { changes, secret: None, link: None }))
     }
 
-    /// After somebody left, a name is sealed under a new secret; a link to the old one goes with it.
-    fn renaming(&self, id: GroupId, name: &str) -> Result<Draft, Error> {
+    /// Name and picture. After somebody left they are sealed under a new secret; a link to the old one goes
+    /// with it.
+    fn sealing(&self, id: GroupId, profile: &GroupProfile) -> Result<Draft, Error> {
         let known = self.groups.get(id).ok_or(Error::NoGroup(id))?;
-        let picture = known.profile().map(|profile| profile.picture).unwrap_or_default();
-        let profile = GroupProfile { name: name.to_owned(), picture };
         if !known.group.wants_new_secret() {
             let secret = known.secret.as_ref().ok_or(Error::Group(NO_SECRET.to_owned()))?;
-            let sealed = secret.seal_profile(&profile).map_err(|error| refused(&error))?;
+            let sealed = secret.seal_profile(profile).map_err(|error| refused(&error))?;
             let changes = vec![Change::Profile(sealed)];
             return Ok(Draft { changes, secret: None, link: None });
         }
         let generation = known.group.secret_generation().saturating_add(1);
         let secret = GroupSecret::generate(generation).map_err(entropy)?;
         let mut changes =
-            vec![Change::Profile(secret.seal_profile(&profile).map_err(|error| refused(&error))?)];
+            vec![Change::Profile(secret.seal_profile(profile).map_err(|error| refused(&error))?)];
         let link = known.link();
         match &link {
             Some(link) => {

@@ -157,6 +157,7 @@ impl Core {
     /// An entry stands.
     pub(super) fn on_applied(&mut self, id: GroupId, signed: &[u8], applied: &Applied, now: Now) {
         self.settle_wishes(id, signed, applied, now);
+        self.groups.stir(id, applied);
         self.say(Event::Group { group: id });
     }
 
@@ -176,6 +177,7 @@ impl Core {
         if !std::mem::replace(&mut self.groups.asked_members, true) {
             let all: Vec<GroupId> = self.groups.all().map(|(id, _)| id).collect();
             all.into_iter().for_each(|id| self.know_members(id));
+            self.groups.stir_all();
         }
     }
 

@@ -20,9 +20,13 @@ impl Core {
             handle: self.name_of_account(account),
             admin: member.is_admin(),
         };
+        let profile = known.profile();
+        let (name, picture) = profile.map(|profile| (profile.name, profile.picture)).unzip();
         Some(GroupInfo {
             id,
-            name: known.profile().map(|profile| profile.name),
+            name,
+            picture: picture.unwrap_or_default(),
+            community: known.group.community(),
             epoch: known.group.epoch(),
             members: known.group.members().map(member).collect(),
             only_admins_write: known.group.only_admins_write(),
