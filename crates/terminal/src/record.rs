@@ -31,6 +31,8 @@ pub(crate) enum Heard<'a> {
     Expired { id: MessageId },
     /// A message of ours came further.
     Receipt { id: MessageId, by: &'a Handle, state: &'static str, at_ms: u64 },
+    /// A group has changed: members, name or settings. `godwit group show` prints it.
+    Group { group: GroupId },
     /// Everything that waited on the server has been printed.
     CaughtUp,
     /// Something that its reader should know.
@@ -198,6 +200,10 @@ mod tests {
             r#"{"event":"receipt","id":"0000000000000001.1.9","by":"bob","state":"read","at_ms":5}"#
         );
         assert_eq!(json(&Heard::CaughtUp), r#"{"event":"caught_up"}"#);
+        assert_eq!(
+            json(&Heard::Group { group: GroupId([1; 16]) }),
+            r#"{"event":"group","group":"01010101010101010101010101010101"}"#
+        );
         let kind = Kind::Client(WarningKind::KeyChange);
         assert_eq!(
             json(&Heard::Warning { kind, with: Some(&bob), text: "compare" }),

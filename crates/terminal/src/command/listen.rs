@@ -110,6 +110,9 @@ impl Ear<'_> {
             Event::Expired { id, .. } => {
                 self.output.record(&Heard::Expired { id }, |_| format!("{id} has disappeared"))
             }
+            Event::Group { group } => self.output.record(&Heard::Group { group }, |_| {
+                format!("-- group {group} has changed: `godwit group show {group}`")
+            }),
             Event::CaughtUp => self.caught_up().await,
             Event::Connection(state) => self.connection(&state),
             Event::Warning { kind, with, text } => {
