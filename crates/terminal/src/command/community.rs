@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use godwit_base::GroupId;
+use godwit_base::{AccountId, GroupId};
 use godwit_client::core::GroupCommand;
 use godwit_client::{Client, Error, GroupInfo};
 use serde::Serialize;
@@ -34,17 +34,23 @@ pub(super) async fn community(
             output.record(&Changed { group, link: None }, |changed| changed.group.to_string())?;
             put(client, &groups, Some(group)).await
         }
-        Community::Add(under) => put(client, &under.groups, Some(under.community)).await,
+        Community::Add(under) => {
+            put(client, &under.groups, Some(under.community)).await?;
+            gather(client, under.community, Vec::new()).await
+        }
         Community::Remove(under) => {
             let all = client.groups().await?;
+            let mut gone = BTreeSet::new();
             for id in &under.groups {
                 let group = all.iter().find(|group| group.id == *id).ok_or(Error::NoGroup(*id))?;
                 if group.community != Some(under.community) {
                     let text = format!("group {id} is not in community {}", under.community);
                     return Err(Error::Group(text).into());
                 }
+                gone.extend(group.members.iter().map(|member| member.account));
             }
-            put(client, &under.groups, None).await
+            put(client, &under.groups, None).await?;
+            gather(client, under.community, gone.into_iter().collect()).await
         }
         Community::Show(which) => {
             let all = client.groups().await?;
@@ -81,6 +87,11 @@ async fn put(
         carry_out(client, GroupCommand::SetCommunity(*group, community)).await?;
     }
     Ok(())
+}
+
+/// The client would do it by itself, but maybe not before this command has ended.
+async fn gather(client: &Client, community: GroupId, gone: Vec<AccountId>) -> Result<(), Failure> {
+    carry_out(client, GroupCommand::Gather(community, gone)).await.map(drop)
 }
 
 fn print(all: &[GroupInfo], community: &GroupInfo, output: &mut Output) -> Result<(), Failure> {

@@ -114,6 +114,8 @@ impl GroupCommand {
 /// A command on its way.
 struct Wish {
     command: GroupCommand,
+    /// Somebody takes its outcome.
+    is_awaited: bool,
     rounds: u32,
     made: Option<Made>,
     outcome: Option<Result<GroupOutcome, Error>>,
@@ -164,12 +166,12 @@ impl Wishes {
     }
 
     /// Puts a command behind all others; `None` if there is no room.
-    pub(super) fn push(&mut self, command: GroupCommand) -> Option<u64> {
+    pub(super) fn push(&mut self, command: GroupCommand, is_awaited: bool) -> Option<u64> {
         if self.by_number.len() >= WISHES_MAX {
             return None;
         }
         self.last += 1;
-        let wish = Wish { command, rounds: 0, made: None, outcome: None };
+        let wish = Wish { command, is_awaited, rounds: 0, made: None, outcome: None };
         self.by_number.insert(self.last, wish);
         Some(self.last)
     }
@@ -182,9 +184,8 @@ impl Wishes {
     }
 
     fn finish(&mut self, number: u64, outcome: Result<GroupOutcome, Error>) {
-        let command = self.by_number.get(&number).map(|wish| &wish.command);
-        if matches!(command, Some(GroupCommand::Gather(..))) {
-            self.by_number.remove(&number); // nobody asks for its outcome
+        if self.by_number.get(&number).is_some_and(|wish| !wish.is_awaited) {
+            self.by_number.remove(&number);
         } else if let Some(wish) = self.by_number.get_mut(&number) {
             wish.made = None;
             wish.outcome = Some(outcome);
@@ -203,7 +204,7 @@ impl Core {
         if let Some(id) = command.group().filter(|id| !is_join && self.groups.get(*id).is_none()) {
             return Err(Error::NoGroup(id));
         }
-        self.groups.wishes.push(command).ok_or(Error::GroupsBusy)
+        self.groups.wishes.push(command, true).ok_or(Error::GroupsBusy)
     }
 
     /// What came of a command, once; `None` until it is known.
@@ -232,8 +233,9 @@ impl Core {
                 if let GroupCommand::Gather(id, gone) = &command
                     && self.gathering(*id, gone).is_empty()
                 {
-                    self.groups.wishes.finish(number, Err(Error::NoGroup(*id)));
-                    continue; // another admin was first
+                    let outcome = GroupOutcome { group: *id, link: None };
+                    self.groups.wishes.finish(number, Ok(outcome));
+                    continue; // everybody is there, or another admin was first
                 }
                 match self.make(&command, now) {
                     Ok(Some(made)) => {

@@ -70,7 +70,8 @@ impl Core {
             if self.gathering(community, &gone).is_empty() {
                 continue;
             }
-            if self.groups.wishes.push(GroupCommand::Gather(community, gone.clone())).is_none() {
+            let gather = GroupCommand::Gather(community, gone.clone());
+            if self.groups.wishes.push(gather, false).is_none() {
                 self.groups.astir.entry(community).or_default().extend(gone);
             }
         }
