@@ -16,6 +16,7 @@
 //! | `repair` | messages that did not open |
 //! | `identity` `joining` `keys` `listing` `linking` `own` | who we are, and our other devices |
 //! | `group` | groups: their logs, and changes of them |
+//! | `transfer` | files on their way: what waits for them, tickets |
 //! | `reading` `verifying` | marks that the user sets |
 //! | `vault` | rows sealed at rest |
 
@@ -47,6 +48,7 @@ mod receiving;
 mod repair;
 mod sending;
 mod timer;
+mod transfer;
 mod vault;
 mod verifying;
 mod window;
@@ -70,6 +72,7 @@ use self::lookup::Lookups;
 use self::outbox::Outbox;
 use self::repair::Waiting;
 use self::timer::Expiry;
+use self::transfer::Transfers;
 use crate::{Error, Event, Me, WarningKind};
 
 #[cfg(feature = "native")]
@@ -100,7 +103,8 @@ pub use kinds::{
 pub(crate) use link::SKEW_MS;
 pub use now::Now;
 pub use outbox::{OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX};
-pub use output::{AHEAD_MAX, Annotation, Batch, LinkOrder, Row, Table, Write};
+pub use output::{AHEAD_MAX, Annotation, Batch, LinkOrder, Row, Table, Ticket, Write};
+pub use transfer::{FETCHED_MAX, Pending, UPLOADS_MAX, Way};
 pub use vault::Vault;
 
 /// How often old things are looked for, 10 minutes.
@@ -117,6 +121,7 @@ pub struct Core {
     waiting: Waiting,
     groups: Groups,
     commands: Commands,
+    transfers: Transfers,
     link: Link,
     listing: Listing,
     /// Another device that is being linked.
@@ -151,6 +156,7 @@ struct Staged {
     writes: Vec<Write>,
     events: Vec<Event>,
     messages: Vec<ToServer>,
+    tickets: Vec<Ticket>,
     raw: Vec<u8>,
     link: Option<LinkOrder>,
 }
@@ -193,6 +199,7 @@ impl Core {
         core.waiting = Waiting::restore(&core.vault, &rows).map_err(damaged)?;
         core.groups = Groups::restore(&core.vault, &rows).map_err(damaged)?;
         core.commands = Commands::restore(&core.vault, &rows).map_err(damaged)?;
+        core.transfers = Transfers::restore(&core.vault, &rows).map_err(damaged)?;
         Ok(Some(core))
     }
 
@@ -208,6 +215,7 @@ impl Core {
             waiting: Waiting::default(),
             groups: Groups::default(),
             commands: Commands::default(),
+            transfers: Transfers::default(),
             link: Link::new(seed),
             listing: Listing::default(),
             linking: None,
@@ -261,6 +269,7 @@ impl Core {
         if self.link.is_attached() {
             self.tend_groups(now);
             self.pump(now);
+            self.tend_files(now);
             self.ask(now);
             self.tend_list(now);
             self.tend_linking(now);
@@ -276,7 +285,8 @@ impl Core {
         let changes = self.fault.map_or(changes, Err);
         writes.extend(changes.map_err(|error| Error::Storage(error.to_string()))?);
         let events = std::mem::take(&mut self.staged.events);
-        Ok(Batch { writes, send, link: self.staged.link.take(), events })
+        let tickets = std::mem::take(&mut self.staged.tickets);
+        Ok(Batch { writes, send, link: self.staged.link.take(), tickets, events })
     }
 
     fn changes(&mut self) -> Result<Vec<Write>, RowError> {
@@ -285,6 +295,7 @@ impl Core {
         writes.extend(self.waiting.changes(&self.vault)?);
         writes.extend(self.groups.changes(&self.vault)?);
         writes.extend(self.commands.changes(&self.vault)?);
+        writes.extend(self.transfers.changes(&self.vault)?);
         if std::mem::take(&mut self.keys_changed) {
             writes.push(self.me.write_keys(&self.vault)?);
         }
@@ -318,7 +329,8 @@ impl Core {
             ToClient::GroupChanged(changed) => self.on_group_changed(&changed, now),
             ToClient::GroupNews(news) => self.on_group_news(&news),
             ToClient::GroupLog(log) => self.on_group_log(&log, now),
-            ToClient::MediaGrant(_) | ToClient::MediaNoted(_) => {}
+            ToClient::MediaGrant(grant) => self.on_media_grant(grant),
+            ToClient::MediaNoted(noted) => self.on_media_noted(&noted),
             ToClient::Terms(_)
             | ToClient::Presence(_)
             | ToClient::Roster(_)

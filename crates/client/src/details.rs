@@ -3,7 +3,7 @@
 use godwit_base::{DeviceId, Handle, MessageId};
 use serde::{Deserialize, Serialize};
 
-use crate::{ChatId, HistoryItem, MessageState, Note};
+use crate::{ChatId, HistoryItem, MediaInfo, MessageState, Note};
 
 /// Everything about a message that most messages do not have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub struct Details {
     pub expires_at_ms: Option<u64>,
     /// A poll; its question is the message's text.
     pub poll: Option<Poll>,
+    /// The file that it names; it is fetched by the message's id.
+    pub media: Option<Box<MediaInfo>>,
 }
 
 /// What is said beside a text when it is sent.
@@ -186,9 +188,15 @@ pub struct Settings {
 }
 
 impl HistoryItem {
+    /// What it says in one line of a list: its text, or the name of its file.
+    pub fn preview(&self) -> Option<&str> {
+        let file = self.details.media.as_ref().map(|media| media.name.as_str());
+        self.text.as_deref().or(file)
+    }
+
     /// What an answer to it quotes.
     pub fn quote(&self) -> Quote {
-        let text = self.text.as_deref().unwrap_or_default();
+        let text = self.preview().unwrap_or_default();
         Quote { id: self.id, text: crate::core::quoted(text).to_owned() }
     }
 

@@ -1,6 +1,7 @@
 //! What can go wrong in a call, and what to do then.
 
 use godwit_base::{GroupId, Handle, MessageId};
+use godwit_wire::Refusal;
 use serde::{Deserialize, Serialize};
 
 use crate::{ChatId, Failure};
@@ -146,6 +147,18 @@ pub enum Error {
     /// It is no message to which this can be done.
     #[error("message {0} is of a kind to which this cannot be done")]
     WrongKind(MessageId),
+    /// A file to be sent or saved cannot be read, written, sealed or opened, or is not what it should be.
+    #[error("{0}")]
+    File(String),
+    /// The message names no file.
+    #[error("message {0} has no file")]
+    NoFile(MessageId),
+    /// Too many files wait for the server.
+    #[error("{max} files wait for the server already: wait until it is online")]
+    TooManyFiles {
+        /// So many may.
+        max: usize,
+    },
     /// Something of what was to be said is beyond its bound.
     #[error("{what} is not possible: {bound}")]
     OutOfBounds {
@@ -160,8 +173,25 @@ pub enum Error {
 }
 
 impl Error {
+    /// The server refused, with this number of its table.
+    pub(crate) fn refused(code: u32) -> Self {
+        let refusal = Refusal::from_number(code);
+        Self::Refused {
+            code: u16::try_from(code).unwrap_or(u16::MAX),
+            text: refusal.map_or("the server refused it", Refusal::text).to_owned(),
+            advice: refusal.map_or("update this program", Refusal::advice).to_owned(),
+        }
+    }
+
     /// Linking or recovering failed, for this reason.
     pub(crate) fn linking(why: &impl std::fmt::Display) -> Self {
         Self::Linking(why.to_string())
+    }
+}
+
+#[cfg(feature = "native")]
+impl From<crate::files::FileError> for Error {
+    fn from(error: crate::files::FileError) -> Self {
+        Self::File(error.to_string())
     }
 }

@@ -6,6 +6,7 @@
 
 mod transfer;
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -19,6 +20,9 @@ use godwit_seal::{
 use zeroize::Zeroizing;
 
 pub use transfer::{Access, Broken};
+
+/// What the name of a file ends in that is being sealed.
+const UNSEALED: &str = "unsealed";
 
 /// Bytes read at a time while a file is digested.
 const READ_BYTES: usize = 256 * 1024;
@@ -69,9 +73,7 @@ impl Files {
     /// # Errors
     /// [`FileError`]; nothing is left behind.
     pub fn seal(&self, path: &Path, moved: impl Fn(u64)) -> Result<Pointer, FileError> {
-        let mut name = [0; 8];
-        getrandom::fill(&mut name).map_err(|_| AttachmentError::Entropy)?;
-        let part = self.0.join(format!("{:016x}.part", u64::from_be_bytes(name)));
+        let part = self.0.join(format!("{}.{UNSEALED}", random_name()?));
         let sealed = seal_into(path, &part, moved)
             .and_then(|pointer| self.keep(&part, BlobId(pointer.digest)).map(|()| pointer));
         if sealed.is_err() {
@@ -90,7 +92,8 @@ impl Files {
         out: &Path,
         moved: impl Fn(u64),
     ) -> Result<(), FileError> {
-        let mut name = out.file_name().unwrap_or_default().to_owned();
+        let mut name = OsString::from(format!(".{}.", random_name()?));
+        name.push(out.file_name().unwrap_or_default());
         name.push(".part");
         let part = out.with_file_name(name);
         let opened = open_into(&self.whole(BlobId(pointer.digest)), pointer, &part, moved)
@@ -146,6 +149,25 @@ impl Files {
         checked.await.map_err(|error| Broken::Disk(io::Error::other(error)))?
     }
 
+    /// Removes what processes that were killed have left half sealed. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`FileError::Disk`].
+    pub fn tidy(&self) -> Result<(), FileError> {
+        for entry in fs::read_dir(&self.0).map_err(|cause| disk(&self.0, cause))? {
+            let Ok(path) = entry.map(|entry| entry.path()) else { continue };
+            if path.extension() != Some(UNSEALED.as_ref()) {
+                continue;
+            }
+            // Who seals holds a lock on it.
+            let left = File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
+            if left {
+                let _ = fs::remove_file(path);
+            }
+        }
+        Ok(())
+    }
+
     /// Gives a whole and synced file its name.
     fn keep(&self, part: &Path, blob: BlobId) -> Result<(), FileError> {
         let named = fs::rename(part, self.whole(blob));
@@ -162,6 +184,7 @@ fn seal_into(path: &Path, part: &Path, moved: impl Fn(u64)) -> Result<Pointer, F
     let mut sealer = Sealer::new(FileKey::generate()?, bytes)?;
     let mut to = OpenOptions::new();
     let mut to = to.write(true).create_new(true).mode(0o600).open(part).map_err(to_disk)?;
+    to.try_lock().map_err(|error| to_disk(error.into()))?;
     let mut plain = Zeroizing::new(vec![0; CHUNK_BYTES]);
     let mut piece = Vec::with_capacity(2 * PIECE_BYTES_MAX);
     while let Some(wanted) = sealer.wants() {
@@ -184,7 +207,7 @@ fn open_into(
 ) -> Result<(), FileError> {
     let to_disk = |cause| disk(part, cause);
     let mut from = File::open(whole).map_err(|cause| disk(whole, cause))?;
-    let to = OpenOptions::new().write(true).create(true).truncate(true).open(part);
+    let to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(part);
     let mut to = to.map_err(to_disk)?;
     let mut opener = Opener::new(pointer)?;
     let mut piece = vec![0; PIECE_BYTES_MAX];
@@ -204,6 +227,12 @@ fn open_into(
     }
     opener.finish()?;
     to.sync_all().map_err(to_disk)
+}
+
+fn random_name() -> Result<String, FileError> {
+    let mut name = [0; 8];
+    getrandom::fill(&mut name).map_err(|_| AttachmentError::Entropy)?;
+    Ok(format!("{:016x}", u64::from_be_bytes(name)))
 }
 
 /// The name that a file's bytes have. Blocks on the disk.

@@ -14,6 +14,7 @@ mod error;
 #[cfg(feature = "native")]
 pub mod files;
 mod links;
+mod media;
 mod model;
 #[cfg(feature = "native")]
 mod native;
@@ -24,6 +25,10 @@ pub use details::{
 };
 pub use error::Error;
 pub use links::{link_to, links_in, mentions_in, message_of_link};
+pub use media::{
+    CAPTION_BYTES_MAX, MIME_BYTES_MAX, Media, MediaInfo, NAME_BYTES_MAX, THUMBNAIL_BYTES_MAX,
+    WAVEFORM_STEPS_MAX,
+};
 pub use model::{
     ChatId, ChatSummary, ConnectionState, DeviceInfo, Event, Failure, GroupInfo, GroupMemberInfo,
     HistoryItem, LinkingState, Me, MessageState, NewcomerEvent, Note, SafetyNumber, WarningKind,

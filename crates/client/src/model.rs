@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use godwit_base::{AccountId, DeviceId, GroupId, Handle, IdError, MessageId};
+use godwit_base::{AccountId, BlobId, DeviceId, GroupId, Handle, IdError, MessageId};
 use serde::{Deserialize, Serialize};
 
+use crate::core::Way;
 use crate::{Changed, Details};
 
 /// A conversation: with one contact, or in a group.
@@ -469,6 +470,17 @@ pub enum Event {
     Linking(LinkingState),
     /// The account has other devices than before, or its list was signed anew.
     Devices,
+    /// A file is on its way. Told now and then, and at its end.
+    Transfer {
+        /// Which file.
+        blob: BlobId,
+        /// Which way.
+        way: Way,
+        /// Bytes of its sealed form that are there.
+        done_bytes: u64,
+        /// Bytes of its sealed form.
+        bytes: u64,
+    },
     /// The application read too slowly: this many events were dropped. Nothing is lost, read the
     /// history again.
     Lagged(u64),

@@ -9,6 +9,8 @@ mod home;
 mod host;
 mod ipc;
 mod join;
+mod media;
+mod moving;
 mod newcomer;
 mod owner;
 mod request;

@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Join(Join),
     /// Send a message
     Send(Send),
+    /// Save the file of a message
+    Save(Save),
     #[command(flatten)]
     About(About),
     /// Print what arrives
@@ -115,8 +117,16 @@ pub(crate) struct Send {
     pub(crate) to: ChatId,
 
     /// What to say; put -- before a text that starts with a dash
-    #[arg(required_unless_present = "lines", conflicts_with = "lines")]
+    #[arg(required_unless_present_any = ["lines", "file"], conflicts_with = "lines")]
     pub(crate) text: Option<String>,
+
+    /// Send this file; the text, if there is one, goes with it
+    #[arg(long, value_name = "PATH", conflicts_with = "lines", value_hint = ValueHint::FilePath)]
+    pub(crate) file: Option<PathBuf>,
+
+    /// The file is a voice note: an Opus recording, to be played in the chat
+    #[arg(long, requires = "file")]
+    pub(crate) voice: bool,
 
     /// Send each line of standard input as one message, in order
     #[arg(long)]
@@ -131,6 +141,25 @@ pub(crate) struct Send {
     pub(crate) wait: Wait,
 
     /// Seconds to wait, counted from when the (last) message is in the outbox [default: no limit]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Save {
+    /// The message, as listen and history print it
+    #[arg(value_name = "MESSAGE_ID", value_parser = about::message_id)]
+    pub(crate) id: MessageId,
+
+    /// Where to
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(crate) out: PathBuf,
+
+    /// Replace a file of that name
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Seconds to wait; what came until then is kept, and the next try goes on [default: no limit]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
 }
@@ -461,6 +490,13 @@ mod tests {
         assert_eq!(send.text.as_deref(), Some("hi"));
         assert_eq!((send.wait, send.timeout), (Wait::Read, Some(Duration::from_millis(500))));
         assert!(parse("godwit send bob --lines").is_ok());
+        assert!(parse("godwit send bob --file a.jpg").is_ok());
+        assert!(parse("godwit send bob look --file a.opus --voice").is_ok());
+        let voice = parse("godwit send bob hi --voice").unwrap_err();
+        assert_eq!(voice, ErrorKind::MissingRequiredArgument);
+        let lines = parse("godwit send bob --lines --file a.jpg").unwrap_err();
+        assert_eq!(lines, ErrorKind::ArgumentConflict);
+        assert!(parse("godwit save 0123456789abcdef.1.42 --out a.jpg").is_ok());
         assert_eq!(parse("godwit send bob").unwrap_err(), ErrorKind::MissingRequiredArgument);
         assert_eq!(parse("godwit send bob hi --lines").unwrap_err(), ErrorKind::ArgumentConflict);
     }

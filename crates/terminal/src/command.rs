@@ -4,6 +4,7 @@ mod about;
 mod account;
 mod community;
 mod devices;
+mod files;
 mod group;
 mod lines;
 mod listen;
@@ -57,7 +58,14 @@ async fn on_home(home: &Path, command: Command, output: &mut Output) -> Result<(
             with_client(home, async |client| lines::send(client, &send, output).await).await
         }
         Command::Send(send) => {
-            with_client(home, async |client| send::one(client, &send, output).await).await
+            with_client(home, async |client| match &send.file {
+                Some(path) => files::send(client, &send, path, output).await,
+                None => send::one(client, &send, output).await,
+            })
+            .await
+        }
+        Command::Save(save) => {
+            with_client(home, async |client| files::save(client, &save, output).await).await
         }
         Command::About(about) => {
             with_client(home, async |client| about::about(client, about, output).await).await

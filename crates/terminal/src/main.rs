@@ -5,11 +5,13 @@
 //! | [`arguments`] | the command line |
 //! | [`command`] | what each command does; all but `chat` fit one file |
 //! | [`chat`] | the full-screen messenger: model, view, loop |
+//! | [`attach`] | what a file is, before it is sent |
 //! | [`record`] | the lines that scripts read |
 //! | [`output`], [`failure`] | standard output, exit codes |
 //! | [`home`], [`text`], [`time`], [`qr`] | small parts |
 
 mod arguments;
+mod attach;
 mod chat;
 mod command;
 mod failure;

@@ -7,7 +7,7 @@ use godwit_client::{ChatId, HistoryItem, MessageState, Note, WarningKind};
 use serde::Serialize;
 
 use self::about::{About, Change};
-pub(crate) use self::about::{Beside, Delivery, Set, beside, change_line, note_text};
+pub(crate) use self::about::{Beside, Delivery, Set, amount, beside, change_line, note_text};
 use crate::text::printable;
 use crate::time::LocalTime;
 

@@ -1,7 +1,7 @@
 //! Questions to the server and their answers. Nothing that the server says is believed unless it is
 //! signed by the one whom it is about; the handle is the exception, and its changes are shown.
 
-use godwit_base::{AccountId, DeviceId, DeviceNumber, GroupId, Handle};
+use godwit_base::{AccountId, BlobId, DeviceId, DeviceNumber, GroupId, Handle};
 use godwit_seal::{
     Bundle, BundleError, DeviceList, KeyUpload, ListError, SealError, Trust, Verified,
 };
@@ -11,6 +11,7 @@ use super::age::verify_of_any_age;
 use super::lookup::{Keys, Who};
 use super::now::Now;
 use super::outbox::Target;
+use super::transfer::Way;
 use super::{Core, refusal_of};
 use crate::{Error, Failure, WarningKind};
 
@@ -37,6 +38,10 @@ pub(super) enum Request {
     GroupChange(u64),
     /// The log of a group.
     GroupLog(GroupId),
+    /// A ticket for a file.
+    Ticket(BlobId, Way),
+    /// That this device has a file.
+    Fetched(BlobId),
 }
 
 impl Core {
@@ -96,6 +101,8 @@ impl Core {
             Some(Request::Leave | Request::Hear) => self.on_relay_refused(refused),
             Some(Request::GroupChange(number)) => self.on_change_refused(number, refused, now),
             Some(Request::GroupLog(id)) => self.on_log_refused(id, refused, now),
+            Some(Request::Ticket(blob, way)) => self.on_ticket_refused(blob, way, refused, now),
+            Some(Request::Fetched(blob)) => self.on_fetched_refused(blob, refused),
             // Offered, or asked for, again: at the next connect, or tomorrow.
             Some(Request::Publish(_) | Request::OwnList) | None => {}
         }
@@ -263,6 +270,7 @@ impl Core {
         if let Who::Handle(handle) = who {
             let error = Error::NoAccount { handle: handle.clone(), why: failure };
             self.fail_wishes_for(handle, &error);
+            self.fail_files_for(handle, &error);
         }
         let Who::Account(account) = who else { return };
         if matches!(failure, Failure::Refused(_)) && self.inbox.asks_again(*account) {

@@ -5,7 +5,7 @@ use prost::Message;
 
 use self::format::body::Content as Wire;
 use super::kinds::{self, Mark};
-use crate::{Act, Context, Details, Note, Poll};
+use crate::{Act, Context, Details, Media, Note, Poll};
 
 #[allow(
     missing_docs,
@@ -39,6 +39,8 @@ pub(crate) enum Content {
     Timer(u32),
     /// A question to vote on.
     Poll(Poll),
+    /// A file, and the text with it.
+    Media(Box<Media>, Option<String>),
     /// Another device of our own account has set something.
     Mark(Mark),
     /// A kind that a later version knows.
@@ -116,6 +118,14 @@ impl Body {
         format::Body { content, timer_s, ..format::Body::default() }.encode_to_vec()
     }
 
+    /// The body of a file with a text, which may be empty, and what belongs to it.
+    pub(crate) fn media(media: &Media, text: &str, context: &Context, timer_s: u32) -> Vec<u8> {
+        let content = Some(Wire::Media(kinds::media_to_wire(media, text)));
+        let mut body = format::Body { content, timer_s, ..format::Body::default() };
+        kinds::put_context(&mut body, context);
+        body.encode_to_vec()
+    }
+
     /// The body of something about another message.
     pub(crate) fn about(about: MessageId, act: &Act) -> Vec<u8> {
         encode(act.to_wire(about))
@@ -171,6 +181,7 @@ impl Body {
         let (text, note) = match self.content {
             Content::Text(text) => (Some(text), None),
             Content::Poll(poll) => (Some(poll.question), None),
+            Content::Media(_, text) => (text, None),
             Content::Timer(_) => (None, Some(Note::Timer)),
             Content::Unknown => (None, Some(Note::UpdateNeeded)),
             Content::Read { .. }

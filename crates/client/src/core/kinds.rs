@@ -1,10 +1,15 @@
 //! The kinds of content and what stands beside it: bounds, and the way between bytes and values.
 
-use godwit_base::{AccountId, DeviceId, MessageId};
+use godwit_base::{AccountId, BlobId, DeviceId, MessageId};
+use godwit_seal::{FileKey, sealed_bytes};
+use zeroize::Zeroizing;
 
 use super::body::format;
 use super::{Content, TEXT_BYTES_MAX};
-use crate::{Act, Context, Details, Error, Mention, Poll, PollOption, Quote};
+use crate::{
+    Act, CAPTION_BYTES_MAX, Context, Details, Error, MIME_BYTES_MAX, Media, MediaInfo, Mention,
+    NAME_BYTES_MAX, Poll, PollOption, Quote, THUMBNAIL_BYTES_MAX, WAVEFORM_STEPS_MAX,
+};
 
 /// Longest beginning of a quoted message, bytes: two lines of a terminal.
 pub const QUOTE_BYTES_MAX: usize = 256;
@@ -198,6 +203,7 @@ fn known(content: format::body::Content) -> Option<Content> {
         Wire::Poll(said) => {
             poll_of(&said.question, &said.options, said.several).ok().map(Content::Poll)
         }
+        Wire::Media(said) => media_of(said),
         Wire::Mark(said) => match said.mark? {
             format::mark::Mark::Star(star) => {
                 let about = referenced(star.about.as_ref())?;
@@ -205,6 +211,66 @@ fn known(content: format::body::Content) -> Option<Content> {
             }
             format::mark::Mark::Receipts(on) => Some(Content::Mark(Mark::Receipts(on))),
         },
+    }
+}
+
+pub(super) fn media_to_wire(media: &Media, text: &str) -> format::Media {
+    let info = media.info.clone();
+    format::Media {
+        blob: media.blob.0.to_vec(),
+        key: media.key.to_bytes().to_vec(),
+        bytes: info.bytes,
+        mime: info.mime,
+        name: info.name,
+        text: text.to_owned(),
+        width: info.width,
+        height: info.height,
+        duration_ms: info.duration_ms,
+        thumbnail: info.thumbnail,
+        waveform: info.waveform,
+        voice: info.voice,
+    }
+}
+
+/// A file, if everything in it keeps its bounds.
+fn media_of(said: format::Media) -> Option<Content> {
+    let key = Zeroizing::new(said.key);
+    let key = FileKey::from_bytes(&Zeroizing::new(key.as_slice().try_into().ok()?));
+    let blob = BlobId(said.blob.try_into().ok()?);
+    let info = MediaInfo {
+        name: said.name,
+        mime: said.mime,
+        bytes: said.bytes,
+        width: said.width,
+        height: said.height,
+        duration_ms: said.duration_ms,
+        thumbnail: said.thumbnail,
+        waveform: said.waveform,
+        voice: said.voice,
+    };
+    check_media(&info, &said.text).ok()?;
+    let sealed_bytes = sealed_bytes(info.bytes).ok()?;
+    let text = Some(said.text).filter(|text| !text.is_empty());
+    Some(Content::Media(Box::new(Media { blob, key, sealed_bytes, info }), text))
+}
+
+/// Whether a file may be shown so, and this text stand with it.
+///
+/// # Errors
+/// [`Error::TextTooLong`], or [`Error::OutOfBounds`] with what would be.
+pub(crate) fn check_media(info: &MediaInfo, text: &str) -> Result<(), Error> {
+    if text.len() > CAPTION_BYTES_MAX {
+        return Err(Error::TextTooLong { bytes: text.len(), max: CAPTION_BYTES_MAX });
+    }
+    let bounds = [
+        ("this name of a file", info.name.len(), NAME_BYTES_MAX),
+        ("this kind of a file", info.mime.len(), MIME_BYTES_MAX),
+        ("so large a small picture", info.thumbnail.len(), THUMBNAIL_BYTES_MAX),
+        ("so long a waveform", info.waveform.len(), WAVEFORM_STEPS_MAX),
+    ];
+    match bounds.into_iter().find(|(_, bytes, max)| bytes > max) {
+        Some((what, _, max)) => Err(out_of_bounds(what, format!("at most {max} bytes"))),
+        None => Ok(()),
     }
 }
 
@@ -234,7 +300,7 @@ pub(super) fn put_context(body: &mut format::Body, context: &Context) {
 /// What a body says beside its content. What is beyond a bound is passed over.
 pub(super) fn details_of(body: &format::Body, content: &Content) -> Details {
     let text = match content {
-        Content::Text(text) => text.as_str(),
+        Content::Text(text) | Content::Media(_, Some(text)) => text.as_str(),
         _ => "",
     };
     let reply_to = body.reply_to.as_ref().and_then(|quote| {
@@ -255,6 +321,10 @@ pub(super) fn details_of(body: &format::Body, content: &Content) -> Details {
         },
         poll: match content {
             Content::Poll(poll) => Some(poll.clone()),
+            _ => None,
+        },
+        media: match content {
+            Content::Media(media, _) => Some(Box::new(media.info.clone())),
             _ => None,
         },
         ..Details::default()

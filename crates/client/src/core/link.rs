@@ -164,7 +164,7 @@ impl Core {
     /// Whether messages wait that the link, up or on its way up, may still take.
     pub fn has_unsent(&self) -> bool {
         let may_come = !matches!(self.link.state, State::Stopped | State::Waiting { .. });
-        may_come && self.outbox.pending().next().is_some()
+        may_come && (self.outbox.pending().next().is_some() || self.transfers.owes())
     }
 
     /// The connection that was ordered is there.
@@ -253,7 +253,8 @@ impl Core {
                 let paused = self.outbox_paused_until_ms.filter(|_| attached);
                 let lookup = self.lookups.due_ms().filter(|_| attached);
                 let group = self.groups.due_ms().filter(|_| attached);
-                [paused, lookup, group].into_iter().flatten().chain([earliest]).min()
+                let ticket = self.transfers.due_ms().filter(|_| attached);
+                [paused, lookup, group, ticket].into_iter().flatten().chain([earliest]).min()
             }
         };
         link.into_iter().chain([self.tidy_at_ms]).chain(self.expire_at_ms()).min()
@@ -431,6 +432,7 @@ impl Core {
         self.outbox.link_lost();
         self.outbox_paused_until_ms = None;
         self.lookups.link_lost();
+        self.transfers.link_lost();
         self.inbox.link_lost();
         self.linking_link_lost();
         self.groups.link_lost();

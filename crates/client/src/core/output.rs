@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-use godwit_base::{DeviceId, DeviceNumber, Handle, MessageId};
+use godwit_base::{BlobId, DeviceId, DeviceNumber, Handle, MessageId};
+use godwit_wire::v1;
 
 use super::annotate::Stamp;
-use crate::{Act, ChatId, Event, HistoryItem, MessageState};
+use super::transfer::Way;
+use crate::{Act, ChatId, Error, Event, HistoryItem, MessageState};
 
 /// Everything to be done since the last one, in this order: commit all of `writes` in one
 /// transaction; then give `send` to the link; then do what `link` says; then hand out `events`.
@@ -20,6 +22,8 @@ pub struct Batch {
     pub send: Vec<u8>,
     /// What to do with the link.
     pub link: Option<LinkOrder>,
+    /// Tickets for files that were asked for.
+    pub tickets: Vec<Ticket>,
     /// What to tell the application, after what the writes have to tell.
     pub events: Vec<Event>,
 }
@@ -30,8 +34,20 @@ impl Batch {
         self.writes.is_empty()
             && self.send.is_empty()
             && self.link.is_none()
+            && self.tickets.is_empty()
             && self.events.is_empty()
     }
+}
+
+/// What came of the wish for a ticket.
+#[derive(Debug)]
+pub struct Ticket {
+    /// For which file.
+    pub blob: BlobId,
+    /// Which way.
+    pub way: Way,
+    /// The ticket, or why there will be none.
+    pub answer: Result<v1::MediaGrant, Error>,
 }
 
 /// An order about the link.
@@ -65,6 +81,10 @@ pub enum Table {
     Command = 8,
     /// By account: the key of a contact whose ratchets were dropped for want of room.
     Pin = 9,
+    /// By key of the command: a file that is to be uploaded before its message goes.
+    Upload = 20,
+    /// By file: this device has it and the server does not know.
+    Fetched = 21,
     /// By group: what its log came to.
     Group = 30,
     /// By group: what this device keeps beside it.
@@ -79,7 +99,7 @@ pub enum Table {
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Me,
         Self::Contact,
         Self::List,
@@ -89,6 +109,8 @@ impl Table {
         Self::Waiting,
         Self::Command,
         Self::Pin,
+        Self::Upload,
+        Self::Fetched,
         Self::Group,
         Self::GroupRecord,
         Self::GroupSecret,
@@ -108,6 +130,8 @@ impl Table {
             Self::Waiting => "waiting",
             Self::Command => "command",
             Self::Pin => "pin",
+            Self::Upload => "upload",
+            Self::Fetched => "fetched",
             Self::Group => "group",
             Self::GroupRecord => "group_record",
             Self::GroupSecret => "group_secret",

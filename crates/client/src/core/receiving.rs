@@ -192,7 +192,7 @@ impl Core {
                 self.take_timer(with, seconds, stamp);
                 self.show_body(place, id, times, body, &inner.body);
             }
-            Content::Text(_) | Content::Poll(_) | Content::Unknown => {
+            Content::Text(_) | Content::Poll(_) | Content::Media(..) | Content::Unknown => {
                 self.show_body(place, id, times, body, &inner.body);
             }
         }

@@ -55,7 +55,9 @@ impl Client {
     /// As [`send`](Self::send).
     pub async fn forward(&self, id: MessageId, to: impl Into<ChatId>) -> Result<MessageId, Error> {
         let item = self.message(id).await?.ok_or(Error::NoMessage(id))?;
-        let text = item.text.filter(|_| item.details.poll.is_none()).ok_or(Error::WrongKind(id))?;
+        // A file is not the sender's to keep for another: its place on the server is counted.
+        let is_text = item.details.poll.is_none() && item.details.media.is_none();
+        let text = item.text.filter(|_| is_text).ok_or(Error::WrongKind(id))?;
         let mentions = item.details.mentions;
         self.send_with(to, text, Context { forwarded: true, mentions, reply_to: None }).await
     }
@@ -198,7 +200,7 @@ fn fits(item: &HistoryItem, act: &Act) -> bool {
     match act {
         Act::Star(on) => is_there || !on,
         Act::Reaction(_) => is_there,
-        Act::Edit(_) => is_there && item.details.poll.is_none(),
+        Act::Edit(_) => is_there && item.text.is_some() && item.details.poll.is_none(),
         Act::Deletion => item.note != Some(Note::Deleted),
         Act::Vote(options) => item.details.poll.as_ref().is_some_and(|poll| poll.takes(options)),
     }

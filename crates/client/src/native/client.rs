@@ -346,6 +346,10 @@ impl Client {
         self.host.close().await;
     }
 
+    pub(super) const fn home(&self) -> &Home {
+        &self.home
+    }
+
     pub(super) const fn host(&self) -> &Host {
         &self.host
     }

@@ -1,6 +1,8 @@
 //! The owner of the home: feeds the core with commands, bytes and time, and does what it says, in
 //! its order.
 
+mod files;
+
 use std::time::{Duration, Instant};
 
 use godwit_base::{Clock, DeviceNumber, SystemClock};
@@ -10,6 +12,7 @@ use tokio::task::JoinSet;
 use super::database::{self, Owner, Writer};
 use super::home::{Home, Ownership};
 use super::host::Call;
+use super::moving::{Ended, Moving};
 use super::request::{Answer, Request, Response, Words};
 use super::socket::{Happened, Socket};
 use super::storage::Storage;
@@ -65,6 +68,7 @@ pub(crate) struct Engine {
     running: Option<Running>,
     uncommitted_bytes: usize,
     questions: JoinSet<()>,
+    moving: Moving,
     _ownership: Ownership,
 }
 
@@ -111,6 +115,7 @@ enum Wake {
     Committed(Result<Vec<Event>, Error>),
     Link(Happened),
     Call(Option<Call>),
+    Moved(Ended),
     Due,
     Stop,
 }
@@ -129,8 +134,10 @@ impl Engine {
         let owner = Owner { handle: core.handle().clone(), device: core.device() };
         let reader = database::open_reader(&home.database(), vault.clone(), owner.clone())?;
         let storage = Storage::start(Writer::new(db, vault, owner), reader)?;
+        let moving = Moving::start(home.files()?, core.server(), voice.clone())?;
         let mut engine = Self {
             core,
+            moving,
             storage,
             socket: Socket::default(),
             voice,
@@ -144,6 +151,7 @@ impl Engine {
         };
         let now = engine.now();
         engine.core.start(now);
+        engine.resume_uploads();
         Ok(engine)
     }
 
@@ -214,6 +222,10 @@ impl Engine {
             }
             Wake::Link(happened) => self.on_link(happened),
             Wake::Call(Some(call)) => self.on_call(call),
+            Wake::Moved(ended) => {
+                let next = self.moving.on_ended(ended);
+                self.follow(next);
+            }
             Wake::Call(None) | Wake::Stop => {
                 self.flush().await?;
                 return Ok(true);
@@ -253,6 +265,7 @@ impl Engine {
             happened = self.socket.next(load.reads()), if has_link => Wake::Link(happened),
             call = calls.recv(), if is_serving && load.takes_calls() => Wake::Call(call),
             Some(_) = self.questions.join_next() => Wake::Due,
+            ended = self.moving.next(), if is_serving => Wake::Moved(ended),
             () = tokio::time::sleep(wait), if has_link || !is_committing => Wake::Due,
         }
     }
@@ -311,6 +324,10 @@ impl Engine {
             Some(LinkOrder::Close) => self.socket.close(),
             None => {}
         }
+        for ticket in batch.tickets {
+            let next = self.moving.on_ticket(ticket);
+            self.follow(next);
+        }
         for event in events.into_iter().chain(batch.events) {
             self.voice.say(event);
         }
@@ -348,6 +365,7 @@ impl Engine {
             }
             return;
         }
+        let Some((request, asker)) = self.file_command(request, asker) else { return };
         let answer = self.command(request);
         self.answers.push((asker, answer));
     }

@@ -6,6 +6,7 @@
 //!   key             32 bytes, 0600: seals the rows
 //!   lock            held by the one process that owns link and ratchets
 //!   owner.sock      0600: where that process serves the others
+//!   media/          sealed files: those to be uploaded, and those that were fetched
 //!   listen.cursor   up to which row the application has shown messages
 //! ```
 //! A home must never be copied and used twice: two installations would use one set of ratchets.
@@ -20,6 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::Error;
 use crate::core::Vault;
+use crate::files::Files;
 
 /// Longest path of a socket, bytes: `sun_path` holds 104 on BSD and macOS, 108 on Linux, and a NUL
 /// ends it. The shorter one, so that a home can move between machines.
@@ -52,6 +54,11 @@ impl Home {
     /// The name of the socket until it is its owner's alone; shorter, so that it fits where the other does.
     pub(crate) fn unready_socket(&self) -> PathBuf {
         self.0.join("owner.new")
+    }
+
+    /// The folder of sealed files.
+    pub(crate) fn files(&self) -> Result<Files, Error> {
+        Ok(Files::at(&self.0.join("media"))?)
     }
 
     pub(crate) fn cursor(&self) -> PathBuf {

@@ -1,13 +1,17 @@
 //! What a [`Client`](super::Client) asks of the process that owns the home, and the answers. The
 //! same whether the owner is this process or another behind the home's socket.
 
-use godwit_base::{Handle, MessageId};
+use std::fmt;
+
+use godwit_base::{BlobId, Handle, MessageId};
+use godwit_seal::FileKey;
 use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::core::{GroupCommand, GroupOutcome, SendKey};
 use crate::{
     Act, Arrived, ChatId, ChatSummary, Context, DeviceInfo, Error, GroupInfo, HistoryItem,
-    LinkingState, MessageState, Recipient, SafetyNumber, Settings,
+    LinkingState, Media, MediaInfo, MessageState, Recipient, SafetyNumber, Settings,
 };
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -17,6 +21,24 @@ pub(crate) enum Request {
         key: SendKey,
         to: ChatId,
         texts: Vec<String>,
+    },
+    /// A file that lies sealed in the home: upload it, then send its message. Answered when it is sent.
+    SendFile {
+        key: SendKey,
+        to: ChatId,
+        media: Box<Passed>,
+        text: String,
+        context: Context,
+    },
+    /// The file that a message names.
+    FileOf {
+        id: MessageId,
+    },
+    /// Bring a file into the home, sealed as it is. Answered when it is there.
+    Bring {
+        media: Box<Passed>,
+        /// Whether the server is to be told: not by the device that uploaded it.
+        tell: bool,
     },
     State {
         id: MessageId,
@@ -119,9 +141,49 @@ pub(crate) enum Request {
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Words(pub(crate) String);
 
-impl std::fmt::Debug for Words {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Words(..)")
+    }
+}
+
+/// A file between processes of one home, over its socket; never printed by accident.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Passed {
+    pub(crate) blob: BlobId,
+    key: [u8; 32],
+    pub(crate) sealed_bytes: u64,
+    info: MediaInfo,
+}
+
+impl From<&Media> for Passed {
+    fn from(media: &Media) -> Self {
+        Self {
+            blob: media.blob,
+            key: *media.key.to_bytes(),
+            sealed_bytes: media.sealed_bytes,
+            info: media.info.clone(),
+        }
+    }
+}
+
+impl Passed {
+    pub(crate) fn media(&self) -> Media {
+        let key = FileKey::from_bytes(&Zeroizing::new(self.key));
+        let (blob, sealed_bytes) = (self.blob, self.sealed_bytes);
+        Media { blob, key, sealed_bytes, info: self.info.clone() }
+    }
+}
+
+impl Drop for Passed {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
+}
+
+impl fmt::Debug for Passed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passed(..)")
     }
 }
 
@@ -129,6 +191,7 @@ impl std::fmt::Debug for Words {
 pub(crate) enum Response {
     Sent(Vec<MessageId>),
     State(Option<MessageState>),
+    File(Box<Passed>),
     Messages(Vec<HistoryItem>),
     Arrived(Vec<Arrived>),
     Flag(bool),
@@ -150,6 +213,7 @@ impl Request {
         matches!(
             self,
             Self::State { .. }
+                | Self::FileOf { .. }
                 | Self::History { .. }
                 | Self::HistoryAfter { .. }
                 | Self::ArrivedAfter { .. }

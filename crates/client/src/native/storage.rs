@@ -5,7 +5,7 @@ use std::thread;
 use tokio::sync::{mpsc, oneshot};
 
 use super::database::{Reader, Writer};
-use super::request::{Answer, Request, Response};
+use super::request::{Answer, Passed, Request, Response};
 use crate::core::Write;
 use crate::{Error, Event};
 
@@ -80,6 +80,9 @@ fn gone() -> Error {
 fn read(reader: &Reader, request: &Request) -> Answer {
     match request {
         Request::State { id } => reader.state(*id).map(Response::State),
+        Request::FileOf { id } => {
+            reader.file_of(*id).map(|media| Response::File(Box::new(Passed::from(&media))))
+        }
         Request::History { with, before, limit } => {
             reader.history(with, *before, *limit).map(Response::Messages)
         }

@@ -124,7 +124,7 @@ async fn a_server_that_returns_anothers_file_is_caught() {
         .unwrap();
     let opened = bob.files.open(&pointer, &bob.path("saved.raw"), |_| {});
     assert!(matches!(opened, Err(FileError::Sealed(_))), "{opened:?}");
-    assert!(!bob.path("saved.raw").exists() && !bob.path("saved.raw.part").exists());
+    assert_eq!(std::fs::read_dir(bob.folder.path()).unwrap().count(), 1, "nothing is left behind");
 }
 
 #[tokio::test]
@@ -159,4 +159,19 @@ async fn a_no_of_the_server_ends_it_and_a_stale_ticket_asks_for_another() {
     let sent = alice.files.send(&stale, blob(&pointer), |_| {}).await;
     assert!(matches!(sent, Err(Broken::Ticket)), "{sent:?}");
     assert!(!format!("{stale:?}").contains("stale"), "tickets are not printed");
+}
+
+#[test]
+fn what_a_killed_process_has_half_sealed_is_tidied_up_and_nothing_else() {
+    let alice = Home::new();
+    let pointer = alice.seals(70_000);
+    let left = alice.path("media").join("0123456789abcdef.unsealed");
+    std::fs::write(&left, b"half").unwrap();
+    let taken = std::fs::File::open(&left).unwrap();
+    taken.lock().unwrap();
+    alice.files.tidy().unwrap();
+    assert!(left.exists(), "somebody seals it");
+    drop(taken);
+    alice.files.tidy().unwrap();
+    assert_eq!(names(&alice), [blob(&pointer).to_string()]);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use godwit_base::{DeviceId, Handle, JoinLink, MessageId};
 use godwit_client::core::{
-    Annotation, Batch, Core, LinkOrder, Now, Row, Seat, SendKey, Stamp, Table, Vault, Write,
+    Annotation, Batch, Core, LinkOrder, Now, Row, Seat, SendKey, Stamp, Table, Ticket, Vault, Write,
 };
 use godwit_client::{Act, Changed, ChatId, Event, HistoryItem, MessageState, Note};
 use godwit_seal::RowKey;
@@ -41,6 +41,8 @@ pub(crate) struct Device {
     pub(crate) commits: u32,
     /// What the list of chats says that the user must know.
     pub(crate) notices: BTreeMap<Handle, Option<String>>,
+    /// Tickets for files that it was given.
+    pub(crate) tickets: Vec<Ticket>,
     sends: u128,
     id: DeviceId,
 }
@@ -80,6 +82,7 @@ impl Device {
             told: Vec::new(),
             commits: 0,
             notices: BTreeMap::new(),
+            tickets: Vec::new(),
             sends: 0,
         }
     }
@@ -141,6 +144,7 @@ impl Device {
         }
         self.told.extend(events);
         self.told.extend(batch.events);
+        self.tickets.extend(batch.tickets);
     }
 
     /// As kill -9: all that is not committed is gone.

@@ -13,6 +13,7 @@ mod chaos;
 mod communities;
 mod device;
 mod devices;
+mod files;
 mod groups;
 mod keys;
 mod link;

@@ -89,6 +89,8 @@ pub(crate) struct Mischief {
     pub(crate) unconfirmed: u32,
     /// Whoever asks for the log of one of these groups is shown that instead.
     pub(crate) shows_log: BTreeMap<Vec<u8>, Logged>,
+    /// The next wishes for tickets are refused with these and delays, the last one first.
+    pub(crate) media_refused: Vec<(Refusal, u32)>,
     /// Whoever asks for a log is told that it goes to this epoch.
     pub(crate) claims_epoch: Option<u64>,
 }
@@ -114,6 +116,16 @@ pub(crate) struct Server {
     pub(crate) groups: BTreeMap<Vec<u8>, Logged>,
     /// Changes of groups, and questions for their logs.
     pub(crate) group_requests: u32,
+    /// Files by name: length, how many devices are to fetch it, and which said that they have it.
+    pub(crate) files: BTreeMap<Vec<u8>, Filed>,
+}
+
+/// A file that somebody asked to upload.
+#[derive(Default)]
+pub(crate) struct Filed {
+    pub(crate) bytes: u64,
+    pub(crate) fetchers: u32,
+    pub(crate) had_by: BTreeSet<DeviceId>,
 }
 
 impl Server {
@@ -137,6 +149,7 @@ impl Server {
             lists: Vec::new(),
             groups: BTreeMap::new(),
             group_requests: 0,
+            files: BTreeMap::new(),
         }
     }
 
@@ -239,7 +252,8 @@ impl Server {
             ToServer::PublishDeviceList(publish) => self.publish_list(at, publish),
             ToServer::GroupChange(change) => self.change_group(at, &change),
             ToServer::GroupFetch(fetch) => self.fetch_group(at, &fetch),
-            ToServer::MediaGrant(_) | ToServer::MediaFetched(_) => {}
+            ToServer::MediaGrant(wish) => self.grant_media(at, &wish),
+            ToServer::MediaFetched(fetched) => self.note_media(at, &fetched),
             ToServer::Terms(_)
             | ToServer::Relay(_)
             | ToServer::Claim(_)
@@ -247,6 +261,35 @@ impl Server {
             | ToServer::PresenceWatch(_)
             | ToServer::GroupRoster(_)
             | ToServer::GroupProgress(_) => {}
+        }
+    }
+
+    /// Any wish for a ticket is granted, unless the mischief says otherwise or there is no such file.
+    fn grant_media(&mut self, at: usize, wish: &v1::MediaGrantRequest) {
+        let (request, blob) = (wish.request, wish.blob.to_vec());
+        if let Some((refusal, wait_ms)) = self.mischief.media_refused.pop() {
+            return self.refuse(at, 0, request, refusal, wait_ms);
+        }
+        if wish.direction() == v1::MediaDirection::Up {
+            let file = self.files.entry(blob.clone()).or_default();
+            (file.bytes, file.fetchers) = (wish.bytes, wish.fetchers);
+        }
+        let Some(file) = self.files.get(&blob) else {
+            return self.refuse(at, 0, request, Refusal::MediaGone, 0);
+        };
+        let ticket = b"ticket".as_slice().into();
+        let bytes = file.bytes;
+        self.say(at, v1::MediaGrant { request, ticket, bytes, ..v1::MediaGrant::default() });
+    }
+
+    fn note_media(&mut self, at: usize, fetched: &v1::MediaFetched) {
+        let (request, device) = (fetched.request, self.connections[&at].device.unwrap());
+        match self.files.get_mut(fetched.blob.as_ref()) {
+            Some(file) => {
+                file.had_by.insert(device);
+                self.say(at, v1::MediaNoted { request });
+            }
+            None => self.refuse(at, 0, request, Refusal::MediaGone, 0),
         }
     }
 

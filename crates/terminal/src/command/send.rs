@@ -19,14 +19,23 @@ pub(super) async fn one(client: &Client, send: &Send, output: &mut Output) -> Re
     if text.is_empty() {
         return Err(Failure::Usage("the text is empty: nothing was sent".to_owned()));
     }
-    let reply_to = match send.reply {
-        Some(id) => Some(client.message(id).await?.ok_or(Error::NoMessage(id))?.quote()),
-        None => None,
-    };
-    let context = Context { reply_to, mentions: mentions_in(&text), forwarded: false };
+    let context = context(client, send.reply, &text).await?;
     let id = client.send_with(&send.to, text, context).await?;
     let goal = send.wait.into();
     follow(client, id, goal, send.timeout, output, client.wait_for(id, goal)).await
+}
+
+/// What belongs to a text: what it answers, who is named in it.
+pub(super) async fn context(
+    client: &Client,
+    reply: Option<MessageId>,
+    text: &str,
+) -> Result<Context, Failure> {
+    let reply_to = match reply {
+        Some(id) => Some(client.message(id).await?.ok_or(Error::NoMessage(id))?.quote()),
+        None => None,
+    };
+    Ok(Context { reply_to, mentions: mentions_in(text), forwarded: false })
 }
 
 /// Prints the id of a message and waits until it came so far.

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use godwit_base::{DeviceId, GroupId, Handle, MessageId};
 use godwit_client::{
-    Act, Changed, ChatId, HistoryItem, Info, Mention, Note, Poll, Reaction, Settings, links_in,
+    Act, Changed, ChatId, HistoryItem, Info, MediaInfo, Mention, Note, Poll, Reaction, Settings,
+    links_in,
 };
 use serde::Serialize;
 
@@ -41,6 +42,8 @@ pub(crate) struct About<'a> {
     expires_at_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     poll: Option<Asked<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media: Option<File<'a>>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -65,8 +68,44 @@ impl<'a> About<'a> {
             timer_s: (is_timer || details.timer_s > 0).then_some(details.timer_s),
             expires_at_ms: details.expires_at_ms,
             poll: details.poll.as_ref().map(Asked::of),
+            media: details.media.as_deref().map(File::of),
         }
     }
+}
+
+/// The file of a message; `godwit save` brings it.
+#[derive(Debug, Serialize)]
+struct File<'a> {
+    name: &'a str,
+    mime: &'a str,
+    bytes: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    width: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    height: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    duration_ms: u32,
+    #[serde(skip_serializing_if = "is_false")]
+    voice: bool,
+}
+
+impl<'a> File<'a> {
+    fn of(info: &'a MediaInfo) -> Self {
+        Self {
+            name: &info.name,
+            mime: &info.mime,
+            bytes: info.bytes,
+            width: info.width,
+            height: info.height,
+            duration_ms: info.duration_ms,
+            voice: info.voice,
+        }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// A poll with its tallies.
@@ -162,8 +201,48 @@ pub(crate) fn change_line(changed: &Changed, time: &LocalTime) -> String {
     format!("{}  {from} {what}", time.full(*at_ms))
 }
 
-/// What stands in the place of a text that cannot be shown.
+/// Signs of a waveform, from silence to the loudest.
+const LOUDNESS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// A file in one line.
+fn file_line(info: &MediaInfo) -> String {
+    let (name, size) = (one_line(&info.name), amount(info.bytes));
+    let seconds = info.duration_ms / 1_000;
+    let length = format!("{}:{:02}", seconds / 60, seconds % 60);
+    if info.voice {
+        let step = |level: &u8| LOUDNESS.get(usize::from(*level) / 32).copied().unwrap_or(' ');
+        let wave: String = info.waveform.iter().map(step).collect();
+        return format!("🎤 {length} {wave}").trim_end().to_owned();
+    }
+    let mut parts = vec![one_line(&info.mime).into_owned(), size];
+    if info.width > 0 && info.height > 0 {
+        parts.push(format!("{}×{}", info.width, info.height));
+    }
+    if info.duration_ms > 0 {
+        parts.push(length);
+    }
+    format!("📎 {name} ({})", parts.join(", "))
+}
+
+/// A number of bytes as people read it.
+pub(crate) fn amount(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
+    if bytes < 1_000 {
+        return format!("{bytes} B");
+    }
+    let (mut tenths, mut unit) = (bytes / 100, 0);
+    while tenths >= 10_000 && unit < UNITS.len() - 1 {
+        (tenths, unit) = (tenths / 1_000, unit + 1);
+    }
+    let unit = UNITS.get(unit).copied().unwrap_or_default();
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
+/// What stands in the place of a text: the file, or why nothing can be shown.
 pub(crate) fn note_text(item: &HistoryItem) -> Cow<'static, str> {
+    if let (None, Some(media)) = (item.note, &item.details.media) {
+        return file_line(media).into();
+    }
     let text = match item.note {
         Some(Note::Waiting) => "waiting for this message: its sender was asked to send it again",
         Some(Note::Lost) => "this message could not be opened; ask for it to be sent again",
@@ -194,6 +273,9 @@ pub(crate) fn beside(item: &HistoryItem) -> Beside {
     }
     if let Some(quote) = &details.reply_to {
         beside.above.push(format!("> {}", one_line(&quote.text)));
+    }
+    if let (Some(_), Some(media)) = (&item.text, &details.media) {
+        beside.above.push(file_line(media));
     }
     for (number, option) in (1..).zip(details.poll.iter().flat_map(|poll| &poll.options)) {
         let voters: Vec<&str> = option.voters.iter().map(Handle::as_str).collect();

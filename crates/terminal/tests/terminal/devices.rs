@@ -3,7 +3,7 @@
 use crate::stage::{Home, Server};
 
 /// Links a new home to the account of `main`, and looks at what both print.
-fn links(server: &Server, main: &Home) -> Home {
+pub(crate) fn links(server: &Server, main: &Home) -> Home {
     let new = Home::new();
     let mut start = new.start(&["link", "start", &server.join, "--json"]);
     let code = start.next_json();

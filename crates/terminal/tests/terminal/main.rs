@@ -11,6 +11,7 @@
 //! | [`lines`] | many messages from standard input |
 //! | [`licence`] | a real file by lines, through kills of the server and of the sender |
 //! | [`known`] | chats, search, safety numbers |
+//! | [`files`] [`proxy`] | files, photos, voice notes; a network that cuts |
 //! | [`screen`] | tmux: a terminal that can be read |
 //! | [`messenger`] | `godwit chat` as two people use it |
 
@@ -24,11 +25,13 @@
 mod about;
 mod account;
 mod devices;
+mod files;
 mod groups;
 mod known;
 mod licence;
 mod lines;
 mod messenger;
+mod proxy;
 mod screen;
 mod stage;
 mod talk;

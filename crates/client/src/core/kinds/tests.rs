@@ -139,3 +139,79 @@ fn the_longest_text_with_the_longest_context_fits_a_copy() {
     let longest = Body::said(&"x".repeat(TEXT_BYTES_MAX), &context, TIMER_S_MAX).len();
     assert!(longest * 112 / 100 + 200 <= godwit_base::limits::BODY_BYTES_MAX, "{longest}");
 }
+
+/// A file with the longest of everything.
+fn media() -> Media {
+    let info = MediaInfo {
+        name: "n".repeat(NAME_BYTES_MAX),
+        mime: "m".repeat(MIME_BYTES_MAX),
+        bytes: 1_000,
+        width: 640,
+        height: 480,
+        duration_ms: 1_500,
+        thumbnail: vec![0xff; THUMBNAIL_BYTES_MAX],
+        waveform: vec![0xff; WAVEFORM_STEPS_MAX],
+        voice: true,
+    };
+    let key = FileKey::from_bytes(&[8; 32]);
+    let sealed_bytes = sealed_bytes(info.bytes).unwrap();
+    Media { blob: BlobId([9; 32]), key, sealed_bytes, info }
+}
+
+#[test]
+fn a_file_comes_back_with_everything_at_its_bound() {
+    let (media, text) = (media(), "t".repeat(CAPTION_BYTES_MAX));
+    let mentions = vec![Mention { handle: "bob".parse().unwrap(), start: 0, bytes: 3 }];
+    let context = Context { mentions: mentions.clone(), ..Context::default() };
+    let bytes = Body::media(&media, &text, &context, 60);
+    let body = Body::decode(&bytes);
+    assert_eq!(body.content, Content::Media(Box::new(media.clone()), Some(text.clone())));
+    let shown = body.shown().unwrap();
+    assert_eq!((shown.text, shown.note, shown.details.timer_s), (Some(text), None, 60));
+    assert_eq!(shown.details.media.as_deref(), Some(&media.info));
+    assert_eq!(shown.details.mentions, mentions);
+    // Padded and sealed it stays under the 56 KiB that a sealed copy may have.
+    assert!(bytes.len() + 2_000 < TEXT_BYTES_MAX, "{}", bytes.len());
+    let without = Body::decode(&Body::media(&media, "", &Context::default(), 0));
+    assert_eq!(without.content, Content::Media(Box::new(media), None));
+}
+
+#[test]
+fn a_file_beyond_a_bound_needs_an_update_and_is_not_sent() {
+    let beyond: [fn(&mut MediaInfo); 5] = [
+        |info| info.name.push('n'),
+        |info| info.mime.push('m'),
+        |info| info.thumbnail.push(0),
+        |info| info.waveform.push(0),
+        |info| info.bytes = godwit_seal::ATTACHMENT_BYTES_MAX + 1,
+    ];
+    for (at, change) in beyond.into_iter().enumerate() {
+        let mut media = media();
+        change(&mut media.info);
+        let said = Body::media(&media, "", &Context::default(), 0);
+        assert_eq!(Body::decode(&said).content, Content::Unknown, "{at}");
+        assert_eq!(check_media(&media.info, "").is_ok(), at == 4, "{at}");
+    }
+    let long = "t".repeat(CAPTION_BYTES_MAX + 1);
+    let said = Body::media(&media(), &long, &Context::default(), 0);
+    assert_eq!(Body::decode(&said).content, Content::Unknown);
+    assert!(matches!(check_media(&media().info, &long), Err(Error::TextTooLong { .. })));
+    for (blob, key) in [(31, 32), (33, 32), (32, 31), (32, 33), (0, 0)] {
+        let said =
+            format::Media { blob: vec![9; blob], key: vec![8; key], ..format::Media::default() };
+        let known = content_of(Some(format::body::Content::Media(said)));
+        assert_eq!(known, Content::Unknown, "{blob} {key}");
+    }
+}
+
+#[test]
+fn bytes_of_a_file_are_frozen() {
+    let info = MediaInfo { name: "a".to_owned(), bytes: 5, ..MediaInfo::default() };
+    let media = Media { info, ..media() };
+    let bytes = Body::media(&media, "hi", &Context::default(), 0);
+    let pointer = [&[0x0a, 32][..], &[9; 32], &[0x12, 32], &[8; 32], &[0x18, 5]].concat();
+    let shown = [0x2a, 1, b'a', 0x32, 2, b'h', b'i'];
+    let length = u8::try_from(pointer.len() + shown.len()).unwrap();
+    assert_eq!(bytes, [&[0x1a, length], pointer.as_slice(), &shown].concat());
+    assert!(!format!("{media:?}").contains('8'), "keys are not printed");
+}

@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::convert::{note_of, signed, state_of, unsigned};
 use super::{Owner, annotate, storage};
-use crate::core::{Body, Shown, Vault};
-use crate::{Arrived, Changed, ChatId, ChatSummary, Error, HistoryItem, MessageState, Note};
+use crate::core::{Body, Content, Shown, Vault};
+use crate::{Arrived, Changed, ChatId, ChatSummary, Error, HistoryItem, Media, MessageState, Note};
 
 /// Most messages of a page.
 pub(crate) const PAGE_ROWS_MAX: u32 = 500;
@@ -53,6 +53,27 @@ impl Reader {
             })
             .map_err(|error| storage(&error))?;
         Ok(found)
+    }
+
+    /// The file that a message names.
+    pub(crate) fn file_of(&self, id: MessageId) -> Result<Media, Error> {
+        let sql = "SELECT body, note FROM message
+                   WHERE account = ?1 AND device = ?2 AND counter = ?3";
+        let key = params![signed(id.device.account.0), id.device.number.0, signed(id.counter)];
+        let found: Option<(Vec<u8>, i64)> = self
+            .db
+            .prepare_cached(sql)
+            .and_then(|mut query| {
+                query.query_row(key, |row| Ok((row.get(0)?, row.get(1)?))).optional()
+            })
+            .map_err(|error| storage(&error))?;
+        let (sealed, note) = found.ok_or(Error::NoMessage(id))?;
+        let is_there = note_of(note) != Some(Note::Deleted);
+        let body = self.vault.open_body(id, &sealed).ok().filter(|_| is_there);
+        match body.map(|body| Body::decode(&body).content) {
+            Some(Content::Media(media, _)) => Ok(*media),
+            _ => Err(Error::NoFile(id)),
+        }
     }
 
     /// The newest messages of a chat before a row, oldest first.
@@ -116,7 +137,8 @@ impl Reader {
         );
         let wanted = text.to_lowercase();
         self.page(&sql, [rows], limit, |item| {
-            item.text.as_ref().is_some_and(|text| text.to_lowercase().contains(&wanted))
+            let file = item.details.media.as_ref().map(|media| &media.name);
+            item.text.iter().chain(file).any(|text| text.to_lowercase().contains(&wanted))
         })
     }
 
@@ -135,8 +157,8 @@ impl Reader {
             let rows = query.query_map([], |row| {
                 let item = self.item(row)?;
                 Ok(ChatSummary {
-                    with: item.with,
-                    last_text: item.text,
+                    with: item.with.clone(),
+                    last_text: item.preview().map(str::to_owned),
                     last_at_ms: item.sent_at_ms,
                     verified: row.get(15)?,
                     notice: row.get(16)?,
@@ -166,7 +188,7 @@ impl Reader {
                 let Some(row) = rows.next()? else { break };
                 let item = self.item(row)?;
                 if passes(&item) {
-                    bytes += item.text.as_ref().map_or(0, String::len);
+                    bytes += size(&item);
                     page.push(item);
                 }
             }
@@ -250,7 +272,7 @@ impl Reader {
         let mut messages = self.incoming_after(row, limit)?;
         let mut changes = self.changes_after(row, limit)?;
         let is_full = |count: usize| u32::try_from(count).is_ok_and(|count| count >= limit);
-        let bytes: usize = messages.iter().filter_map(|m| m.text.as_ref()).map(String::len).sum();
+        let bytes: usize = messages.iter().map(size).sum();
         // Beyond the end of a page that was cut nothing is known of its kind.
         let is_cut = is_full(messages.len()) || bytes > PAGE_BYTES_MAX;
         let end = messages.last().filter(|_| is_cut).map(|item| item.row);
@@ -298,6 +320,12 @@ impl Reader {
         };
         read().map_err(|error| storage(&error))
     }
+}
+
+/// Bytes of a message that count in a page.
+fn size(item: &HistoryItem) -> usize {
+    let picture = item.details.media.as_ref().map_or(0, |media| media.thumbnail.len());
+    item.text.as_ref().map_or(0, String::len) + picture
 }
 
 pub(super) fn parsed<T: FromStr>(text: &str, column: &str) -> rusqlite::Result<T> {

@@ -78,7 +78,7 @@ impl Chats {
             Some(index) => self.entries.remove(index),
             None => empty(&item.with),
         };
-        chat.last_text.clone_from(&item.text);
+        chat.last_text = item.preview().map(str::to_owned);
         chat.last_at_ms = item.sent_at_ms;
         self.entries.insert(0, chat);
         self.selected = selected.and_then(|with| self.index(&with)).unwrap_or_default();

@@ -1,0 +1,220 @@
+//! Files, photos and voice notes, with a network that cuts and a server that lies.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::devices::links;
+use crate::proxy::{Proxy, Way};
+use crate::stage::{Home, PATIENCE, Server};
+
+/// A file long enough for three cuts, of chunks that differ.
+const BYTES: usize = 24_000_000;
+
+fn content(bytes: usize) -> Vec<u8> {
+    let word = |at: usize| (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+    (0..bytes.div_ceil(8)).flat_map(word).take(bytes).collect()
+}
+
+/// A folder with a file in it, and room for what is saved.
+struct Desk(TempDir);
+
+impl Desk {
+    fn with(name: &str, bytes: &[u8]) -> Self {
+        let folder = TempDir::new().unwrap();
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+}
+
+/// A new home that has joined through a proxy.
+fn joined(proxy: &Proxy, handle: &str) -> Home {
+    let home = Home::new();
+    home.run(&["join", &proxy.join, "--as", handle]).succeeds();
+    home
+}
+
+/// The next message that this home hears.
+fn hears(home: &Home) -> Value {
+    let heard = home.run(&["listen", "--json", "--count", "1", "--timeout", "60"]).succeeds();
+    heard.json().into_iter().find(|line| line["event"] == "message").unwrap()
+}
+
+fn id(message: &Value) -> &str {
+    message["id"].as_str().unwrap()
+}
+
+/// Whole files on the server's disk.
+fn blobs(server: &Server) -> Vec<PathBuf> {
+    let inside = |folder: &Path| -> Vec<PathBuf> {
+        std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
+    };
+    let folders = inside(&server.data().join("media/blobs"));
+    folders.iter().flat_map(|folder| inside(folder)).collect()
+}
+
+/// Waits until the server has so many whole files.
+fn has_blobs(server: &Server, count: usize) {
+    let started = Instant::now();
+    while blobs(server).len() != count {
+        assert!(started.elapsed() < PATIENCE, "{:?}", blobs(server));
+        thread::sleep(Duration::from_millis(20)); // nothing tells of it: the disk is looked at
+    }
+}
+
+#[test]
+fn a_file_crosses_with_three_cuts_in_each_direction_and_is_the_same() {
+    let server = Server::start();
+    let proxy = Proxy::before(&server.join);
+    let (alice, bob) = (joined(&proxy, "alice"), joined(&proxy, "bob"));
+    let desk = Desk::with("film.raw", &content(BYTES));
+    proxy.cuts(Way::Up, 3, BYTES as u64 / 5);
+    let sent = alice.run(&["send", "bob", "look", "--file", &desk.text("film.raw"), "--json"]);
+    let sent = sent.succeeds().json().remove(0);
+    assert_eq!(sent["state"], "accepted");
+    assert_eq!(proxy.cuts_left(Way::Up), 0, "it was cut three times");
+
+    let heard = hears(&bob);
+    let media = json!({ "name": "film.raw", "mime": "application/octet-stream", "bytes": BYTES });
+    assert_eq!((&heard["text"], &heard["media"]), (&json!("look"), &media));
+    proxy.cuts(Way::Down, 3, BYTES as u64 / 5);
+    let out = desk.text("saved.raw");
+    let saved = bob.run(&["save", id(&heard), "--out", &out, "--json"]).succeeds().json().remove(0);
+    assert_eq!((&saved["out"], &saved["bytes"]), (&json!(out), &json!(BYTES)));
+    assert_eq!(proxy.cuts_left(Way::Down), 0, "it was cut three times");
+    assert!(std::fs::read(&out).unwrap() == content(BYTES), "another file");
+    // What was cut was not sent again from its beginning.
+    let most = BYTES as u64 * 3 / 2;
+    assert!(proxy.passed(Way::Up) < most && proxy.passed(Way::Down) < most);
+
+    bob.run(&["save", id(&heard), "--out", &out]).fails(2, "--force");
+    let again = proxy.passed(Way::Down);
+    bob.run(&["save", id(&heard), "--out", &out, "--force"]).succeeds();
+    assert_eq!(proxy.passed(Way::Down), again, "it is in the home already");
+    let history = bob.run(&["history", "alice"]).succeeds().output;
+    assert!(history.contains("📎 film.raw") && history.contains("24.0 MB"), "{history}");
+}
+
+#[test]
+fn an_upload_goes_on_after_its_client_was_killed() {
+    let server = Server::start();
+    let proxy = Proxy::before(&server.join);
+    let (alice, bob) = (joined(&proxy, "alice"), joined(&proxy, "bob"));
+    let desk = Desk::with("film.raw", &content(BYTES));
+    proxy.stands_after(BYTES as u64 / 2);
+    let sending = alice.start(&["send", "bob", "--file", &desk.text("film.raw")]);
+    proxy.wait_until_it_stands();
+    sending.kill();
+    proxy.goes_on();
+    // The original may change or go: it was sealed into the home.
+    std::fs::remove_file(desk.path("film.raw")).unwrap();
+    let _opened = alice.start(&["listen", "--json"]);
+    let heard = hears(&bob);
+    assert_eq!((heard.get("text"), &heard["media"]["bytes"]), (None, &json!(BYTES)));
+    bob.run(&["save", id(&heard), "--out", &desk.text("saved.raw")]).succeeds();
+    assert!(std::fs::read(desk.path("saved.raw")).unwrap() == content(BYTES), "another file");
+    assert!(proxy.passed(Way::Up) < BYTES as u64 * 3 / 2, "it went on where it was");
+    let messages = bob.run(&["history", "alice", "--json"]).succeeds().json();
+    assert_eq!(messages.len(), 1, "and came once");
+}
+
+#[test]
+fn a_file_leaves_the_server_when_every_device_has_it_and_then_a_save_says_what_to_do() {
+    let server = Server::start();
+    let (alice, bob) = (server.joined("alice"), server.joined("bob"));
+    let tablet = links(&server, &alice);
+    // So that bob knows who alice is, and she has a device more.
+    tablet.run(&["send", "bob", "hi"]).succeeds();
+    hears(&bob);
+    let desk = Desk::with("note.txt", b"for all devices");
+    bob.run(&["send", "alice", "--file", &desk.text("note.txt")]).succeeds();
+    has_blobs(&server, 1);
+    for (at, home) in [&alice, &tablet].into_iter().enumerate() {
+        let heard = loop {
+            let heard = hears(home);
+            if heard.get("media").is_some() {
+                break heard;
+            }
+        };
+        let out = desk.text(&format!("saved-{at}.txt"));
+        home.run(&["save", id(&heard), "--out", &out]).succeeds();
+        assert_eq!(std::fs::read(&out).unwrap(), b"for all devices");
+        if at == 0 {
+            has_blobs(&server, 1);
+        }
+    }
+    has_blobs(&server, 0);
+    // Whoever lost it then is told whom to ask.
+    let history = tablet.run(&["history", "bob", "--json"]).succeeds().json();
+    let message = history.iter().find(|message| message.get("media").is_some()).unwrap();
+    std::fs::remove_dir_all(Path::new(tablet.path()).join("media")).unwrap();
+    let out = desk.text("gone.txt");
+    let gone = tablet.run(&["save", id(message), "--out", &out]);
+    gone.fails(4, "ask the sender to send it again");
+    assert!(!desk.path("gone.txt").exists());
+}
+
+#[test]
+fn a_server_that_gives_anothers_file_or_a_changed_one_is_caught() {
+    let server = Server::start();
+    let (alice, bob) = (server.joined("alice"), server.joined("bob"));
+    let desk = Desk::with("one.raw", &content(200_000));
+    std::fs::write(desk.path("two.raw"), content(200_000)).unwrap();
+    for name in ["one.raw", "two.raw"] {
+        alice.run(&["send", "bob", "--file", &desk.text(name)]).succeeds();
+    }
+    let heard = bob.run(&["listen", "--json", "--count", "2", "--timeout", "60"]).succeeds().json();
+    let ids: Vec<&str> = heard.iter().filter(|line| line["event"] == "message").map(id).collect();
+    // Each is given where the other was asked for.
+    let files = blobs(&server);
+    let bytes: Vec<Vec<u8>> = files.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    std::fs::write(&files[0], &bytes[1]).unwrap();
+    std::fs::write(&files[1], &bytes[0]).unwrap();
+    for message in &ids {
+        let out = desk.text("saved.raw");
+        let caught = bob.run(&["save", message, "--out", &out]);
+        caught.fails(1, "another file than the message names");
+        assert!(!desk.path("saved.raw").exists());
+    }
+    // Two chunks in each other's place; and right again.
+    let chunk = 65_536 + 16;
+    let mut swapped = bytes[0].clone();
+    swapped[12..12 + 2 * chunk].rotate_left(chunk);
+    std::fs::write(&files[0], &swapped).unwrap();
+    std::fs::write(&files[1], &bytes[1]).unwrap();
+    let save = |message: &str, out: &str| bob.run(&["save", message, "--out", &desk.text(out)]);
+    let codes: Vec<Option<i32>> =
+        ["a.raw", "b.raw"].iter().zip(&ids).map(|(out, message)| save(message, out).code).collect();
+    assert!(codes.contains(&Some(0)) && codes.contains(&Some(1)), "{codes:?}");
+}
+
+#[test]
+fn what_cannot_be_sent_or_saved_says_so() {
+    let server = Server::start_with("[media]\naccount_bytes_max = 100000\n");
+    let (alice, bob) = (server.joined("alice"), server.joined("bob"));
+    let desk = Desk::with("big.raw", &content(200_000));
+    let file = desk.text("big.raw");
+    alice.run(&["send", "bob", "--file", &desk.text("missing")]).fails(1, "cannot send");
+    alice.run(&["send", "bob", "--file", &desk.text("")]).fails(1, "not a file");
+    alice.run(&["send", "nobody", "--file", &file]).fails(4, "nobody");
+    alice.run(&["send", "bob", "--file", &file]).fails(4, "all the room");
+    alice.run(&["send", "bob", "--file", &file, "--voice"]).fails(2, "no Opus recording");
+    assert!(alice.run(&["history", "bob", "--json"]).succeeds().json().is_empty());
+    let text = alice.run(&["send", "bob", "hi"]).succeeds().output;
+    let text = text.trim();
+    hears(&bob);
+    bob.run(&["save", text, "--out", &desk.text("x")]).fails(1, "has no file");
+    bob.run(&["save", "00000000000000aa.1.42", "--out", &desk.text("x")]).fails(1, "no message");
+    bob.run(&["save", text, "--out", &desk.text("")]).fails(2, "is a folder");
+}
