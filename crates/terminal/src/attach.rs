@@ -6,12 +6,15 @@ mod thumbnail;
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use godwit_client::{MIME_BYTES_MAX, MediaInfo, NAME_BYTES_MAX};
 
 /// Bytes at a file's beginning that tell its kind.
 const HEAD_BYTES: u64 = 8 * 1024;
+
+/// Names that are tried for a file that is saved.
+const TRIES_MAX: u32 = 100;
 
 /// Kind of a file that nothing tells anything about.
 const UNKNOWN: &str = "application/octet-stream";
@@ -66,6 +69,23 @@ fn name_of(path: &Path) -> String {
     name
 }
 
+/// A path in a folder for a file that somebody else has named: one part, not hidden, and not there yet.
+/// None if all that would be tried are.
+pub(crate) fn free_path(folder: &Path, name: &str) -> Option<PathBuf> {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let last: String = last.chars().filter(|c| !c.is_control()).collect();
+    let name = Some(last.trim_start_matches('.').trim()).filter(|name| !name.is_empty());
+    let name = Path::new(name.unwrap_or("file"));
+    let stem = name.file_stem().unwrap_or_default().to_string_lossy();
+    let end = name.extension().map(|end| format!(".{}", end.to_string_lossy())).unwrap_or_default();
+    let numbered = (2..=TRIES_MAX).map(|number| format!("{stem} ({number}){end}").into());
+    let mut names = std::iter::once(name.to_owned()).chain(numbered);
+    names.find_map(|name: PathBuf| {
+        let path = folder.join(name);
+        path.symlink_metadata().is_err().then_some(path)
+    })
+}
+
 fn is_text(head: &[u8]) -> bool {
     let is_utf8 = match str::from_utf8(head) {
         Ok(_) => true,
@@ -112,6 +132,35 @@ mod tests {
         let long = format!("{}ü", "x".repeat(NAME_BYTES_MAX - 1));
         assert_eq!(name_of(Path::new(&long)).len(), NAME_BYTES_MAX - 1);
         assert_eq!(name_of(Path::new("/a/b\u{1b}[31m")), "b[31m");
+    }
+
+    #[test]
+    fn a_file_is_saved_where_its_sender_cannot_choose() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let free = |name: &str| {
+            let path = free_path(folder.path(), name)?;
+            assert_eq!(path.parent(), Some(folder.path()));
+            Some(path.file_name()?.to_str()?.to_owned())
+        };
+        for (name, expected) in [
+            ("photo.jpg", "photo.jpg"),
+            ("/etc/passwd", "passwd"),
+            ("..\\..\\boot.ini", "boot.ini"),
+            ("../.bashrc", "bashrc"),
+            ("..", "file"),
+            ("", "file"),
+            ("a\nb\0", "ab"),
+        ] {
+            assert_eq!(free(name).as_deref(), Some(expected), "{name:?}");
+        }
+        std::fs::write(folder.path().join("photo.jpg"), b"").unwrap();
+        assert_eq!(free("photo.jpg").as_deref(), Some("photo (2).jpg"));
+        for number in 2..=TRIES_MAX {
+            std::fs::write(folder.path().join(format!("photo ({number}).jpg")), b"").unwrap();
+        }
+        assert_eq!(free("photo.jpg"), None);
+        std::fs::remove_file(folder.path().join(format!("photo ({TRIES_MAX}).jpg"))).unwrap();
+        assert!(free("photo.jpg").is_some());
     }
 
     #[test]

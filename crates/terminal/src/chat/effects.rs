@@ -2,12 +2,16 @@
 //! leave as they were typed.
 
 use std::collections::VecDeque;
+use std::path::Path;
 
-use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use godwit_base::MessageId;
 use godwit_client::{ChatId, Client, Context, Error, HistoryItem, mentions_in};
 
 use super::model::{Effect, Outcome, Place};
+use crate::attach::free_path;
 
 /// Messages fetched at once.
 const PAGE: u32 = 100;
@@ -15,17 +19,23 @@ const PAGE: u32 = 100;
 /// Hits of a search: more than anybody reads.
 const HITS: u32 = 200;
 
+/// Files saved at once: more than a person waits for.
+const SAVING_MAX: usize = 8;
+
 /// What is being done and what comes after. Bounded by what a user can ask for while one call
 /// runs, since questions that wait already are not asked twice.
 pub(crate) struct Effects<'a> {
     client: &'a Client,
     waiting: VecDeque<Effect>,
     running: Option<LocalBoxFuture<'a, Outcome>>,
+    /// Files that are being saved: they take long, and hold nothing up.
+    saving: FuturesUnordered<LocalBoxFuture<'a, Outcome>>,
 }
 
 impl<'a> Effects<'a> {
     pub(crate) fn new(client: &'a Client) -> Self {
-        Self { client, waiting: VecDeque::new(), running: None }
+        let saving = FuturesUnordered::new();
+        Self { client, waiting: VecDeque::new(), running: None, saving }
     }
 
     /// Adds to the end what is not there already.
@@ -38,18 +48,46 @@ impl<'a> Effects<'a> {
     /// What came of the next effect; never ends while there is none. Safe to drop: a call that
     /// runs goes on with the next `next`.
     pub(crate) async fn next(&mut self) -> Outcome {
-        loop {
-            if let Some(running) = &mut self.running {
-                let outcome = running.await;
-                self.running = None;
-                return outcome;
-            }
-            match self.waiting.pop_front() {
-                Some(effect) => self.running = perform(self.client, effect),
-                None => std::future::pending::<()>().await,
+        while self.running.is_none()
+            && let Some(effect) = self.waiting.pop_front()
+        {
+            match effect {
+                Effect::Save { .. } if self.saving.len() >= SAVING_MAX => {
+                    return Outcome::Saved(Err(Error::TooManyFiles { max: SAVING_MAX }));
+                }
+                Effect::Save { id, name } => self.saving.push(save(self.client, id, name)),
+                effect => self.running = perform(self.client, effect),
             }
         }
+        let (outcome, is_running) = tokio::select! {
+            biased;
+            outcome = ended(&mut self.running) => (outcome, true),
+            Some(outcome) = self.saving.next() => (outcome, false),
+        };
+        if is_running {
+            self.running = None;
+        }
+        outcome
     }
+}
+
+async fn ended(running: &mut Option<LocalBoxFuture<'_, Outcome>>) -> Outcome {
+    match running {
+        Some(running) => running.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Saves a file into the folder that the messenger was started in.
+fn save(client: &Client, id: MessageId, name: String) -> LocalBoxFuture<'_, Outcome> {
+    async move {
+        let Some(out) = free_path(Path::new(""), &name) else {
+            let text = format!("too many files are called {name}: use godwit save");
+            return Outcome::Saved(Err(Error::File(text)));
+        };
+        Outcome::Saved(client.save(id, &out).await.map(|_| out))
+    }
+    .boxed_local()
 }
 
 /// A question that waits already is not asked twice; a newer search replaces one that waits.
@@ -115,7 +153,7 @@ fn perform(client: &Client, effect: Effect) -> Option<LocalBoxFuture<'_, Outcome
         }
         .boxed_local(),
         Effect::DialNow => async { Outcome::Dialled(client.dial_now().await) }.boxed_local(),
-        Effect::Redraw => return None,
+        Effect::Redraw | Effect::Save { .. } => return None, // done elsewhere
     })
 }
 

@@ -37,7 +37,7 @@ const HELP: [(&str, &str); 29] = [
     ("in the list", "j k g G move · n new · / search · s safety · q quit"),
     (
         "on a message",
-        "r answer · e edit · d delete · * star · 1-6 👍 ❤️ 😂 😮 😢 🙏, in a poll vote · 0 none",
+        "r answer · e edit · d delete · s save file · * star · 1-6 👍 ❤️ 😂 😮 😢 🙏, in a poll vote · 0 none",
     ),
     ("while typing", "Ctrl+A Ctrl+E ends of the line · Ctrl+W Ctrl+U Ctrl+K delete"),
     ("mouse", "click opens a chat, the wheel scrolls; hold Shift to select text"),

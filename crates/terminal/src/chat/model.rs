@@ -8,6 +8,7 @@ mod keys;
 mod mouse;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use crossterm::event::Event as Input;
 use godwit_base::MessageId;
@@ -62,6 +63,11 @@ pub(crate) enum Effect {
         id: MessageId,
         act: Act,
     },
+    /// Saves the file of a message; beside everything else.
+    Save {
+        id: MessageId,
+        name: String,
+    },
     MarkRead {
         with: ChatId,
     },
@@ -97,6 +103,7 @@ pub(crate) enum Outcome {
     Page { with: ChatId, place: Place, page: Result<Vec<HistoryItem>, Error> },
     Sent { to: ChatId, text: String, sent: Result<MessageId, Error> },
     Acted { act: Act, done: Result<MessageId, Error> },
+    Saved(Result<PathBuf, Error>),
     MarkedRead(Result<(), Error>),
     Dialled(Result<(), Error>),
     Found { text: String, hits: Result<Vec<HistoryItem>, Error> },

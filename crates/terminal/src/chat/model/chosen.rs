@@ -1,4 +1,4 @@
-//! Keys on one message of the conversation: answer, react, edit, delete, star, vote.
+//! Keys on one message of the conversation: answer, react, edit, delete, star, vote, save its file.
 
 use crossterm::event::{KeyCode, KeyEvent};
 use godwit_base::MessageId;
@@ -61,6 +61,7 @@ impl Model {
             }
             KeyCode::Char('e') => self.edit(&item),
             KeyCode::Char('d') => self.delete(&item, was_asked),
+            KeyCode::Char('s') => self.save(&item),
             KeyCode::Char('*') => self.act(&item, Act::Star(!item.details.starred)),
             KeyCode::Char(sign @ '0'..='9') => self.digit(&item, sign),
             _ => {}
@@ -87,6 +88,17 @@ impl Model {
     pub(super) fn no_purpose(&mut self) {
         if let Some(Purpose::Edit(_)) = self.purpose.take() {
             self.composer = Field::default();
+        }
+    }
+
+    fn save(&mut self, item: &HistoryItem) {
+        match &item.details.media {
+            Some(media) => {
+                let name = media.name.clone();
+                self.status = Some(Status::Done(format!("saving {}", one_line(&name))));
+                self.effects.push(Effect::Save { id: item.id, name });
+            }
+            None => self.trouble(&"this message has no file to save"),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the client tells, and what came of effects.
 
+use godwit_client::core::Way;
 use godwit_client::{Act, ChatId, ConnectionState, Error, Event, HistoryItem, WarningKind};
 
 use super::{Effect, MessageState, Model, Outcome, Overlay, Place, Status};
@@ -40,6 +41,10 @@ impl Model {
                 if matches!(kind, WarningKind::KeyChange | WarningKind::DeviceList) {
                     self.effects.push(Effect::LoadChats); // its notice stands in the chat
                 }
+            }
+            Event::Transfer { way: Way::Down, done_bytes, bytes, .. } if done_bytes < bytes => {
+                let percent = done_bytes.saturating_mul(100) / bytes.max(1);
+                self.status = Some(Status::Done(format!("fetching, {percent} %")));
             }
             Event::Lagged(_) => self.reload(),
             _ => {} // what later versions tell, they show
@@ -107,6 +112,10 @@ impl Model {
             | Outcome::Acted { .. }
             | Outcome::MarkedRead(Ok(()))
             | Outcome::Dialled(Ok(())) => {}
+            Outcome::Saved(Ok(path)) => {
+                let path = path.display().to_string();
+                self.status = Some(Status::Done(format!("saved as {}", one_line(&path))));
+            }
             Outcome::Found { text, hits: Ok(hits) } => self.found(text, hits),
             Outcome::Safety { with, number: Ok(found) } => {
                 if let Some(Overlay::Safety { with: shown, number }) = &mut self.overlay
@@ -128,6 +137,7 @@ impl Model {
                 }));
             }
             Outcome::Chats(Err(error))
+            | Outcome::Saved(Err(error))
             | Outcome::MarkedRead(Err(error))
             | Outcome::Dialled(Err(error))
             | Outcome::Found { hits: Err(error), .. }

@@ -109,3 +109,20 @@ fn what_others_do_is_seen_at_once() {
     tell(&mut model, Event::Expired { id: item.id, with: handle("bob") });
     assert!(model.conversation.unwrap().chosen().is_none());
 }
+
+#[test]
+fn s_saves_the_file_of_a_message_that_has_one() {
+    let (mut model, item) = chosen();
+    assert_eq!(keys(&mut model, &[KeyCode::Char('s')]), []);
+    assert!(matches!(model.status, Some(Status::Trouble(_))));
+    let mut photo = message(11, "bob", "look").item();
+    let media = godwit_client::MediaInfo { name: "p.jpg".to_owned(), ..Default::default() };
+    photo.details.media = Some(Box::new(media));
+    tell(&mut model, Event::Message(photo.clone()));
+    keys(&mut model, &[KeyCode::Down]);
+    assert_ne!(shown(&model).id, item.id);
+    let save = Effect::Save { id: photo.id, name: "p.jpg".to_owned() };
+    assert_eq!(keys(&mut model, &[KeyCode::Char('s')]), [save]);
+    model.update(Wakeup::Done(Outcome::Saved(Ok("p.jpg".into()))), NOW);
+    assert_eq!(model.status, Some(Status::Done("saved as p.jpg".to_owned())));
+}
