@@ -44,7 +44,7 @@ pub(super) async fn send(
     let text = send.text.clone().unwrap_or_default();
     let context = context(client, send.reply, &text).await?;
     let sending = async { Ok(client.send_file(&send.to, path, info, text, context).await?) };
-    let sending = watched(client, Way::Up, while_linked(client, sending));
+    let sending = Box::pin(watched(client, Way::Up, while_linked(client, sending)));
     let Some(id) = within(send.timeout, sending).await else {
         return Err(Failure::TimedOut(
             "not uploaded in time: that goes on when any godwit command has this home open"
@@ -74,7 +74,7 @@ pub(super) async fn save(client: &Client, save: &Save, output: &mut Output) -> R
         return Err(Failure::Usage(format!("{out} exists: choose another name, or add --force")));
     }
     let saving = async { Ok(client.save(save.id, &save.out).await?) };
-    let saving = watched(client, Way::Down, while_linked(client, saving));
+    let saving = Box::pin(watched(client, Way::Down, while_linked(client, saving)));
     let Some(info) = within(save.timeout, saving).await else {
         return Err(Failure::TimedOut(
             "not fetched in time: what came is kept, and the next try goes on".to_owned(),
