@@ -76,7 +76,7 @@ pub enum Load {
     Presence(Presence),
     /// A bad network in front of a server, until interrupted
     Proxy(Proxy),
-    /// Texts between two real clients, each behind a bad network of its own
+    /// Texts and a photo between two real clients, each behind a bad network of its own
     #[command(name = "2g")]
     Edge(Edge),
     /// A file up and down again with cuts: speed, CPU time and the server's memory
@@ -232,6 +232,9 @@ pub struct Edge {
     /// Texts
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5_000))]
     texts: u32,
+    /// Bytes of the photo that is sent behind the texts; 0 is none
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(0..=i64::from(edge::PHOTO_BYTES_MAX)))]
+    photo_bytes: u32,
     /// What the networks are like: 2g or clean
     #[arg(long, default_value = "2g", value_parser = proxy::profile)]
     profile: Profile,
@@ -345,9 +348,10 @@ impl Presence {
 impl Edge {
     /// As a plan.
     pub fn plan(&self) -> edge::Plan {
-        let Self { texts, profile, seed, seconds, client } = self;
-        let (texts, profile, seed, seconds) = (*texts, *profile, *seed, *seconds);
-        edge::Plan { texts, profile, seed, seconds, client: client.clone() }
+        let Self { texts, photo_bytes, profile, seed, seconds, client } = self;
+        let (texts, photo_bytes, profile) = (*texts, *photo_bytes, *profile);
+        let (seed, seconds, client) = (*seed, *seconds, client.clone());
+        edge::Plan { texts, photo_bytes, profile, seed, seconds, client }
     }
 }
 

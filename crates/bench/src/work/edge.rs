@@ -1,5 +1,5 @@
-//! Two real clients, each behind a bad network of its own: texts must arrive once, in order, with the
-//! right ticks.
+//! Two real clients, each behind a bad network of its own: texts and a photo must arrive once, in order, with
+//! the right ticks.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -24,11 +24,16 @@ const JOINS_MAX: u32 = 10;
 /// Between two looks at the ticks, and two attempts to join.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// Most bytes of the photo: at 5 KB/s 17 minutes.
+pub const PHOTO_BYTES_MAX: u32 = 5_000_000;
+
 /// What to do.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// How many texts.
     pub texts: u32,
+    /// Size of the photo, sent behind the texts; 0 is none.
+    pub photo_bytes: u32,
     /// What each of the two networks is like.
     pub profile: Profile,
     /// Which segments are lost.
@@ -46,11 +51,16 @@ pub struct Report {
     profile: Profile,
     seed: u64,
     texts: u32,
-    /// From the first text typed to the last one printed at the other side.
+    photo_bytes: u32,
+    /// From the first text typed to the last message printed at the other side, the photo's included.
     all_arrived_s: f64,
+    /// From then to the photo's last byte on the recipient's disk.
+    photo_saved_s: Option<f64>,
+    /// Whether it has the bytes that were sent.
+    pub photo_same: Option<bool>,
     /// Until the last tick.
     all_read_s: f64,
-    /// From when all were handed to the client to each one's arrival.
+    /// From when all texts were handed to the client to each one's arrival.
     arrival_ms: Option<Percentiles>,
     /// Never printed.
     pub lost: u64,
@@ -77,11 +87,23 @@ struct Client {
 #[derive(Deserialize)]
 struct Line {
     #[serde(default)]
+    id: String,
+    #[serde(default)]
     event: String,
     #[serde(default)]
     text: String,
     #[serde(default)]
     state: String,
+    #[serde(default)]
+    media: Option<serde::de::IgnoredAny>,
+}
+
+/// What was printed at the recipient.
+#[derive(Default)]
+struct HeardAll {
+    texts: Vec<String>,
+    /// Ids of messages with a file.
+    photos: Vec<String>,
 }
 
 /// The link of a server, by way of a proxy.
@@ -120,26 +142,42 @@ async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Re
         let lines = texts.join("\n") + "\n";
         input.write_all(lines.as_bytes()).await.map_err(LoadError::io("writing texts"))?;
     }
+    let photo = Photo::make(folder.path(), plan.photo_bytes)?;
+    let mut sending_photo = match &photo {
+        Some(photo) => Some(sender.sends(bob, photo)?),
+        None => None,
+    };
     let mut arrival = Latencies::default();
-    let heard = hear(&mut listening, texts.len(), began, &mut arrival).await?;
+    let photos = usize::from(photo.is_some());
+    let heard = hear(&mut listening, texts.len(), photos, began, &mut arrival).await?;
     let all_arrived_s = began.elapsed().as_secs_f64();
-    let ended = sending.wait().await.map_err(LoadError::io("waiting for the sender"))?;
-    let all_read_s = began.elapsed().as_secs_f64();
-    if !ended.success() {
-        return Err(LoadError::Client { what: "send", said: ended.to_string() });
+    let saved = match (&photo, heard.photos.first()) {
+        (Some(photo), Some(id)) => Some(recipient.saves(id, photo).await?),
+        _ => None,
+    };
+    for child in [Some(&mut sending), sending_photo.as_mut()].into_iter().flatten() {
+        let ended = child.wait().await.map_err(LoadError::io("waiting for the sender"))?;
+        if !ended.success() {
+            return Err(LoadError::Client { what: "send", said: ended.to_string() });
+        }
     }
+    let all_read_s = began.elapsed().as_secs_f64();
     let without_ticks = sender.unread(bob).await?;
     let _ = listening.kill().await;
     let (sender, recipient) =
         (sender.proxy.counts().since(before.0), recipient.proxy.counts().since(before.1));
     let bytes = [sender.up_bytes, sender.down_bytes, recipient.up_bytes, recipient.down_bytes];
-    let verdict = Verdict::of(&texts, &heard);
+    let mut verdict = Verdict::of(&texts, &heard.texts);
+    verdict.duplicated += heard.photos.len().saturating_sub(photos) as u64;
     Ok(Report {
         workload: "2g",
         profile: plan.profile,
         seed: plan.seed,
         texts: plan.texts,
+        photo_bytes: plan.photo_bytes,
         all_arrived_s,
+        photo_saved_s: saved.as_ref().map(|saved| saved.seconds),
+        photo_same: saved.map(|saved| saved.same),
         all_read_s,
         arrival_ms: arrival.percentiles(),
         lost: verdict.lost,
@@ -153,30 +191,85 @@ async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Re
     })
 }
 
-/// The texts that are printed, until as many different ones came as were sent.
+/// What is printed, until as many different texts and photos came as were sent.
 async fn hear(
     listening: &mut Child,
     count: usize,
+    photos: usize,
     began: Instant,
     arrival: &mut Latencies,
-) -> Result<Vec<String>, LoadError> {
+) -> Result<HeardAll, LoadError> {
     let output = listening.stdout.take().ok_or(LoadError::Closed)?;
     let mut lines = BufReader::new(output).lines();
-    let (mut heard, mut different) = (Vec::new(), HashSet::new());
-    while different.len() < count {
+    let (mut heard, mut different) = (HeardAll::default(), HashSet::new());
+    while different.len() < count || heard.photos.len() < photos {
         let line = lines.next_line().await.map_err(LoadError::io("reading what is heard"))?;
         let line = line.ok_or(LoadError::Closed)?;
         let Ok(line) = serde_json::from_str::<Line>(&line) else { continue };
-        if line.event == "message" {
+        if line.event != "message" {
+            continue;
+        }
+        if line.media.is_some() {
+            heard.photos.push(line.id);
+        } else {
             arrival.record(began.elapsed());
             different.insert(line.text.clone());
-            heard.push(line.text);
+            heard.texts.push(line.text);
         }
     }
     Ok(heard)
 }
 
+/// A file as large as a photo, of bytes that cannot be made smaller.
+struct Photo {
+    path: PathBuf,
+    saved: PathBuf,
+}
+
+struct Saved {
+    seconds: f64,
+    same: bool,
+}
+
+impl Photo {
+    /// Writes it; nothing if it has no bytes.
+    fn make(folder: &Path, bytes: u32) -> Result<Option<Self>, LoadError> {
+        if bytes == 0 {
+            return Ok(None);
+        }
+        let word = |at: u32| u64::from(at).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+        let all = (0..bytes.div_ceil(8)).flat_map(word);
+        let content: Vec<u8> = all.take(bytes as usize).collect();
+        let (path, saved) = (folder.join("photo.jpg"), folder.join("saved.jpg"));
+        std::fs::write(&path, content).map_err(LoadError::io("writing the photo"))?;
+        Ok(Some(Self { path, saved }))
+    }
+
+    fn is_same(&self) -> Result<bool, LoadError> {
+        let read = |path: &Path| std::fs::read(path).map_err(LoadError::io("reading the photo"));
+        Ok(read(&self.path)? == read(&self.saved)?)
+    }
+}
+
 impl Client {
+    /// Sends a photo and waits until it was read.
+    fn sends(&self, to: &str, photo: &Photo) -> Result<Child, LoadError> {
+        let mut command = self.command(&["send", to, "--wait", "read", "--file"]);
+        command.arg(&photo.path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().map_err(LoadError::io("running godwit"))
+    }
+
+    async fn saves(&self, id: &str, photo: &Photo) -> Result<Saved, LoadError> {
+        let began = Instant::now();
+        let saving = self.command(&["save", id, "--out"]).arg(&photo.saved).output().await;
+        let saving = saving.map_err(LoadError::io("running godwit"))?;
+        if !saving.status.success() {
+            let said = String::from_utf8_lossy(&saving.stderr).trim().to_owned();
+            return Err(LoadError::Client { what: "save", said });
+        }
+        Ok(Saved { seconds: began.elapsed().as_secs_f64(), same: photo.is_same()? })
+    }
+
     async fn join(
         site: &Site,
         plan: &Plan,
