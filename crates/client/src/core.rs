@@ -389,6 +389,7 @@ impl Core {
         }
         self.tidy_at_ms = now.mono_ms + TIDY_MS;
         self.outbox.tidy(self.wall_ms(now));
+        self.contacts.sweep_former(self.list_ms(now));
         self.ask_again(now);
     }
 }

@@ -50,8 +50,8 @@ pub use linking::{
     Present, RENDEZVOUS_BYTES,
 };
 pub use list::{
-    DeviceEntry, DeviceList, LIST_AGE_MAX_MS, LIST_AHEAD_MAX_MS, LIST_RENEW_MS, ListError, Peer,
-    Trust,
+    DeviceEntry, DeviceList, FORMER_KEEP_MS, FORMER_MAX, LIST_AGE_MAX_MS, LIST_AHEAD_MAX_MS,
+    LIST_RENEW_MS, ListError, Peer, Trust,
 };
 pub use pairing::{
     BURST_MAX, Envelope, FALLBACK_SESSIONS_MAX, Opened, Pairing, SESSION_KEEP_MS, SESSIONS_MAX,

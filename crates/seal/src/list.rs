@@ -2,6 +2,7 @@
 
 mod verify;
 
+use godwit_base::limits::{DEVICES_MAX, EXPIRY_DAYS};
 use godwit_base::{AccountId, DeviceId, DeviceNumber};
 use prost::Message;
 
@@ -23,6 +24,13 @@ pub const LIST_RENEW_MS: u64 = 7 * 24 * 3600 * 1000;
 
 /// How far ahead of ours the signer's clock may be, 1 day.
 pub const LIST_AHEAD_MAX_MS: u64 = 24 * 3600 * 1000;
+
+/// How long what a removed device sent before is still opened, 30 days: so long it may wait in a mailbox.
+pub const FORMER_KEEP_MS: u64 = EXPIRY_DAYS * 24 * 3600 * 1000;
+
+/// Most removed devices that a list names, twice what an account may have at once: 16 x about 150 B. Of
+/// more, the one removed longest ago is not named any more.
+pub const FORMER_MAX: usize = 2 * DEVICES_MAX;
 
 /// Table name under which a verified list is stored.
 const TABLE: &str = "device_list";
@@ -55,6 +63,13 @@ impl DeviceEntry {
     }
 }
 
+/// A device that was removed from the account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Former {
+    entry: DeviceEntry,
+    until_ms: u64,
+}
+
 /// The devices of one account. Made by [`DeviceList::sign`], believed after [`DeviceList::verify`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceList {
@@ -62,6 +77,7 @@ pub struct DeviceList {
     version: u64,
     highest_number: u32,
     devices: Vec<DeviceEntry>,
+    former: Vec<Former>,
     issued_at_ms: u64,
     content_hash: [u8; 32],
     signed: Vec<u8>,
@@ -96,6 +112,7 @@ impl DeviceList {
             previous: previous.map(|list| list.content_hash.to_vec()).unwrap_or_default(),
             highest_number: previous.map_or(highest, |list| list.highest_number.max(highest)),
             devices: devices.iter().map(to_format).collect(),
+            former: former(previous, devices, now_ms).iter().map(former_to_format).collect(),
         };
         let signed = envelope(key, content.encode_to_vec(), now_ms);
         // What we would refuse from others we do not publish.
@@ -133,6 +150,12 @@ impl DeviceList {
         self.devices.iter().map(|device| device.number)
     }
 
+    /// Devices that were removed, and until when what they sent before is opened. Nothing is ever
+    /// sealed for them.
+    pub fn former(&self) -> impl Iterator<Item = (DeviceNumber, u64)> {
+        self.former.iter().map(|former| (former.entry.number, former.until_ms))
+    }
+
     /// The highest device number ever given out; the next device gets one more.
     pub fn highest_number(&self) -> DeviceNumber {
         DeviceNumber(self.highest_number)
@@ -162,6 +185,17 @@ impl Verified<DeviceList> {
     pub fn peer(&self, number: DeviceNumber) -> Option<Peer> {
         let device = self.devices.iter().find(|device| device.number == number)?;
         Some(device.peer(&self.account))
+    }
+
+    /// A device that is, or was, one of the account.
+    pub fn any_peer(&self, number: DeviceNumber) -> Option<Peer> {
+        self.peer(number).or_else(|| self.former_peer(number))
+    }
+
+    /// A device that was removed, or `None` if it is not known to have been one.
+    pub fn former_peer(&self, number: DeviceNumber) -> Option<Peer> {
+        let former = self.former.iter().find(|former| former.entry.number == number)?;
+        Some(former.entry.peer(&self.account))
     }
 
     /// The list as a sealed row.
@@ -205,6 +239,33 @@ pub(crate) fn to_format(device: &DeviceEntry) -> format::Device {
         suites: device.suites.clone(),
         consent: device.consent.clone(),
     }
+}
+
+/// Those that `previous` names and `devices` does not: named as former until their time is over.
+fn former(
+    previous: Option<&Verified<DeviceList>>,
+    devices: &[DeviceEntry],
+    now_ms: u64,
+) -> Vec<Former> {
+    let Some(previous) = previous else { return Vec::new() };
+    let is_gone = |entry: &DeviceEntry| devices.iter().all(|kept| kept.number != entry.number);
+    let until_ms = now_ms.saturating_add(FORMER_KEEP_MS);
+    let gone = previous.devices.iter().filter(|entry| is_gone(entry));
+    let gone = gone.map(|entry| Former { entry: entry.clone(), until_ms });
+    // A clock that was ahead when one was removed must not make it a former device for longer.
+    let is_named = |former: &&Former| former.until_ms > now_ms && is_gone(&former.entry);
+    let earlier = previous.former.iter().filter(is_named);
+    let earlier =
+        earlier.map(|former| Former { until_ms: former.until_ms.min(until_ms), ..former.clone() });
+    let mut all: Vec<Former> = earlier.chain(gone).collect();
+    all.sort_by_key(|former| std::cmp::Reverse((former.until_ms, former.entry.number)));
+    all.truncate(FORMER_MAX);
+    all.sort_by_key(|former| former.entry.number);
+    all
+}
+
+fn former_to_format(former: &Former) -> format::FormerDevice {
+    format::FormerDevice { device: Some(to_format(&former.entry)), until_ms: former.until_ms }
 }
 
 fn envelope(key: &AccountKey, content: Vec<u8>, issued_at_ms: u64) -> Vec<u8> {

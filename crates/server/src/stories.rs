@@ -14,6 +14,7 @@ mod person;
 #[allow(dead_code, reason = "shared with the stories that need no hand inside")]
 mod world;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Wake};
 
@@ -22,9 +23,10 @@ use godwit_base::{DeviceId, DeviceNumber};
 use godwit_store::{DeviceList, FirstKeys, Invite, KeyUpload, Publisher, Store};
 use godwit_wire::{Refusal, v1};
 
+use crate::node::{CLAIMS_PER_HOUR, RENDEZVOUS_PER_HOUR};
 use crate::registry::SHARDS;
 use crate::seat::Word;
-use crate::session::sweep;
+use crate::session::{Asker, sweep};
 use link::NoLink;
 use person::Person;
 use tokio::sync::Notify;
@@ -81,6 +83,29 @@ async fn a_panic_ends_one_session_and_loses_nothing() {
     assert_eq!(world.server.node.meters.session_panics.get(), 20);
     assert_eq!(world.server.node.registry.live(), 22);
     assert_eq!(world.server.tree().restarts, 0);
+}
+
+/// Strangers have a rate by address; loopback, where these stories come from, has none.
+#[tokio::test]
+async fn an_address_claims_and_opens_rendezvous_so_often_an_hour() {
+    let world = World::new().await;
+    let node = &world.server.node;
+    let (one, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([198, 51, 100, 1]));
+    let loopback = IpAddr::from([127, 0, 0, 1]);
+    let opens = |address| node.allow_rendezvous(Asker::Address(address));
+    for _ in 0..CLAIMS_PER_HOUR {
+        assert_eq!(node.allow_claim(one), Ok(()));
+    }
+    for _ in 0..RENDEZVOUS_PER_HOUR {
+        assert_eq!(opens(one), Ok(()));
+    }
+    let (claim_ms, open_ms) = (node.allow_claim(one).unwrap_err(), opens(one).unwrap_err());
+    assert!(claim_ms <= 3_600_000 / CLAIMS_PER_HOUR && claim_ms > open_ms, "{claim_ms} {open_ms}");
+    assert!(open_ms > 0, "{open_ms}");
+    assert_eq!((node.allow_claim(other), opens(other)), (Ok(()), Ok(())), "another's rate");
+    for _ in 0..=RENDEZVOUS_PER_HOUR {
+        assert_eq!((node.allow_claim(loopback), opens(loopback)), (Ok(()), Ok(())));
+    }
 }
 
 #[tokio::test]

@@ -22,6 +22,8 @@ pub(crate) struct Contact {
     pub(crate) record: ContactRecord,
     pub(crate) list: Verified<DeviceList>,
     pub(crate) devices: BTreeMap<DeviceNumber, Remote>,
+    /// Devices that were removed: what they sent before is opened, nothing is sealed for them.
+    former: BTreeMap<DeviceNumber, Former>,
     /// When the server last answered who this is, by the monotonic clock of this process.
     pub(crate) looked_up_at_ms: Option<u64>,
 }
@@ -49,7 +51,53 @@ pub(crate) struct ContactRecord {
     pub(crate) timer: Timer,
 }
 
+/// A device that was removed, until its time is over.
+struct Former {
+    remote: Remote,
+    until_ms: u64,
+}
+
 impl Contact {
+    /// A device that is, or was, one of the account.
+    fn remote(&self, number: DeviceNumber) -> Option<&Remote> {
+        let former = || self.former.get(&number).map(|former| &former.remote);
+        self.devices.get(&number).or_else(former)
+    }
+
+    fn remote_mut(&mut self, number: DeviceNumber) -> Option<&mut Remote> {
+        match self.devices.get_mut(&number) {
+            Some(remote) => Some(remote),
+            None => self.former.get_mut(&number).map(|former| &mut former.remote),
+        }
+    }
+
+    /// All devices that are, or were, ones of the account, of which something was shown.
+    pub(crate) fn heard_of(&self) -> impl Iterator<Item = (DeviceNumber, &Remote)> {
+        let former = self.former.iter().map(|(number, former)| (*number, &former.remote));
+        self.devices.iter().map(|(number, remote)| (*number, remote)).chain(former)
+    }
+
+    /// Gives each device of the list, and each that it names as removed, its ratchets from among
+    /// `known`; what stays there belongs to nobody now.
+    fn seat(&mut self, own: DeviceId, known: &mut BTreeMap<DeviceNumber, Remote>) {
+        let is_other =
+            |number: &DeviceNumber| self.list.account() != own.account || *number != own.number;
+        let mut remote_of = |peer: Peer| {
+            let number = peer.id().number;
+            (number, known.remove(&number).unwrap_or_else(|| Remote::new(&peer)))
+        };
+        let numbers = self.list.numbers().filter(is_other);
+        let peers = numbers.filter_map(|number| self.list.peer(number));
+        self.devices = peers.map(&mut remote_of).collect();
+        let former = self.list.former().filter(|(number, _)| is_other(number));
+        self.former = former
+            .filter_map(|(number, until_ms)| {
+                let (number, remote) = remote_of(self.list.former_peer(number)?);
+                Some((number, Former { remote, until_ms }))
+            })
+            .collect();
+    }
+
     /// How much would be missed: messages exchanged, then how recently.
     fn weight(&self) -> (u64, u64) {
         let records = || self.devices.values().map(|remote| &remote.record);
@@ -62,6 +110,13 @@ impl Contact {
 pub(crate) struct Remote {
     pub(crate) pairing: Pairing,
     pub(crate) record: RemoteRecord,
+}
+
+impl Remote {
+    /// Nothing was exchanged with it yet.
+    fn new(peer: &Peer) -> Self {
+        Self { pairing: Pairing::new(peer), record: RemoteRecord::default() }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,21 +188,39 @@ impl Contacts {
 
     /// A device, for changing its record alone.
     pub(crate) fn record_mut(&mut self, device: DeviceId) -> Option<&mut RemoteRecord> {
-        let remote = self.by_account.get_mut(&device.account)?.devices.get_mut(&device.number)?;
+        let remote = self.by_account.get_mut(&device.account)?.remote_mut(device.number)?;
         self.changed_devices.insert(device);
         Some(&mut remote.record)
     }
 
     /// A device, for using its ratchets.
     pub(crate) fn remote_mut(&mut self, device: DeviceId) -> Option<&mut Remote> {
-        let remote = self.by_account.get_mut(&device.account)?.devices.get_mut(&device.number)?;
+        let remote = self.by_account.get_mut(&device.account)?.remote_mut(device.number)?;
         self.changed_devices.insert(device);
         self.changed_pairings.insert(device);
         Some(remote)
     }
 
     pub(crate) fn remote(&self, device: DeviceId) -> Option<&Remote> {
-        self.by_account.get(&device.account)?.devices.get(&device.number)
+        self.by_account.get(&device.account)?.remote(device.number)
+    }
+
+    /// Until when what a removed device sent before is opened; `None` for one that was not removed.
+    pub(crate) fn former_until_ms(&self, device: DeviceId) -> Option<u64> {
+        let former = self.by_account.get(&device.account)?.former.get(&device.number)?;
+        Some(former.until_ms)
+    }
+
+    /// Forgets the ratchets of removed devices whose time is over.
+    pub(crate) fn sweep_former(&mut self, now_ms: u64) {
+        for (account, contact) in &mut self.by_account {
+            let over = contact.former.extract_if(.., |_, former| former.until_ms <= now_ms);
+            for (number, _) in over {
+                let device = DeviceId { account: *account, number };
+                self.changed_devices.insert(device);
+                self.changed_pairings.insert(device);
+            }
+        }
     }
 
     /// The account that a handle leads to now.
@@ -194,7 +267,7 @@ impl Contacts {
         let account = *account;
         let contact = self.by_account.remove(&account)?;
         let (messages, _) = contact.weight();
-        for number in contact.devices.into_keys() {
+        for number in contact.devices.into_keys().chain(contact.former.into_keys()) {
             self.changed_devices.insert(DeviceId { account, number });
             self.changed_pairings.insert(DeviceId { account, number });
         }
@@ -210,7 +283,8 @@ impl Contacts {
     }
 
     /// Takes a verified list: a new contact, or newer devices of a known one. Ratchets with devices
-    /// that are gone go too. Of our own account: the other devices.
+    /// that were removed are kept to open what they sent before, as long as the list names them;
+    /// others go. Of our own account: the other devices.
     pub(crate) fn learn(&mut self, handle: &Handle, list: Verified<DeviceList>) {
         let account = list.account();
         let own = self.own;
@@ -234,22 +308,19 @@ impl Contacts {
             },
             list: list.clone(),
             devices: BTreeMap::new(),
+            former: BTreeMap::new(),
             looked_up_at_ms: None,
         });
         contact.list = list;
-        let numbers: BTreeSet<DeviceNumber> = others(own, &contact.list).collect();
-        let gone = contact.devices.extract_if(.., |number, _| !numbers.contains(number));
-        for (number, _) in gone {
+        let former = std::mem::take(&mut contact.former).into_iter();
+        let mut known: BTreeMap<DeviceNumber, Remote> =
+            former.map(|(number, former)| (number, former.remote)).collect();
+        known.append(&mut contact.devices);
+        contact.seat(own, &mut known);
+        for number in known.into_keys() {
             let device = DeviceId { account, number };
             self.changed_devices.insert(device);
             self.changed_pairings.insert(device);
-        }
-        let peers: Vec<Peer> = numbers.iter().filter_map(|n| contact.list.peer(*n)).collect();
-        for peer in peers {
-            contact.devices.entry(peer.id().number).or_insert_with(|| Remote {
-                pairing: Pairing::new(&peer),
-                record: RemoteRecord::default(),
-            });
         }
         self.changed.insert(account);
         self.changed_lists.insert(account);
@@ -283,7 +354,7 @@ impl Contacts {
     /// A device has everything of ours up to a counter. Whether that is news.
     pub(crate) fn note_delivered(&mut self, device: DeviceId, up_to: u64) -> bool {
         let contact = self.by_account.get_mut(&device.account);
-        let Some(remote) = contact.and_then(|c| c.devices.get_mut(&device.number)) else {
+        let Some(remote) = contact.and_then(|c| c.remote_mut(device.number)) else {
             return false;
         };
         // Only this device's count of what is unacknowledged; not worth writing the ratchets for.
@@ -346,40 +417,30 @@ impl Contacts {
             if record.current {
                 contacts.by_handle.insert(record.handle.clone(), account);
             }
-            let devices = BTreeMap::new();
-            let contact = Contact { record, list, devices, looked_up_at_ms: None };
+            let (devices, former) = (BTreeMap::new(), BTreeMap::new());
+            let contact = Contact { record, list, devices, former, looked_up_at_ms: None };
             contacts.by_account.insert(account, contact);
         }
+        let mut known: BTreeMap<AccountId, BTreeMap<DeviceNumber, Remote>> = BTreeMap::new();
         for (_, key, value) in rows.iter().filter(|(table, ..)| *table == Table::Device) {
             let device = device_of_key(key)?;
-            let contact = contacts.by_account.get_mut(&device.account).ok_or(RowError::Damaged)?;
+            let contact = contacts.by_account.get(&device.account).ok_or(RowError::Damaged)?;
             let pairing = match row(rows, Table::Pairing, key) {
                 Some(row) => Pairing::from_row(vault.key(), device, row)?,
-                None => match contact.list.peer(device.number) {
+                None => match contact.list.any_peer(device.number) {
                     Some(peer) => Pairing::new(&peer),
                     None => continue,
                 },
             };
             let record = vault.open(Table::Device, key, value)?;
-            contact.devices.insert(device.number, Remote { pairing, record });
+            let devices = known.entry(device.account).or_default();
+            devices.insert(device.number, Remote { pairing, record });
         }
-        for contact in contacts.by_account.values_mut() {
-            for peer in others(own, &contact.list).filter_map(|n| contact.list.peer(n)) {
-                contact.devices.entry(peer.id().number).or_insert_with(|| Remote {
-                    pairing: Pairing::new(&peer),
-                    record: RemoteRecord::default(),
-                });
-            }
+        for (account, contact) in &mut contacts.by_account {
+            contact.seat(own, &mut known.remove(account).unwrap_or_default());
         }
         Ok(contacts)
     }
-}
-
-/// The devices of a list but this one.
-fn others(own: DeviceId, list: &Verified<DeviceList>) -> impl Iterator<Item = DeviceNumber> {
-    let is_other =
-        move |number: &DeviceNumber| list.account() != own.account || *number != own.number;
-    list.numbers().filter(is_other)
 }
 
 pub(super) fn put(table: Table, key: &[u8], value: Vec<u8>) -> Write {

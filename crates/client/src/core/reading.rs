@@ -15,11 +15,8 @@ impl Core {
         for account in self.contacts.accounts_of(with) {
             let Some(contact) = self.contacts.get(account) else { continue };
             let shown: Vec<(DeviceId, u64)> = contact
-                .devices
-                .iter()
-                .map(|(number, remote)| {
-                    (DeviceId { account, number: *number }, remote.record.shown)
-                })
+                .heard_of()
+                .map(|(number, remote)| (DeviceId { account, number }, remote.record.shown))
                 .collect();
             for (device, up_to) in shown {
                 self.read_up_to(device, up_to, now);

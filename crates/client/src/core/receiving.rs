@@ -127,6 +127,10 @@ impl Core {
 
     fn receive(&mut self, record: &v1::Deliver, now: Now) {
         let from = sender_of(record);
+        let removed_until_ms = self.contacts.former_until_ms(from);
+        if removed_until_ms.is_some_and(|until_ms| until_ms <= self.list_ms(now)) {
+            return self.lose(record);
+        }
         let Some(known) = self.contacts.record_mut(from) else { return };
         if known.window.has(record.counter) {
             return;
@@ -134,6 +138,8 @@ impl Core {
         known.window.take(record.counter);
         self.question_age(from.account, now);
         match v1::CopyKind::try_from(record.kind) {
+            // Nothing is sealed for who was removed.
+            Ok(v1::CopyKind::RetryRequest) if removed_until_ms.is_some() => {}
             Ok(v1::CopyKind::RetryRequest) => self.on_retry_request(from, &record.body, now),
             Ok(kind) => self.open(from, record, kind == v1::CopyKind::Opening, now),
             Err(_) => self.show_note(from, record.counter, record.seq, Note::UpdateNeeded),
@@ -143,7 +149,7 @@ impl Core {
     fn open(&mut self, from: DeviceId, record: &v1::Deliver, opening: bool, now: Now) {
         let now_ms = self.wall_ms(now);
         let Some(contact) = self.contacts.get(from.account) else { return };
-        let Some(peer) = contact.list.peer(from.number) else { return };
+        let Some(peer) = contact.list.any_peer(from.number) else { return };
         let Some(remote) = self.contacts.remote_mut(from) else { return };
         let envelope = Envelope { counter: record.counter, opening, bytes: &record.body };
         match remote.pairing.open(&mut self.me.keys, &peer, envelope, now_ms) {

@@ -100,7 +100,9 @@ impl Core {
     ) {
         let id = MessageId { device: from, counter: record.counter };
         let asked = Asked { attempt: 1, asked_at_ms: self.wall_ms(now), seq: record.seq };
-        let is_asked_for = error.wants_retry() && self.waiting.insert(id, asked);
+        // Who was removed is not asked.
+        let can_ask = error.wants_retry() && self.contacts.former_until_ms(from).is_none();
+        let is_asked_for = can_ask && self.waiting.insert(id, asked);
         let note = match error {
             OpenError::UnknownSuite(_) => Note::UpdateNeeded,
             _ if is_asked_for => Note::Waiting,

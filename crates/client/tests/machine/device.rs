@@ -179,6 +179,19 @@ impl Device {
         (self.rows, self.history) = (copied.rows, copied.history);
     }
 
+    /// Its address, also while it is crashed.
+    pub(crate) const fn id(&self) -> DeviceId {
+        self.id
+    }
+
+    /// How many rows there are about a device of somebody else: its record and its ratchets.
+    pub(crate) fn rows_of(&self, device: DeviceId) -> usize {
+        let key =
+            [device.account.0.to_be_bytes().as_slice(), &device.number.0.to_be_bytes()].concat();
+        let tables = [Table::Device, Table::Pairing];
+        tables.into_iter().filter(|table| self.rows.contains_key(&(*table, key.clone()))).count()
+    }
+
     /// Whether there is something durable to restart from.
     pub(crate) fn is_born(&self) -> bool {
         self.rows.contains_key(&(Table::Me, b"home".to_vec()))

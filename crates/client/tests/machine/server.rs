@@ -627,6 +627,34 @@ impl Server {
         self.append(to, Entry::Message { from, counter, kind, body });
     }
 
+    /// What lies last in a mailbox, taken out.
+    pub(crate) fn withhold(&mut self, of: DeviceId) -> Entry {
+        self.mailboxes.get_mut(&of).unwrap().pop_back().unwrap().1
+    }
+
+    /// A server that lies: this device is one of the account, says a list that is one newer.
+    pub(crate) fn add_ghost(&mut self, ghost: DeviceId, keys: v1::KeyUpload, signed: Vec<u8>) {
+        let account = self.accounts.get_mut(&ghost.account).unwrap();
+        let mut device = Published::default();
+        device.take(keys);
+        account.devices.insert(ghost.number.0, device);
+        account.list_version += 1;
+        account.signed_list = signed;
+        self.mailboxes.entry(ghost).or_default();
+    }
+
+    /// The list says what it said, and a device is not there any more.
+    pub(crate) fn drop_device(&mut self, device: DeviceId) {
+        self.accounts.get_mut(&device.account).unwrap().devices.remove(&device.number.0);
+    }
+
+    /// Gives other keys out for a device than it has published.
+    pub(crate) fn swap_keys(&mut self, device: DeviceId, keys: v1::KeyUpload) {
+        let published = self.published(device).unwrap();
+        published.one_time.clear();
+        published.take(keys);
+    }
+
     /// How many one-time keys of this device are left.
     pub(crate) fn one_time_left_of(&self, device: DeviceId) -> usize {
         self.accounts[&device.account].devices[&device.number.0].one_time.len()

@@ -4,7 +4,10 @@ use godwit_base::limits::{DEVICES_MAX, SIGNED_LIST_BYTES_MAX};
 use godwit_base::{AccountId, DeviceNumber};
 use prost::Message;
 
-use super::{DeviceEntry, DeviceList, LIST_AGE_MAX_MS, LIST_AHEAD_MAX_MS, consent_bytes};
+use super::{
+    DeviceEntry, DeviceList, FORMER_KEEP_MS, FORMER_MAX, Former, LIST_AGE_MAX_MS,
+    LIST_AHEAD_MAX_MS, consent_bytes,
+};
 use crate::account::{AccountPublic, verifies};
 use crate::format;
 use crate::suite::{Domain, strip};
@@ -116,11 +119,13 @@ impl DeviceList {
         if !account.verifies(&bytes_signed, &signed.signature) {
             return Err(ListError::BadSignature);
         }
+        let devices = devices(&account, &content)?;
         let list = Self {
             account,
             version: content.version,
             highest_number: content.highest_number,
-            devices: devices(&account, &content)?,
+            former: former(&account, &content, &devices, signed.issued_at_ms)?,
+            devices,
             issued_at_ms: signed.issued_at_ms,
             content_hash: Domain::DeviceListContent.hash(&[&signed.content]),
             signed: bytes.to_vec(),
@@ -177,6 +182,34 @@ fn devices(
         entries.push(entry(account, device)?);
     }
     Ok(entries)
+}
+
+/// Devices that were removed: none is on the list, and none is named for longer than 30 days.
+fn former(
+    account: &AccountPublic,
+    content: &format::ListContent,
+    devices: &[DeviceEntry],
+    issued_at_ms: u64,
+) -> Result<Vec<Former>, ListError> {
+    if content.former.len() > FORMER_MAX {
+        return Err(ListError::Malformed);
+    }
+    let mut last_number = 0;
+    let mut all = Vec::with_capacity(content.former.len());
+    for former in &content.former {
+        let device = former.device.as_ref().ok_or(ListError::Malformed)?;
+        let is_listed = devices.iter().any(|listed| listed.number.0 == device.number);
+        if device.number <= last_number
+            || device.number > content.highest_number
+            || is_listed
+            || former.until_ms > issued_at_ms.saturating_add(FORMER_KEEP_MS)
+        {
+            return Err(ListError::Malformed);
+        }
+        last_number = device.number;
+        all.push(Former { entry: entry(account, device)?, until_ms: former.until_ms });
+    }
+    Ok(all)
 }
 
 /// One device, if it agreed to belong to the account under that number.
@@ -247,10 +280,21 @@ fn check_numbers(list: &DeviceList, previous: &DeviceList) -> Result<(), ListErr
     if list.highest_number < previous.highest_number {
         return Err(ListError::Fork);
     }
-    for device in &list.devices {
-        let known = previous.devices.iter().find(|known| known.number == device.number);
+    let former = list.former.iter().map(|former| &former.entry);
+    let named_before = || {
+        let former = previous.former.iter().map(|former| &former.entry);
+        previous.devices.iter().map(|device| (device, true)).chain(former.map(|one| (one, false)))
+    };
+    let all = list.devices.iter().map(|device| (device, true));
+    for (device, is_listed) in all.chain(former.map(|device| (device, false))) {
+        let known = named_before().find(|(known, _)| known.number == device.number);
+        // Who was removed does not come back.
+        let known = known.map(|(known, was_listed)| (known, was_listed || !is_listed));
         let keeps_its_keys = match known {
-            Some(known) => known.signing_key == device.signing_key && known.dh_key == device.dh_key,
+            Some((_, false)) => false,
+            Some((known, true)) => {
+                known.signing_key == device.signing_key && known.dh_key == device.dh_key
+            }
             None => device.number.0 > previous.highest_number,
         };
         if !keeps_its_keys {

@@ -58,6 +58,7 @@ pub(crate) fn person(account_seed: [u8; 32], dh_key: [u8; 32], one_time: [u8; 32
         previous: Vec::new(),
         highest_number: 1,
         devices: vec![device],
+        former: Vec::new(),
     };
     let signed = signed_list(&account, content.encode_to_vec(), NOW_MS);
     let one_time_key = format::SignedKey {

@@ -3,8 +3,8 @@
 use godwit_base::DeviceNumber;
 use godwit_base::limits::{DEVICES_MAX, SIGNED_LIST_BYTES_MAX};
 use godwit_seal::{
-    AccountKey, DeviceEntry, DeviceKeys, DeviceList, LIST_AGE_MAX_MS, LIST_AHEAD_MAX_MS,
-    LIST_RENEW_MS, ListError, RowKey, Trust, Verified,
+    AccountKey, DeviceEntry, DeviceKeys, DeviceList, FORMER_KEEP_MS, FORMER_MAX, LIST_AGE_MAX_MS,
+    LIST_AHEAD_MAX_MS, LIST_RENEW_MS, ListError, RowKey, Trust, Verified,
 };
 use prost::Message;
 
@@ -130,7 +130,10 @@ fn a_device_number_never_gets_other_keys() {
     let v2 =
         owner.verified(&owner.signs(Some(&v1), std::slice::from_ref(&first)), Some(&v1)).unwrap();
     assert_eq!(v2.highest_number(), DeviceNumber(2), "remembered after its removal");
-    let forgotten = owner.forges(v2.signed(), |list| list.highest_number = 1);
+    let forgotten = owner.forges(v2.signed(), |list| {
+        list.highest_number = 1;
+        list.former.clear();
+    });
     assert_eq!(owner.verified(&forgotten, Some(&v1)), Err(ListError::Fork));
     let back = DeviceList::sign(&owner.key, Some(&v2), &[first, owner.device(2)], NOW_MS);
     assert_eq!(back, Err(ListError::NumberReused(DeviceNumber(2))));
@@ -261,4 +264,97 @@ fn a_stored_list_is_bound_to_its_account_and_keeps_its_age() {
     assert_eq!(back, list);
     assert!(!back.is_fresh(u64::MAX));
     assert!(Verified::<DeviceList>::from_row(&row_key, other.key.public().id(), &row).is_err());
+}
+
+fn former(list: &DeviceList) -> Vec<(u32, u64)> {
+    list.former().map(|(number, until_ms)| (number.0, until_ms)).collect()
+}
+
+#[test]
+fn a_removed_device_is_named_for_thirty_days() {
+    let owner = Owner::new();
+    let trust = owner.key.public();
+    let devices = [1, 2, 3].map(|number| owner.device(number));
+    let list = |previous: &Verified<DeviceList>, devices: &[DeviceEntry], now_ms| {
+        let signed = DeviceList::sign(&owner.key, Some(previous), devices, now_ms).unwrap();
+        DeviceList::verify(&signed, Trust::Pinned(&trust), Some(previous), now_ms).unwrap()
+    };
+    let first = owner.verified(&owner.signs(None, &devices), None).unwrap();
+    assert_eq!(former(&first), []);
+    let second = list(&first, &devices[..2], NOW_MS);
+    let until_ms = NOW_MS + FORMER_KEEP_MS;
+    assert_eq!(former(&second), [(3, until_ms)]);
+    assert!(second.peer(DeviceNumber(3)).is_none());
+    assert_eq!(second.former_peer(DeviceNumber(3)), first.peer(DeviceNumber(3)));
+    assert!(second.former_peer(DeviceNumber(2)).is_none());
+    let third = list(&second, &devices[..1], NOW_MS + 1);
+    assert_eq!(former(&third), [(2, until_ms + 1), (3, until_ms)]);
+    assert_eq!(former(&list(&third, &devices[..1], until_ms - 1)).len(), 2);
+    assert_eq!(former(&list(&third, &devices[..1], until_ms)), [(2, until_ms + 1)]);
+    // Removed while the clock was a day ahead.
+    let day_ms = LIST_AHEAD_MAX_MS;
+    let ahead = list(&first, &devices[..2], NOW_MS + day_ms);
+    assert_eq!(former(&list(&ahead, &devices[..2], NOW_MS + day_ms)), [(3, until_ms + day_ms)]);
+    // It does not come back.
+    let back = DeviceList::sign(&owner.key, Some(&second), &devices, NOW_MS);
+    assert_eq!(back, Err(ListError::NumberReused(DeviceNumber(3))));
+}
+
+#[test]
+fn of_many_removed_devices_the_latest_are_named() {
+    let owner = Owner::new();
+    let trust = owner.key.public();
+    let own = owner.device(1);
+    let mut list = owner.verified(&owner.signs(None, std::slice::from_ref(&own)), None).unwrap();
+    let mut number = 1;
+    let most = u32::try_from(FORMER_MAX).unwrap();
+    for round in 0..=u64::from(most) {
+        number += 1;
+        let both = [own.clone(), owner.device(number)];
+        for devices in [&both[..], &both[..1]] {
+            let now_ms = NOW_MS + round;
+            let signed = DeviceList::sign(&owner.key, Some(&list), devices, now_ms).unwrap();
+            assert!(signed.len() <= SIGNED_LIST_BYTES_MAX);
+            list = DeviceList::verify(&signed, Trust::Pinned(&trust), Some(&list), now_ms).unwrap();
+        }
+        let first = if number > most + 1 { number - most + 1 } else { 2 };
+        let named: Vec<u32> = former(&list).into_iter().map(|(number, _)| number).collect();
+        assert_eq!(named, (first..=number).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_signature_does_not_excuse_nonsense_about_removed_devices() {
+    let owner = Owner::new();
+    let devices = [1, 2, 3].map(|number| owner.device(number));
+    let first = owner.verified(&owner.signs(None, &devices), None).unwrap();
+    let bytes = owner.signs(Some(&first), &devices[..1]);
+    assert!(owner.verified(&bytes, Some(&first)).is_ok());
+    type Lie = fn(&mut format::ListContent);
+    let malformed: [Lie; 5] = [
+        |content| content.former[0].until_ms += 1,
+        |content| content.former.swap(0, 1),
+        |content| content.former[0].device = content.devices.first().cloned(),
+        |content| content.former[0].device = None,
+        |content| content.former = vec![content.former[0].clone(); FORMER_MAX + 1],
+    ];
+    for (at, lie) in malformed.into_iter().enumerate() {
+        let forged = owner.forges(&bytes, lie);
+        assert_eq!(owner.verified(&forged, Some(&first)), Err(ListError::Malformed), "{at}");
+    }
+    let other = Owner { key: AccountKey::generate() };
+    let foreign = other.verified(&other.signs(None, &[other.device(2)]), None).unwrap();
+    let signed = format::SignedList::decode(&foreign.signed()[1..]).unwrap();
+    let stranger = format::ListContent::decode(&*signed.content).unwrap().devices.remove(0);
+    let forged = owner.forges(&bytes, |content| content.former[0].device = Some(stranger));
+    assert_eq!(owner.verified(&forged, None), Err(ListError::NoConsent(DeviceNumber(2))));
+    // Another device's keys under the number.
+    let again = owner.verified(&owner.signs(None, &[devices[0].clone(), owner.device(2)]), None);
+    let again = owner.signs(Some(&again.unwrap()), &devices[..1]);
+    let later = owner.forges(&again, |content| {
+        content.version = 5;
+        content.highest_number = 3;
+    });
+    let error = owner.verified(&later, Some(&first)).unwrap_err();
+    assert_eq!(error, ListError::NumberReused(DeviceNumber(2)));
 }
