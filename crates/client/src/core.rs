@@ -18,6 +18,7 @@
 //! | `group` | groups: their logs, and changes of them |
 //! | `transfer` | files on their way: what waits for them, tickets |
 //! | `reading` `verifying` | marks that the user sets |
+//! | `presence` | who sees that we are here, whose chats are open, who types |
 //! | `vault` | rows sealed at rest |
 
 mod age;
@@ -43,6 +44,7 @@ mod outbox;
 mod output;
 mod own;
 mod pin;
+mod presence;
 mod reading;
 mod receiving;
 mod repair;
@@ -70,6 +72,7 @@ use self::linking::Linking;
 use self::listing::Listing;
 use self::lookup::Lookups;
 use self::outbox::Outbox;
+use self::presence::Presences;
 use self::repair::Waiting;
 use self::timer::Expiry;
 use self::transfer::Transfers;
@@ -104,6 +107,7 @@ pub(crate) use link::SKEW_MS;
 pub use now::Now;
 pub use outbox::{OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX};
 pub use output::{AHEAD_MAX, Annotation, Batch, LinkOrder, Row, Table, Ticket, Write};
+pub use presence::OPEN_MS;
 pub use transfer::{FETCHED_MAX, Pending, UPLOADS_MAX, Way};
 pub use vault::Vault;
 
@@ -128,6 +132,7 @@ pub struct Core {
     linking: Option<Linking>,
     /// The version of our list that the application was told of.
     told_list: u64,
+    presence: Presences,
     staged: Staged,
     /// Questions on their way, by number. Bounded: 16 lookups and one of each other kind.
     requests: BTreeMap<u32, Request>,
@@ -200,6 +205,7 @@ impl Core {
         core.groups = Groups::restore(&core.vault, &rows).map_err(damaged)?;
         core.commands = Commands::restore(&core.vault, &rows).map_err(damaged)?;
         core.transfers = Transfers::restore(&core.vault, &rows).map_err(damaged)?;
+        core.presence = Presences::restore(&core.vault, &rows).map_err(damaged)?;
         Ok(Some(core))
     }
 
@@ -219,6 +225,7 @@ impl Core {
             link: Link::new(seed),
             listing: Listing::default(),
             linking: None,
+            presence: Presences::default(),
             staged: Staged::default(),
             requests: BTreeMap::new(),
             last_request: 0,
@@ -268,6 +275,7 @@ impl Core {
     pub fn flush(&mut self, now: Now) -> Result<Batch, Error> {
         if self.link.is_attached() {
             self.tend_groups(now);
+            self.tend_presence(now);
             self.pump(now);
             self.tend_files(now);
             self.ask(now);
@@ -296,6 +304,7 @@ impl Core {
         writes.extend(self.groups.changes(&self.vault)?);
         writes.extend(self.commands.changes(&self.vault)?);
         writes.extend(self.transfers.changes(&self.vault)?);
+        writes.extend(self.presence.changes(&self.vault)?);
         if std::mem::take(&mut self.keys_changed) {
             writes.push(self.me.write_keys(&self.vault)?);
         }
@@ -331,8 +340,8 @@ impl Core {
             ToClient::GroupLog(log) => self.on_group_log(&log, now),
             ToClient::MediaGrant(grant) => self.on_media_grant(grant),
             ToClient::MediaNoted(noted) => self.on_media_noted(&noted),
+            ToClient::Presence(presence) => self.on_presence(&presence, now),
             ToClient::Terms(_)
-            | ToClient::Presence(_)
             | ToClient::Roster(_)
             | ToClient::GroupReceipt(_)
             | ToClient::Progress(_) => {}

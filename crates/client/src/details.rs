@@ -183,6 +183,8 @@ pub struct Recipient {
 pub struct Settings {
     /// Others are told what was read, and this account what they have read.
     pub receipts: bool,
+    /// Who may see when this account is online, and that it types.
+    pub presence: crate::Visibility,
     /// The chats whose messages disappear, and after how many seconds.
     pub timers: Vec<(ChatId, u32)>,
 }

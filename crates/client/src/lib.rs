@@ -31,7 +31,8 @@ pub use media::{
 };
 pub use model::{
     ChatId, ChatSummary, ConnectionState, DeviceInfo, Event, Failure, GroupInfo, GroupMemberInfo,
-    HistoryItem, LinkingState, Me, MessageState, NewcomerEvent, Note, SafetyNumber, WarningKind,
+    HistoryItem, LinkingState, Me, MessageState, NewcomerEvent, Note, Presence, PresenceState,
+    SafetyNumber, Visibility, WarningKind,
 };
 #[cfg(feature = "native")]
 pub use native::{Client, EventStream, InboxReader, Joined, SEND_ALL_BYTES_MAX, Since};

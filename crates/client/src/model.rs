@@ -313,6 +313,89 @@ pub struct SafetyNumber {
     pub qr: Vec<u8>,
 }
 
+/// Who may see when this account is online, when it last was, and that it types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Visibility {
+    /// Nobody; and this account sees nobody.
+    Nobody,
+    /// Everyone who opens the chat.
+    Everyone,
+    /// Those to whom this account has written.
+    Contacts,
+}
+
+impl Visibility {
+    /// What holds before the user has chosen.
+    pub const DEFAULT: Self = Self::Everyone;
+
+    /// The setting as one lower-case word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nobody => "nobody",
+            Self::Everyone => "everyone",
+            Self::Contacts => "contacts",
+        }
+    }
+
+    pub(crate) const fn number(self) -> u32 {
+        match self {
+            Self::Nobody => 0,
+            Self::Everyone => 1,
+            Self::Contacts => 2,
+        }
+    }
+
+    /// What is not known shows nothing.
+    pub(crate) const fn of_number(number: u32) -> Self {
+        match number {
+            1 => Self::Everyone,
+            2 => Self::Contacts,
+            _ => Self::Nobody,
+        }
+    }
+}
+
+/// Whether somebody is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PresenceState {
+    /// Not ours to see, or not known.
+    Unknown,
+    /// Somebody is at one of the account's devices.
+    Online,
+    /// Nobody is.
+    Offline,
+}
+
+impl PresenceState {
+    /// The state as one lower-case word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Online => "online",
+            Self::Offline => "offline",
+        }
+    }
+}
+
+/// What may be seen of somebody whose chat is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// Whether somebody is there.
+    pub state: PresenceState,
+    /// When they last were, if they are not: server's clock, unix milliseconds, down to a whole minute.
+    pub last_seen_ms: Option<u64>,
+    /// They type to us.
+    pub typing: bool,
+}
+
+impl Presence {
+    /// Nothing is known.
+    pub const UNKNOWN: Self =
+        Self { state: PresenceState::Unknown, last_seen_ms: None, typing: false };
+}
+
 /// The link to the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -452,6 +535,13 @@ pub enum Event {
         id: MessageId,
         /// The chat it was in.
         with: ChatId,
+    },
+    /// Somebody whose chat is open came, went, began to type or stopped. Never stored.
+    Presence {
+        /// Who.
+        with: Handle,
+        /// What holds now.
+        presence: Presence,
     },
     /// Everything that waited on the server has been received.
     CaughtUp,

@@ -10,7 +10,7 @@ use clap_complete::Shell;
 use godwit_base::{GroupId, GroupLink, Handle, IdError, JoinLink, MessageId};
 use godwit_client::ChatId;
 
-pub(crate) use self::about::{About, Switch, span};
+pub(crate) use self::about::{About, Setting, Switch, Who, span};
 
 /// How the exit code is to be read; the last part of every help page.
 const EXIT_CODES: &str = "\
@@ -67,6 +67,8 @@ pub(crate) enum Command {
     /// Make and change communities: groups that have announcements in common
     #[command(subcommand)]
     Community(Community),
+    /// Show whether somebody is online, and whether they type
+    Presence(Presence),
     /// Open the full-screen messenger
     Chat(Chat),
     /// Make a new device one of an account that exists, or let it become one
@@ -188,6 +190,10 @@ pub(crate) struct Listen {
     /// Tell the senders that their messages were read
     #[arg(long)]
     pub(crate) read: bool,
+
+    /// Also print when this contact comes, goes, or types; may be given 32 times
+    #[arg(long, value_name = "HANDLE")]
+    pub(crate) presence: Vec<Handle>,
 }
 
 #[derive(Debug, Args)]
@@ -370,6 +376,22 @@ pub(crate) struct Members {
 /// An id as `group create` prints it, or as chats name it.
 fn group_id(text: &str) -> Result<GroupId, IdError> {
     text.strip_prefix("group:").unwrap_or(text).parse()
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Presence {
+    /// Whom
+    #[arg(value_name = "HANDLE")]
+    pub(crate) with: Handle,
+
+    /// Go on, and print every change
+    #[arg(long)]
+    pub(crate) watch: bool,
+
+    /// End after this many seconds; without --watch exit code 3 if nothing was known by then
+    /// [default: 10 without --watch, no limit with it]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
 }
 
 #[derive(Debug, Args)]

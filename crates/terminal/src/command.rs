@@ -8,6 +8,7 @@ mod files;
 mod group;
 mod lines;
 mod listen;
+mod presence;
 mod runs;
 mod send;
 mod shell;
@@ -90,6 +91,9 @@ async fn on_home(home: &Path, command: Command, output: &mut Output) -> Result<(
         }
         Command::Group(group) => {
             with_client(home, async |client| group::group(client, group, output).await).await
+        }
+        Command::Presence(presence) => {
+            with_client(home, async |client| presence::show(client, &presence, output).await).await
         }
         Command::Chat(chat) => {
             with_client(home, async |client| chat::run(client, chat.with).await).await

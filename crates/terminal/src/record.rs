@@ -3,7 +3,9 @@
 mod about;
 
 use godwit_base::{GroupId, Handle, MessageId};
-use godwit_client::{ChatId, HistoryItem, MessageState, Note, WarningKind};
+use godwit_client::{
+    ChatId, HistoryItem, MessageState, Note, Presence, PresenceState, WarningKind,
+};
 use serde::Serialize;
 
 use self::about::{About, Change};
@@ -33,6 +35,15 @@ pub(crate) enum Heard<'a> {
     Receipt { id: MessageId, by: &'a Handle, state: &'static str, at_ms: u64 },
     /// A group has changed: members, name or settings. `godwit group show` prints it.
     Group { group: GroupId },
+    /// Somebody came, went, or types.
+    Presence {
+        who: &'a Handle,
+        state: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        last_seen_ms: Option<u64>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        typing: bool,
+    },
     /// Everything that waited on the server has been printed.
     CaughtUp,
     /// Something that its reader should know.
@@ -42,6 +53,27 @@ pub(crate) enum Heard<'a> {
         with: Option<&'a Handle>,
         text: &'a str,
     },
+}
+
+impl<'a> Heard<'a> {
+    /// What holds of somebody now.
+    pub(crate) fn presence(who: &'a Handle, presence: &Presence) -> Self {
+        let Presence { state, last_seen_ms, typing } = *presence;
+        Self::Presence { who, state: state.as_str(), last_seen_ms, typing }
+    }
+}
+
+/// What may be seen of somebody, in a few words; empty if nothing may be.
+pub(crate) fn presence_line(presence: &Presence, time: &LocalTime, now_ms: u64) -> String {
+    match (presence.state, presence.typing, presence.last_seen_ms) {
+        (PresenceState::Unknown, ..) => String::new(),
+        (PresenceState::Online, true, _) => "typing…".to_owned(),
+        (PresenceState::Online, false, _) => "online".to_owned(),
+        (PresenceState::Offline, _, Some(at_ms)) => {
+            format!("last seen {}", time.short(at_ms, now_ms).trim())
+        }
+        (PresenceState::Offline, _, None) => "offline".to_owned(),
+    }
 }
 
 /// What a warning is about: the client's kinds, and those of the command itself.
@@ -213,6 +245,21 @@ mod tests {
             json(&Heard::Warning { kind: Kind::Command("offline"), with: None, text: "t" }),
             r#"{"event":"warning","kind":"offline","text":"t"}"#
         );
+    }
+
+    #[test]
+    fn presence_has_the_fields_of_the_contract() {
+        let bob: Handle = "bob".parse().unwrap();
+        for (state, last_seen_ms, typing, line) in [
+            (PresenceState::Online, None, true, r#""online","typing":true"#),
+            (PresenceState::Online, None, false, r#""online""#),
+            (PresenceState::Offline, Some(60_000), false, r#""offline","last_seen_ms":60000"#),
+            (PresenceState::Unknown, None, false, r#""unknown""#),
+        ] {
+            let presence = Presence { state, last_seen_ms, typing };
+            let expected = format!(r#"{{"event":"presence","who":"bob","state":{line}}}"#);
+            assert_eq!(json(&Heard::presence(&bob, &presence)), expected);
+        }
     }
 
     #[test]

@@ -5,7 +5,8 @@ use prost::Message;
 
 use self::format::body::Content as Wire;
 use super::kinds::{self, Mark};
-use crate::{Act, Context, Details, Media, Note, Poll};
+use super::presence::Pass;
+use crate::{Act, Context, Details, Media, Note, Poll, Visibility};
 
 #[allow(
     missing_docs,
@@ -43,6 +44,10 @@ pub(crate) enum Content {
     Media(Box<Media>, Option<String>),
     /// Another device of our own account has set something.
     Mark(Mark),
+    /// Another device of ours is new, and asks for what the user has chosen.
+    AskSettings,
+    /// Another device of ours says who may see the account's presence.
+    PresenceSetting { visibility: Visibility, pass: Pass, set_at_ms: u64 },
     /// A kind that a later version knows.
     Unknown,
 }
@@ -60,6 +65,8 @@ pub(crate) struct Body {
     pub(crate) sent_to: Option<SentTo>,
     /// What is said beside the content.
     pub(crate) details: Details,
+    /// By which we may see the sender's presence.
+    pub(crate) presence_pass: Option<Pass>,
 }
 
 /// A body as the history shows it.
@@ -152,6 +159,24 @@ impl Body {
         encode(Wire::GroupKey(share.to_vec()))
     }
 
+    /// The body by which a new device asks our others for what the user has chosen.
+    pub(crate) fn ask_settings() -> Vec<u8> {
+        encode(Wire::PresenceSetting(format::PresenceSetting::default()))
+    }
+
+    /// The body that tells our other devices who may see the account's presence.
+    pub(crate) fn presence_setting(visibility: Visibility, pass: Pass, set_at_ms: u64) -> Vec<u8> {
+        let (visibility, pass) = (visibility.number(), pass.to_vec());
+        encode(Wire::PresenceSetting(format::PresenceSetting { visibility, pass, set_at_ms }))
+    }
+
+    /// The same body with our pass for its receiver.
+    pub(crate) fn with_pass(bytes: &[u8], pass: Pass) -> Vec<u8> {
+        let mut body = format::Body::decode(bytes).unwrap_or_default();
+        body.presence_pass = pass.to_vec();
+        body.encode_to_vec()
+    }
+
     /// Reads a body. What does not decode, and a text beyond its limit, is unknown: the sender is a
     /// contact, and a person should see that something came.
     pub(crate) fn decode(bytes: &[u8]) -> Self {
@@ -168,12 +193,14 @@ impl Body {
             group: <[u8; 16]>::try_from(body.group.as_slice()).ok().map(GroupId),
             sent_to,
             details,
+            presence_pass: body.presence_pass.as_slice().try_into().ok(),
         }
     }
 
     fn of(content: Content) -> Self {
         let details = Details::default();
-        Self { content, repeats: Vec::new(), group: None, sent_to: None, details }
+        let (repeats, presence_pass) = (Vec::new(), None);
+        Self { content, repeats, group: None, sent_to: None, details, presence_pass }
     }
 
     /// How a row of the history shows it; nothing for what is no row of its own.
@@ -187,7 +214,9 @@ impl Body {
             Content::Read { .. }
             | Content::About { .. }
             | Content::GroupKey(_)
-            | Content::Mark(_) => return None,
+            | Content::Mark(_)
+            | Content::AskSettings
+            | Content::PresenceSetting { .. } => return None,
         };
         Some(Shown { text, note, details: self.details })
     }
@@ -232,6 +261,25 @@ mod tests {
         let again = Body::repeating(&Body::text("hi"), &[7]);
         assert_eq!(again, [0x0a, 0x02, b'h', b'i', 0x7a, 0x01, 0x07]);
         assert_eq!(Body::decode(&again).repeats, [7]);
+    }
+
+    #[test]
+    fn a_pass_rides_beside_a_content_and_has_its_length() {
+        let pass = [7; 16];
+        let body = Body::decode(&Body::with_pass(&Body::text("hi"), pass));
+        assert_eq!(body.content, Content::Text("hi".to_owned()));
+        assert_eq!(body.presence_pass, Some(pass));
+        assert_eq!(Body::decode(&Body::text("hi")).presence_pass, None);
+        // Field 31 of 15 bytes.
+        let mut short = Body::text("hi");
+        short.extend([0xfa, 0x01, 15]);
+        short.extend([7; 15]);
+        assert_eq!(Body::decode(&short).presence_pass, None);
+        let setting = Body::presence_setting(Visibility::Contacts, pass, 300);
+        let content =
+            Content::PresenceSetting { visibility: Visibility::Contacts, pass, set_at_ms: 300 };
+        assert_eq!(Body::decode(&setting).content, content);
+        assert_eq!(Body::decode(&Body::ask_settings()).content, Content::AskSettings);
     }
 
     #[test]

@@ -49,6 +49,12 @@ pub(crate) struct ContactRecord {
     /// Of the chat with it.
     #[serde(default)]
     pub(crate) timer: Timer,
+    /// What the contact gave us to see its presence.
+    #[serde(default)]
+    pub(crate) presence_pass: Option<[u8; 16]>,
+    /// What we gave the contact to see ours.
+    #[serde(default)]
+    pub(crate) presence_given: Option<[u8; 16]>,
 }
 
 /// A device that was removed, until its time is over.
@@ -305,6 +311,8 @@ impl Contacts {
                 old_list_told_ms: None,
                 old_list_accepted_ms: None,
                 timer: Timer::default(),
+                presence_pass: None,
+                presence_given: None,
             },
             list: list.clone(),
             devices: BTreeMap::new(),

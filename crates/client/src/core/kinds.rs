@@ -8,7 +8,7 @@ use super::body::format;
 use super::{Content, TEXT_BYTES_MAX};
 use crate::{
     Act, CAPTION_BYTES_MAX, Context, Details, Error, MIME_BYTES_MAX, Media, MediaInfo, Mention,
-    NAME_BYTES_MAX, Poll, PollOption, Quote, THUMBNAIL_BYTES_MAX, WAVEFORM_STEPS_MAX,
+    NAME_BYTES_MAX, Poll, PollOption, Quote, THUMBNAIL_BYTES_MAX, Visibility, WAVEFORM_STEPS_MAX,
 };
 
 /// Longest beginning of a quoted message, bytes: two lines of a terminal.
@@ -211,6 +211,12 @@ fn known(content: format::body::Content) -> Option<Content> {
             }
             format::mark::Mark::Receipts(on) => Some(Content::Mark(Mark::Receipts(on))),
         },
+        Wire::PresenceSetting(said) if said.pass.is_empty() => Some(Content::AskSettings),
+        Wire::PresenceSetting(said) => Some(Content::PresenceSetting {
+            visibility: Visibility::of_number(said.visibility),
+            pass: said.pass.as_slice().try_into().ok()?,
+            set_at_ms: said.set_at_ms,
+        }),
     }
 }
 

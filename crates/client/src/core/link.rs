@@ -254,7 +254,12 @@ impl Core {
                 let lookup = self.lookups.due_ms().filter(|_| attached);
                 let group = self.groups.due_ms().filter(|_| attached);
                 let ticket = self.transfers.due_ms().filter(|_| attached);
-                [paused, lookup, group, ticket].into_iter().flatten().chain([earliest]).min()
+                let presence = self.presence.due_ms().filter(|_| attached);
+                [paused, lookup, group, ticket, presence]
+                    .into_iter()
+                    .flatten()
+                    .chain([earliest])
+                    .min()
             }
         };
         link.into_iter().chain([self.tidy_at_ms]).chain(self.expire_at_ms()).min()
@@ -437,6 +442,7 @@ impl Core {
         self.linking_link_lost();
         self.groups.link_lost();
         self.requests.clear();
+        self.presence_lost();
         self.link.awaiting_since_ms = None;
         self.link.is_caught_up = false;
         self.link.owes_caught_up = false;

@@ -176,11 +176,18 @@ impl Core {
         if let Content::GroupKey(share) = &body.content {
             return self.on_share(from, share);
         }
+        if let Some(pass) = body.presence_pass {
+            self.on_pass(from.account, pass);
+        }
+        if let Content::PresenceSetting { visibility, pass, set_at_ms } = body.content {
+            return self.on_presence_setting(from.account, visibility, pass, set_at_ms);
+        }
         let Some(place) = self.place_of(from.account, body.sent_to.as_ref()) else { return };
         let times = [Seq(record.seq).unix_ms(), inner.sent_at_ms];
         let stamp = Stamp::new(believed_ms(inner.sent_at_ms, times[0]), id);
         match body.content {
-            Content::GroupKey(_) => {} // taken above
+            Content::AskSettings => self.on_ask_settings(from.account),
+            Content::GroupKey(_) | Content::PresenceSetting { .. } => {} // taken above
             Content::Read { device, up_to } => match body.sent_to {
                 Some(sent_to) if self.is_own(from.account) => {
                     self.on_read_elsewhere(&sent_to, device, up_to, now);

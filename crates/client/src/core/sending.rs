@@ -397,6 +397,9 @@ impl Core {
             Some(to) => Body::for_own_devices(&message.body.0, &to),
             None => message.body.0.clone(),
         };
+        // For itself, not in the copy for our own devices.
+        let pass = self.pass_for(account, &message.kind).filter(|_| to.is_none());
+        let body = pass.map_or(body.clone(), |pass| Body::with_pass(&body, pass));
         let resend_of = match message.kind {
             Kind::Resend { of, .. } => Some(of),
             _ => None,
@@ -432,6 +435,9 @@ impl Core {
                 }
                 Err(_) => return Err(Readiness::Failed(Failure::BadKeys)),
             }
+        }
+        if let Some(pass) = pass {
+            self.pass_given(account, pass);
         }
         Ok(SealedFor { account_key, list_version, copies })
     }

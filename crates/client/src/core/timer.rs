@@ -104,6 +104,7 @@ impl Core {
         let timers = timers.filter(|record| record.current && record.timer.seconds > 0);
         Settings {
             receipts: self.sends_receipts(),
+            presence: self.visibility(),
             timers: timers.map(|record| ((&record.handle).into(), record.timer.seconds)).collect(),
         }
     }

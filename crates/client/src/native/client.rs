@@ -1,6 +1,7 @@
 //! The face of the SDK.
 
 mod devices;
+mod presence;
 
 use std::path::Path;
 

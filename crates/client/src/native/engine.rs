@@ -227,6 +227,7 @@ impl Engine {
                 self.follow(next);
             }
             Wake::Call(None) | Wake::Stop => {
+                self.core.depart();
                 self.flush().await?;
                 return Ok(true);
             }
@@ -437,6 +438,26 @@ impl Engine {
             }
             Request::RecoveryWords => {
                 self.core.recovery_words().map(|words| Response::Words(Words(words.to_string())))
+            }
+            other => self.command_about_people(other),
+        }
+    }
+
+    fn command_about_people(&mut self, request: Request) -> Answer {
+        let now = self.now();
+        match request {
+            Request::OpenChat { with } => Ok(Response::Presence(self.core.open_chat(&with, now))),
+            Request::CloseChat { with } => {
+                self.core.close_chat(&with);
+                Ok(Response::Done)
+            }
+            Request::Types { with, on } => {
+                self.core.types(&with, on, now);
+                Ok(Response::Done)
+            }
+            Request::Visibility => Ok(Response::Visibility(self.core.visibility())),
+            Request::SetVisibility { visibility, anew } => {
+                self.core.set_visibility(visibility, anew, now).map(|()| Response::Done)
             }
             _ => Err(Error::OtherVersion),
         }

@@ -11,7 +11,8 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::core::{GroupCommand, GroupOutcome, SendKey};
 use crate::{
     Act, Arrived, ChatId, ChatSummary, Context, DeviceInfo, Error, GroupInfo, HistoryItem,
-    LinkingState, Media, MediaInfo, MessageState, Recipient, SafetyNumber, Settings,
+    LinkingState, Media, MediaInfo, MessageState, Presence, Recipient, SafetyNumber, Settings,
+    Visibility,
 };
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -135,6 +136,21 @@ pub(crate) enum Request {
         device: u32,
     },
     RecoveryWords,
+    OpenChat {
+        with: Handle,
+    },
+    CloseChat {
+        with: Handle,
+    },
+    Types {
+        with: Handle,
+        on: bool,
+    },
+    Visibility,
+    SetVisibility {
+        visibility: Visibility,
+        anew: bool,
+    },
 }
 
 /// The account key; never printed by accident.
@@ -204,6 +220,8 @@ pub(crate) enum Response {
     Words(Words),
     Group(GroupOutcome),
     Groups(Vec<GroupInfo>),
+    Presence(Option<Presence>),
+    Visibility(Visibility),
     Done,
 }
 

@@ -16,7 +16,7 @@ const DAY_MS: u64 = 24 * HOUR_MS;
 const SETTLE_MS: u64 = 3_000;
 
 impl World {
-    fn account(&mut self, of: &str) -> AccountId {
+    pub(crate) fn account(&mut self, of: &str) -> AccountId {
         self.device(of).core().device().account
     }
 

@@ -20,6 +20,7 @@ mod liars;
 mod link;
 mod lists;
 mod model;
+mod presence;
 mod removed;
 mod repair;
 mod server;

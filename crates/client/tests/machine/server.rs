@@ -116,6 +116,8 @@ pub(crate) struct Server {
     pub(crate) groups: BTreeMap<Vec<u8>, Logged>,
     /// Changes of groups, and questions for their logs.
     pub(crate) group_requests: u32,
+    /// What was said about presence, and on which connection.
+    pub(crate) presence: Vec<(usize, ToServer)>,
     /// Files by name: length, how many devices are to fetch it, and which said that they have it.
     pub(crate) files: BTreeMap<Vec<u8>, Filed>,
 }
@@ -150,6 +152,7 @@ impl Server {
             groups: BTreeMap::new(),
             group_requests: 0,
             files: BTreeMap::new(),
+            presence: Vec::new(),
         }
     }
 
@@ -237,6 +240,9 @@ impl Server {
     fn on_message(&mut self, at: usize, message: ToServer) {
         match message {
             ToServer::Attach(_) => self.attach(at),
+            ToServer::PresenceSet(_) | ToServer::PresenceWatch(_) => {
+                self.presence.push((at, message));
+            }
             ToServer::Submit(submit) => self.submit(at, &submit),
             ToServer::Ack(ack) => self.acknowledge(at, Seq(ack.up_to)),
             ToServer::Register(register) => self.register(at, register),
@@ -257,8 +263,6 @@ impl Server {
             ToServer::Terms(_)
             | ToServer::Relay(_)
             | ToServer::Claim(_)
-            | ToServer::PresenceSet(_)
-            | ToServer::PresenceWatch(_)
             | ToServer::GroupRoster(_)
             | ToServer::GroupProgress(_) => {}
         }

@@ -101,11 +101,9 @@ pub(crate) enum About {
     },
     /// Show or change what is set for this account
     Settings {
-        /// What to change
-        #[arg(requires = "to")]
+        /// Which; all of them without it
+        #[command(subcommand)]
         setting: Option<Setting>,
-        /// To what
-        to: Option<Switch>,
     },
     /// Print one message
     Show {
@@ -121,10 +119,36 @@ pub(crate) enum About {
     },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub(crate) enum Setting {
     /// Tell others what you have read, and be told what they have
-    Receipts,
+    Receipts {
+        /// Whether
+        to: Switch,
+    },
+    /// Who may see when you are online, when you last were, and that you type
+    ///
+    /// Who lets nobody see sees nobody. Contacts are those to whom you have written.
+    Presence {
+        /// Who may see it [default: show the setting]
+        #[arg(value_enum, value_name = "WHO")]
+        who: Option<Who>,
+
+        /// Start the contacts anew: those to whom you write from now on
+        #[arg(long, requires = "who")]
+        anew: bool,
+    },
+}
+
+/// Who may see something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Who {
+    /// Everyone who opens your chat
+    Everyone,
+    /// Those to whom you have written
+    Contacts,
+    /// Nobody, and you see nobody
+    Nobody,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

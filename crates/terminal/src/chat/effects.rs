@@ -152,6 +152,28 @@ fn perform(client: &Client, effect: Effect) -> Option<LocalBoxFuture<'_, Outcome
             Outcome::Verified { with, verified, done }
         }
         .boxed_local(),
+        Effect::Watch { with } => async move {
+            let presence = match with.contact() {
+                Some(contact) => client.open_chat(contact).await,
+                None => Ok(None),
+            };
+            Outcome::Watched { with, presence }
+        }
+        .boxed_local(),
+        Effect::Unwatch { with } => async move {
+            if let Some(contact) = with.contact() {
+                client.close_chat(contact).await.ok();
+            }
+            Outcome::Told
+        }
+        .boxed_local(),
+        Effect::Types { with, on } => async move {
+            if let Some(contact) = with.contact() {
+                client.types(contact, on).await.ok();
+            }
+            Outcome::Told
+        }
+        .boxed_local(),
         Effect::DialNow => async { Outcome::Dialled(client.dial_now().await) }.boxed_local(),
         Effect::Redraw | Effect::Save { .. } => return None, // done elsewhere
     })

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use crossterm::event::Event as Input;
 use godwit_base::MessageId;
 use godwit_client::{
-    Act, ChatId, ChatSummary, ConnectionState, Error, Event, HistoryItem, Me, MessageState, Quote,
-    SafetyNumber,
+    Act, ChatId, ChatSummary, ConnectionState, Error, Event, HistoryItem, Me, MessageState,
+    Presence, Quote, SafetyNumber,
 };
 
 pub(crate) use self::chats::Chats;
@@ -24,6 +24,12 @@ use super::conversation::Conversation;
 use super::field::Field;
 use super::geometry::Geometry;
 use crate::time::LocalTime;
+
+/// A chat counts as shown for a minute: said anew with every tick of half of one.
+const WATCH_AGAIN_MS: u64 = 25_000;
+
+/// Keys are told so often.
+const TYPED_AGAIN_MS: u64 = 2_000;
 
 /// Everything that wakes the messenger.
 #[allow(clippy::large_enum_variant, reason = "one is there at a time")]
@@ -81,6 +87,18 @@ pub(crate) enum Effect {
         with: ChatId,
         verified: bool,
     },
+    /// The chat is shown; say so from time to time.
+    Watch {
+        with: ChatId,
+    },
+    Unwatch {
+        with: ChatId,
+    },
+    /// Somebody types here, or has stopped.
+    Types {
+        with: ChatId,
+        on: bool,
+    },
     /// Try to reach the server without waiting any longer.
     DialNow,
     /// Draw every cell again: something else wrote on the terminal.
@@ -100,15 +118,42 @@ pub(crate) enum Place {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Chats(Result<Vec<ChatSummary>, Error>),
-    Page { with: ChatId, place: Place, page: Result<Vec<HistoryItem>, Error> },
-    Sent { to: ChatId, text: String, sent: Result<MessageId, Error> },
-    Acted { act: Act, done: Result<MessageId, Error> },
     Saved(Result<PathBuf, Error>),
+    Page {
+        with: ChatId,
+        place: Place,
+        page: Result<Vec<HistoryItem>, Error>,
+    },
+    Sent {
+        to: ChatId,
+        text: String,
+        sent: Result<MessageId, Error>,
+    },
+    Acted {
+        act: Act,
+        done: Result<MessageId, Error>,
+    },
     MarkedRead(Result<(), Error>),
     Dialled(Result<(), Error>),
-    Found { text: String, hits: Result<Vec<HistoryItem>, Error> },
-    Safety { with: ChatId, number: Result<SafetyNumber, Error> },
-    Verified { with: ChatId, verified: bool, done: Result<(), Error> },
+    Watched {
+        with: ChatId,
+        presence: Result<Option<Presence>, Error>,
+    },
+    /// Whether it was told is nothing to trouble anybody with.
+    Told,
+    Found {
+        text: String,
+        hits: Result<Vec<HistoryItem>, Error>,
+    },
+    Safety {
+        with: ChatId,
+        number: Result<SafetyNumber, Error>,
+    },
+    Verified {
+        with: ChatId,
+        verified: bool,
+        done: Result<(), Error>,
+    },
 }
 
 /// Where keys go when nothing lies on top.
@@ -159,6 +204,11 @@ pub(crate) struct Model {
     pub(crate) retry_at_ms: Option<u64>,
     pub(crate) chats: Chats,
     pub(crate) conversation: Option<Conversation>,
+    /// Of the other side of the open chat, if it may be seen.
+    pub(crate) presence: Option<Presence>,
+    /// When the chat was last said to be shown, and a key last told.
+    watched_at_ms: u64,
+    typed_at_ms: u64,
     pub(crate) composer: Field,
     /// What was typed in other chats and not sent. As many as chats were opened.
     drafts: HashMap<ChatId, Field>,
@@ -198,6 +248,9 @@ impl Model {
             retry_at_ms: None,
             chats: Chats::default(),
             conversation: None,
+            presence: None,
+            watched_at_ms: 0,
+            typed_at_ms: 0,
             composer: Field::default(),
             drafts: HashMap::new(),
             purpose: None,
@@ -220,7 +273,7 @@ impl Model {
         self.now_ms = now_ms;
         match wakeup {
             Wakeup::Stop => self.is_over = true,
-            Wakeup::Tick => {}
+            Wakeup::Tick => self.watch(),
             Wakeup::Client(event) => self.happened(event),
             Wakeup::Done(outcome) => self.done(outcome),
             Wakeup::Input(input) => self.input(input),
@@ -233,6 +286,7 @@ impl Model {
     pub(crate) fn open(&mut self, with: &ChatId, place: Place) {
         self.no_purpose();
         if let Some(old) = self.conversation.take() {
+            self.effects.push(Effect::Unwatch { with: old.with.clone() });
             let draft = std::mem::take(&mut self.composer);
             if draft.is_blank() {
                 self.drafts.remove(&old.with);
@@ -245,7 +299,30 @@ impl Model {
         self.conversation = Some(Conversation::new(with.clone()));
         self.is_unseen = false;
         self.focus = Focus::Composer;
+        (self.presence, self.watched_at_ms, self.typed_at_ms) = (None, 0, 0);
+        self.watch();
         self.load(place);
+    }
+
+    /// Says that the open chat is shown, so that presence of the other side is told.
+    fn watch(&mut self) {
+        let is_due = self.watched_at_ms.saturating_add(WATCH_AGAIN_MS) <= self.now_ms;
+        if let Some(open) = self.conversation.as_ref().filter(|_| is_due && self.has_attention) {
+            self.watched_at_ms = self.now_ms;
+            self.effects.push(Effect::Watch { with: open.with.clone() });
+        }
+    }
+
+    /// A key was pressed in the composer. The other side sees it for six seconds.
+    fn typed(&mut self) {
+        let Some(open) = &self.conversation else { return };
+        let on = !self.composer.is_blank();
+        let was_on = self.typed_at_ms > 0;
+        let is_due = self.typed_at_ms.saturating_add(TYPED_AGAIN_MS) <= self.now_ms;
+        if (on && is_due) || (!on && was_on) {
+            self.typed_at_ms = if on { self.now_ms } else { 0 };
+            self.effects.push(Effect::Types { with: open.with.clone(), on });
+        }
     }
 
     /// Where everything is on the screen now.

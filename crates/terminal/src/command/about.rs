@@ -5,8 +5,9 @@ use std::time::Duration;
 use godwit_base::MessageId;
 use godwit_client::{Act, Client, Error, MessageState};
 
+use super::presence;
 use super::send::follow;
-use crate::arguments::{About, Switch, span};
+use crate::arguments::{About, Setting, Switch, span};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::record::{Delivery, Message, Set, message_line};
@@ -48,8 +49,13 @@ pub(super) async fn about(
             let id = client.set_timer(with, timer_s).await?;
             sent(client, id, until.timeout, output).await
         }
-        About::Settings { to: Some(to), .. } => Ok(client.set_receipts(to == Switch::On).await?),
-        About::Settings { .. } => settings(client, output).await,
+        About::Settings { setting: None } => settings(client, output).await,
+        About::Settings { setting: Some(Setting::Receipts { to }) } => {
+            Ok(client.set_receipts(to == Switch::On).await?)
+        }
+        About::Settings { setting: Some(Setting::Presence { who, anew }) } => {
+            presence::setting(client, who, anew, output).await
+        }
         About::Show { id } => show(client, id, output).await,
         About::Info { id } => info(client, id, output).await,
     }
@@ -84,7 +90,8 @@ async fn settings(client: &Client, output: &mut Output) -> Result<(), Failure> {
         let receipts = if settings.receipts { "on" } else { "off" };
         let timers = settings.timers.iter();
         let timers = timers.map(|(chat, seconds)| format!("\ntimer {chat}  {}", span(*seconds)));
-        format!("receipts  {receipts}{}", timers.collect::<String>())
+        let presence = settings.presence.as_str();
+        format!("receipts  {receipts}\npresence  {presence}{}", timers.collect::<String>())
     })
 }
 

@@ -7,12 +7,13 @@ use godwit_client::{
     Arrived, Client, ConnectionState, Event, EventStream, InboxReader, MessageState, Since,
 };
 
+use super::presence;
 use crate::arguments::Listen;
 use crate::failure::Failure;
 use crate::output::{self, Output};
-use crate::record::{Heard, Kind, Message, change_line, message_line};
+use crate::record::{Heard, Kind, Message, change_line, message_line, presence_line};
 use crate::text::one_line;
-use crate::time::LocalTime;
+use crate::time::{LocalTime, now_ms};
 
 /// Prints until the number, the time, or the reader of our output has come to an end.
 pub(super) async fn listen(
@@ -26,12 +27,16 @@ pub(super) async fn listen(
     let mut ear = Ear { client, listen, output, inbox, time, heard: 0, is_offline: false };
     let limit = listen.timeout;
     let ended = super::within(limit, ear.hear(events)).await;
+    let heard = ear.heard;
+    for with in &listen.presence {
+        client.close_chat(with).await?;
+    }
     match ended {
         Some(ended) => ended,
-        None if ear.heard >= listen.count => Ok(()),
+        None if heard >= listen.count => Ok(()),
         None => Err(Failure::TimedOut(format!(
             "{} of {} messages came in time: listen again for the rest, nothing is lost",
-            ear.heard, listen.count
+            heard, listen.count
         ))),
     }
 }
@@ -49,6 +54,7 @@ struct Ear<'a> {
 impl Ear<'_> {
     async fn hear(&mut self, mut events: EventStream) -> Result<(), Failure> {
         let mut closed = pin!(output::closed());
+        let mut open_again = presence::open_again();
         while !self.is_full() {
             tokio::select! {
                 biased;
@@ -58,8 +64,17 @@ impl Ear<'_> {
                     Some(event) => self.event(event).await?,
                     None => return Err(godwit_client::Error::Closed.into()),
                 },
+                _ = open_again.tick() => self.open_chats().await?,
                 arrived = self.inbox.next() => self.arrived(&arrived?).await?,
             }
+        }
+        Ok(())
+    }
+
+    /// Those whose presence is to be printed.
+    async fn open_chats(&self) -> Result<(), Failure> {
+        for with in &self.listen.presence {
+            self.client.open_chat(with).await?;
         }
         Ok(())
     }
@@ -113,6 +128,12 @@ impl Ear<'_> {
             Event::Group { group } => self.output.record(&Heard::Group { group }, |_| {
                 format!("-- group {group} has changed: `godwit group show {group}`")
             }),
+            Event::Presence { with, presence } => {
+                let time = &self.time;
+                self.output.record(&Heard::presence(&with, &presence), |_| {
+                    format!("-- {with}: {}", presence_line(&presence, time, now_ms()))
+                })
+            }
             Event::CaughtUp => self.caught_up().await,
             Event::Connection(state) => self.connection(&state),
             Event::Warning { kind, with, text } => {

@@ -350,6 +350,7 @@ impl<'a> Delivery<'a> {
 #[derive(Debug, Serialize)]
 pub(crate) struct Set<'a> {
     receipts: &'static str,
+    presence: &'static str,
     timers: Vec<SetTimer<'a>>,
 }
 
@@ -363,6 +364,7 @@ impl<'a> Set<'a> {
     pub(crate) fn of(settings: &'a Settings) -> Self {
         let timers = settings.timers.iter();
         let timers = timers.map(|(with, timer_s)| SetTimer { with, timer_s: *timer_s }).collect();
-        Self { receipts: if settings.receipts { "on" } else { "off" }, timers }
+        let receipts = if settings.receipts { "on" } else { "off" };
+        Self { receipts, presence: settings.presence.as_str(), timers }
     }
 }

@@ -99,6 +99,6 @@ fn timers_and_receipts_are_set_for_both_sides() {
     bob.run(&["timer", "alice", "5s"]).fails(1, "10 seconds");
     bob.run(&["settings", "receipts", "off"]).succeeds();
     let settings = bob.run(&["settings", "--json"]).succeeds().json().remove(0);
-    assert_eq!(settings, json!({ "receipts": "off", "timers": [] }));
+    assert_eq!(settings, json!({ "receipts": "off", "presence": "everyone", "timers": [] }));
     assert_eq!(shown(&bob, &id)["text"], "hi @bob");
 }

@@ -66,6 +66,39 @@ fn listen_prints_what_waited_then_says_so() {
     assert_eq!(texts, ["after"]);
 }
 
+/// The next state that differs from what a start may show first.
+fn next_state(watch: &mut crate::stage::Running, state: &str) -> Value {
+    loop {
+        let event = watch.next_event("presence");
+        assert_eq!(event["who"], "bob");
+        if event["state"] == state {
+            return event;
+        }
+    }
+}
+
+#[test]
+fn presence_is_told_while_it_is_watched_and_only_to_whom_it_is_shown() {
+    let (_server, alice, bob) = stage();
+    let shown = bob.run(&["settings", "presence", "--json"]).succeeds().json();
+    assert_eq!(shown[0]["presence"], "everyone");
+    let mut watch = alice.start(&["presence", "bob", "--watch", "--json"]);
+    let listen = bob.start(&["listen", "--count", "1"]);
+    assert_eq!(next_state(&mut watch, "online").get("last_seen_ms"), None);
+    bob.run(&["settings", "presence", "nobody"]).succeeds();
+    next_state(&mut watch, "unknown");
+    bob.run(&["settings", "presence", "contacts"]).succeeds();
+    // Alice is no contact of his before he has written.
+    bob.run(&["send", "alice", "hi"]).succeeds();
+    next_state(&mut watch, "online");
+    alice.run(&["send", "bob", "good night"]).succeeds();
+    assert_eq!(listen.code(), Some(0));
+    let offline = next_state(&mut watch, "offline");
+    assert_eq!(offline["last_seen_ms"].as_u64().unwrap() % 60_000, 0);
+    let once = alice.run(&["presence", "bob", "--json"]).succeeds().json();
+    assert_eq!(once[0]["state"], "offline");
+}
+
 #[test]
 fn people_read_lines_that_cannot_drive_their_terminal() {
     let (_server, alice, bob) = stage();

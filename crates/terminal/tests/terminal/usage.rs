@@ -30,6 +30,8 @@ fn wrong_usage_is_exit_code_2() {
         &["join", "http://example", "--as", "alice"],
         &["join", "godwit://127.0.0.1:1#short", "--as", "alice"],
         &["completions", "csh"],
+        &["settings", "presence", "friends"],
+        &["settings", "presence", "--anew"],
     ];
     for arguments in wrong {
         let ended = home.run(arguments);
@@ -49,6 +51,8 @@ fn a_home_without_an_account_says_to_join() {
         &["chats"],
         &["search", "x"],
         &["verify", "bob"],
+        &["presence", "bob"],
+        &["settings", "presence"],
     ];
     for arguments in commands {
         home.run(arguments).fails(1, "godwit join LINK --as HANDLE");

@@ -33,6 +33,11 @@ impl Model {
                 self.effects.push(Effect::LoadChats);
             }
             Event::ReadElsewhere { with } => self.chats.mark_read(&with),
+            Event::Presence { with, presence }
+                if self.conversation.as_ref().is_some_and(|open| open.with == with) =>
+            {
+                self.presence = Some(presence);
+            }
             Event::CaughtUp => self.effects.push(Effect::LoadChats),
             Event::Connection(state) => self.connected(state),
             Event::Warning { kind, with, text } => {
@@ -108,7 +113,13 @@ impl Model {
                 }
             }
             Outcome::Acted { done: Err(error), .. } => self.trouble(&error),
-            Outcome::Sent { .. }
+            Outcome::Watched { with, presence } => {
+                if self.conversation.as_ref().is_some_and(|open| open.with == with) {
+                    self.presence = presence.ok().flatten().or(self.presence);
+                }
+            }
+            Outcome::Told
+            | Outcome::Sent { .. }
             | Outcome::Acted { .. }
             | Outcome::MarkedRead(Ok(()))
             | Outcome::Dialled(Ok(())) => {}

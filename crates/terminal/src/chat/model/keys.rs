@@ -114,6 +114,7 @@ impl Model {
             KeyCode::Up | KeyCode::Down => {}
             _ => {
                 field_key(&mut self.composer, key);
+                self.typed();
             }
         }
     }
@@ -219,6 +220,7 @@ impl Model {
             Some(Purpose::Answer(reply_to)) => Effect::Answer { to, text, reply_to },
             Some(Purpose::Edit(id)) => Effect::Act { id, act: Act::Edit(text) },
         });
+        self.typed(); // what was typed is sent
         if was_behind {
             self.load(Place::Newest);
         }

@@ -34,12 +34,20 @@ fn done(model: &mut Model, outcome: Outcome) -> Vec<Effect> {
     model.update(Wakeup::Done(outcome), NOW)
 }
 
+/// Without what tells others that the chat is shown and typed in.
+fn quiet(mut effects: Vec<Effect>) -> Vec<Effect> {
+    effects.retain(|effect| {
+        !matches!(effect, Effect::Watch { .. } | Effect::Unwatch { .. } | Effect::Types { .. })
+    });
+    effects
+}
+
 fn tell(model: &mut Model, event: Event) -> Vec<Effect> {
     model.update(Wakeup::Client(event), NOW)
 }
 
 fn press(model: &mut Model, code: KeyCode, modifiers: KeyModifiers) -> Vec<Effect> {
-    model.update(Wakeup::Input(Input::Key(KeyEvent::new(code, modifiers))), NOW)
+    quiet(model.update(Wakeup::Input(Input::Key(KeyEvent::new(code, modifiers))), NOW))
 }
 
 fn ctrl(model: &mut Model, c: char) -> Vec<Effect> {
@@ -68,6 +76,26 @@ fn opening_a_chat_loads_it_and_marks_it_as_read() {
     assert_eq!(model.chats.unread(), 0);
     assert_eq!(model.focus, Focus::Composer);
     assert_eq!(model.conversation.unwrap().first_new, Some(8));
+}
+
+#[test]
+fn the_open_chat_is_watched_and_typing_in_it_is_told() {
+    let mut model = listed();
+    let key = |code| Wakeup::Input(Input::Key(KeyEvent::new(code, KeyModifiers::NONE)));
+    let (bob, watch) = (handle("bob"), Effect::Watch { with: handle("bob") });
+    let told = |on| Effect::Types { with: handle("bob"), on };
+    assert!(model.update(key(KeyCode::Enter), NOW).contains(&watch));
+    assert_eq!(model.update(Wakeup::Tick, NOW + 24_999), []);
+    assert_eq!(model.update(Wakeup::Tick, NOW + 25_000), [watch]);
+    assert_eq!(model.update(key(KeyCode::Char('h')), NOW + 30_000), [told(true)]);
+    assert_eq!(model.update(key(KeyCode::Char('i')), NOW + 31_999), []);
+    assert_eq!(model.update(key(KeyCode::Char('!')), NOW + 32_000), [told(true)]);
+    let effects = model.update(key(KeyCode::Enter), NOW + 32_001);
+    assert!(effects.contains(&send("hi!")) && effects.contains(&told(false)), "{effects:?}");
+    model.open(&handle("carol"), Place::Newest);
+    let effects = model.update(Wakeup::Tick, NOW + 33_000);
+    assert!(effects.contains(&Effect::Unwatch { with: bob }), "{effects:?}");
+    assert!(effects.contains(&Effect::Watch { with: handle("carol") }), "{effects:?}");
 }
 
 #[test]

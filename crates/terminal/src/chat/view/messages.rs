@@ -12,6 +12,7 @@ use crate::chat::bubble::{End, Line, Part, ticks};
 use crate::chat::conversation::{Conversation, Shown};
 use crate::chat::geometry::Geometry;
 use crate::chat::model::Model;
+use crate::record::presence_line;
 use crate::text::{fitted, one_line, width};
 
 pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, theme: &Theme, geometry: &Geometry) {
@@ -69,6 +70,13 @@ fn header(frame: &mut Frame<'_>, model: &Model, open: &Conversation, theme: &The
     if width(&name) + width(text) + 3 <= columns {
         let x = area.right() - u16::try_from(width(text) + 1).unwrap_or(0);
         buffer.set_string(x, area.y, text, style);
+    }
+    let presence = model.presence.map(|seen| presence_line(&seen, &model.time, model.now_ms));
+    if let Some(seen) = presence.filter(|seen| !seen.is_empty())
+        && width(&name) + width(&seen) + width(text) + 6 <= columns
+    {
+        let x = area.x + u16::try_from(width(&name) + 1).unwrap_or(0);
+        buffer.set_string(x, area.y, format!(" · {seen}"), theme.faint());
     }
 }
 
