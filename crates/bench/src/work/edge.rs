@@ -70,7 +70,10 @@ pub struct Report {
     pub out_of_order: u64,
     /// Texts that the sender's history does not show as read at the end.
     pub without_ticks: u64,
-    bytes_per_text: f64,
+    /// On both networks, both ways, joining apart.
+    bytes: u64,
+    /// Of a run without a photo.
+    bytes_per_text: Option<f64>,
     sender: Counts,
     recipient: Counts,
     conditions: Conditions,
@@ -167,6 +170,7 @@ async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Re
     let (sender, recipient) =
         (sender.proxy.counts().since(before.0), recipient.proxy.counts().since(before.1));
     let bytes = [sender.up_bytes, sender.down_bytes, recipient.up_bytes, recipient.down_bytes];
+    let bytes = bytes.iter().sum::<u64>();
     let mut verdict = Verdict::of(&texts, &heard.texts);
     verdict.duplicated += heard.photos.len().saturating_sub(photos) as u64;
     Ok(Report {
@@ -184,7 +188,8 @@ async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Re
         duplicated: verdict.duplicated,
         out_of_order: verdict.out_of_order,
         without_ticks,
-        bytes_per_text: bytes.iter().sum::<u64>() as f64 / f64::from(plan.texts),
+        bytes,
+        bytes_per_text: photo.is_none().then(|| bytes as f64 / f64::from(plan.texts)),
         sender,
         recipient,
         conditions,
