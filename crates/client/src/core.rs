@@ -262,6 +262,18 @@ impl Core {
         self.me.device()
     }
 
+    /// The counter of the next message, for tests.
+    #[doc(hidden)]
+    pub fn next_message(&self) -> u64 {
+        self.me.counters.message
+    }
+
+    /// The counter under which a message of ours travels, for tests.
+    #[doc(hidden)]
+    pub fn travels_as(&self, shown: u64) -> u64 {
+        self.outbox.travels_as(shown)
+    }
+
     /// Host and port of the server.
     pub fn server(&self) -> (&str, u16) {
         (&self.me.home.host, self.me.home.port)
@@ -277,6 +289,9 @@ impl Core {
             self.tend_groups(now);
             self.tend_presence(now);
             self.pump(now);
+            if std::mem::take(&mut self.groups.gave_key) {
+                self.pump(now);
+            }
             self.tend_files(now);
             self.ask(now);
             self.tend_list(now);
@@ -341,10 +356,9 @@ impl Core {
             ToClient::MediaGrant(grant) => self.on_media_grant(grant),
             ToClient::MediaNoted(noted) => self.on_media_noted(&noted),
             ToClient::Presence(presence) => self.on_presence(&presence, now),
-            ToClient::Terms(_)
-            | ToClient::Roster(_)
-            | ToClient::GroupReceipt(_)
-            | ToClient::Progress(_) => {}
+            ToClient::Roster(roster) => self.on_roster(&roster),
+            ToClient::GroupReceipt(receipt) => self.on_group_receipt(&receipt, now),
+            ToClient::Terms(_) | ToClient::Progress(_) => {}
             ToClient::Relayed(relayed) => self.on_relayed(&relayed),
             ToClient::Goodbye(goodbye) => self.on_goodbye(goodbye, now),
         }
@@ -400,6 +414,7 @@ impl Core {
         self.outbox.tidy(self.wall_ms(now));
         self.contacts.sweep_former(self.list_ms(now));
         self.ask_again(now);
+        self.give_up_early(now);
     }
 }
 

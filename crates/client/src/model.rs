@@ -192,6 +192,15 @@ pub enum Failure {
     /// The recipient's devices changed faster than the message could be sealed for them.
     #[error("the recipient's devices keep changing: send it again")]
     DevicesChanging,
+    /// This account is not in the group, or the group has ended.
+    #[error("you are not in this group any more")]
+    NotMember,
+    /// The server shows a log of the group that contradicts what was seen before.
+    #[error("the server shows members different groups: nothing is sent there until that is resolved")]
+    GroupFrozen,
+    /// Only admins write in the group.
+    #[error("only admins write in this group")]
+    OnlyAdmins,
     /// The server refused the message; the number is of its refusal table.
     #[error("the server refused the message (refusal {0})")]
     Refused(u16),
@@ -266,6 +275,16 @@ pub struct ChatSummary {
     pub verified: bool,
     /// Something that the user must know about this contact.
     pub notice: Option<String>,
+    /// What the chat is called, if not as its `with`: a group's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+impl ChatSummary {
+    /// What the chat is called.
+    pub fn title(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.with.to_string())
+    }
 }
 
 /// A group as this device has verified it.
@@ -516,6 +535,17 @@ pub enum Event {
         state: MessageState,
         /// When, unix milliseconds.
         at_ms: u64,
+    },
+    /// A message of this device came to more members of a group.
+    Reach {
+        /// Which message.
+        id: MessageId,
+        /// The group's chat.
+        with: ChatId,
+        /// So many members have it.
+        delivered: u32,
+        /// Of so many others that there were when it was sent.
+        of: u32,
     },
     /// Another device of this account has read messages of a chat.
     ReadElsewhere {

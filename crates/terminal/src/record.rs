@@ -44,6 +44,8 @@ pub(crate) enum Heard<'a> {
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         typing: bool,
     },
+    /// A message of ours came to so many members of a group, of so many.
+    Reach { id: MessageId, group: Option<GroupId>, delivered: u32, of: u32 },
     /// Everything that waited on the server has been printed.
     CaughtUp,
     /// Something that its reader should know.

@@ -86,13 +86,17 @@ impl Core {
 
     /// Whether a message of this device waits for the server.
     pub fn is_unsent(&self, id: MessageId) -> bool {
-        id.device == self.me.device() && self.outbox.get(id.counter).is_some()
+        id.device == self.me.device()
+            && self.outbox.get(self.outbox.travels_as(id.counter)).is_some()
     }
 
     /// To whom a message of a chat went, and which of their devices have it. Their state is the
     /// message's.
     pub fn recipients(&self, with: &ChatId, id: MessageId) -> Vec<Recipient> {
-        let ChatId::Contact(handle) = with else { return Vec::new() };
+        let handle = match with {
+            ChatId::Contact(handle) => handle,
+            ChatId::Group(_) => return self.members_reached(id),
+        };
         if !self.is_own(id.device.account) {
             return Vec::new();
         }
@@ -111,19 +115,25 @@ impl Core {
     }
 
     fn tell_about(&mut self, with: &ChatId, body: &[u8], at_ms: u64) -> Result<MessageId, Error> {
-        let ChatId::Contact(to) = with else { return Err(Error::NoChat(with.clone())) };
-        self.check_recipient(to, 1, body.len())?;
+        self.check_recipient(with, 1, body.len())?;
         let counter = self.next_counter();
-        let target = Target::Handle(to.clone());
-        self.outbox.push(counter, Outgoing::new(target, Kind::About, body.to_vec(), at_ms));
+        self.outbox.push(counter, Outgoing::new(Target::of(with), Kind::About, body.to_vec(), at_ms));
         Ok(self.own_id(counter))
     }
 
     /// Tells our own other devices alone, if there are any.
     fn tell_star(&mut self, with: &ChatId, body: &[u8], at_ms: u64) -> Result<MessageId, Error> {
-        let ChatId::Contact(handle) = with else { return Err(Error::NoChat(with.clone())) };
-        let account = self.contacts.account_of(handle).ok_or(Error::NoChat(with.clone()))?;
-        let body = Body::for_own_devices(body, &SentTo { account, handle: handle.clone() });
+        let no_chat = || Error::NoChat(with.clone());
+        let body = match with {
+            ChatId::Contact(handle) => {
+                let account = self.contacts.account_of(handle).ok_or_else(no_chat)?;
+                Body::for_own_devices(body, &SentTo { account, handle: handle.clone() })
+            }
+            ChatId::Group(id) => {
+                self.groups.get(*id).ok_or_else(no_chat)?;
+                Body::in_group(body, *id)
+            }
+        };
         let counter = self.say_to_own(body, at_ms).unwrap_or_else(|| self.next_counter());
         Ok(self.own_id(counter))
     }

@@ -10,7 +10,7 @@ use godwit_wire::{Refusal, ToServer, v1};
 use super::age::verify_of_any_age;
 use super::lookup::{Keys, Who};
 use super::now::Now;
-use super::outbox::Target;
+use super::outbox::{Outgoing, Target};
 use super::transfer::Way;
 use super::{Core, refusal_of};
 use crate::{Error, Failure, WarningKind};
@@ -42,6 +42,8 @@ pub(super) enum Request {
     Ticket(BlobId, Way),
     /// That this device has a file.
     Fetched(BlobId),
+    /// Who in a group has which device list.
+    GroupRoster(GroupId),
 }
 
 impl Core {
@@ -100,6 +102,7 @@ impl Core {
             Some(Request::PublishList(_)) => self.on_list_refused(refused, now),
             Some(Request::Leave | Request::Hear) => self.on_relay_refused(refused),
             Some(Request::GroupChange(number)) => self.on_change_refused(number, refused, now),
+            Some(Request::GroupRoster(id)) => self.on_roster_refused(id, refused, now),
             Some(Request::GroupLog(id)) => self.on_log_refused(id, refused, now),
             Some(Request::Ticket(blob, way)) => self.on_ticket_refused(blob, way, refused, now),
             Some(Request::Fetched(blob)) => self.on_fetched_refused(blob, refused),
@@ -158,11 +161,14 @@ impl Core {
         if self.contacts.get(newcomer).is_some() || !self.contacts.is_full() {
             return;
         }
-        let outbox = &self.outbox;
+        let (outbox, groups) = (&self.outbox, &self.groups);
         let unpinned = self.contacts.forget_one(|account, contact| {
             outbox.pending().all(|(_, message)| match &message.target {
                 Target::Account(to) => *to != account,
                 Target::Handle(to) => *to != contact.record.handle,
+                Target::Group(id) => {
+                    groups.get(*id).is_none_or(|known| known.group.member(account).is_none())
+                }
             })
         });
         if let Some(handle) = unpinned {
@@ -253,19 +259,24 @@ impl Core {
             (Who::Account(asked), Target::Handle(handle)) => {
                 self.contacts.account_of(handle) == Some(*asked)
             }
-            (Who::Handle(_), Target::Account(_)) => false,
+            (_, Target::Group(_)) | (Who::Handle(_), Target::Account(_)) => false,
         };
-        if *who == Who::Account(self.me.device().account) {
-            // What people are told does not wait for our own devices.
-            self.without_copies = true;
-        }
-        let unsealed = self.outbox.pending().filter(|(_, message)| message.sealed.is_empty());
+        let fails = |message: &Outgoing| {
+            let in_group = |account| self.fails_in_group(message, account);
+            leads_to(&message.target) || matches!(who, Who::Account(asked) if in_group(*asked))
+        };
+        let unsealed = self.outbox.pending().filter(|(_, message)| !message.is_sealed());
         let stuck: Vec<u64> = unsealed
-            .filter(|(_, message)| leads_to(&message.target))
+            .filter(|(_, message)| fails(message))
             .map(|(counter, _)| counter)
             .collect();
         for counter in stuck {
             self.fail(counter, failure, now);
+        }
+        if let Who::Account(account) = who {
+            // What people are told does not wait for our own devices.
+            self.without_copies |= self.is_own(*account);
+            self.give_key_without(*account);
         }
         if let Who::Handle(handle) = who {
             let error = Error::NoAccount { handle: handle.clone(), why: failure };

@@ -58,11 +58,14 @@ pub(crate) struct Body {
     pub(crate) content: Content,
     /// Counters of failed attempts whose placeholders this body removes.
     pub(crate) repeats: Vec<u64>,
-    /// The group whose chat it belongs to.
+    /// The group whose chat it belongs to. Worth something only between devices of our own account:
+    /// elsewhere it is where it was sealed for.
     pub(crate) group: Option<GroupId>,
     /// To whom another device of the sender's account sent it. Worth something only if the sender is
     /// of our own account.
     pub(crate) sent_to: Option<SentTo>,
+    /// The counter of the message's id, if it travels under a later one.
+    pub(crate) shown_as: Option<u64>,
     /// What is said beside the content.
     pub(crate) details: Details,
     /// By which we may see the sender's presence.
@@ -192,6 +195,7 @@ impl Body {
             repeats: body.repeats.into_iter().take(REPEATS_MAX).collect(),
             group: <[u8; 16]>::try_from(body.group.as_slice()).ok().map(GroupId),
             sent_to,
+            shown_as: (body.shown_as != 0).then_some(body.shown_as),
             details,
             presence_pass: body.presence_pass.as_slice().try_into().ok(),
         }
@@ -200,7 +204,8 @@ impl Body {
     fn of(content: Content) -> Self {
         let details = Details::default();
         let (repeats, presence_pass) = (Vec::new(), None);
-        Self { content, repeats, group: None, sent_to: None, details, presence_pass }
+        let (group, sent_to, shown_as) = (None, None, None);
+        Self { content, repeats, group, sent_to, shown_as, details, presence_pass }
     }
 
     /// How a row of the history shows it; nothing for what is no row of its own.
@@ -226,6 +231,20 @@ impl Body {
         let mut body = format::Body::decode(bytes).unwrap_or_default();
         body.sent_to =
             Some(format::SentTo { account: to.account.0, handle: to.handle.as_str().to_owned() });
+        body.encode_to_vec()
+    }
+
+    /// The same body about the chat of a group, for our own other devices.
+    pub(crate) fn in_group(bytes: &[u8], group: GroupId) -> Vec<u8> {
+        let mut body = format::Body::decode(bytes).unwrap_or_default();
+        body.group = group.0.to_vec();
+        body.encode_to_vec()
+    }
+
+    /// The same body, under a counter that is not its envelope's.
+    pub(crate) fn shown_as(bytes: &[u8], counter: u64) -> Vec<u8> {
+        let mut body = format::Body::decode(bytes).unwrap_or_default();
+        body.shown_as = counter;
         body.encode_to_vec()
     }
 

@@ -6,8 +6,12 @@
 
 mod changing;
 mod community;
+mod early;
 mod following;
+mod hearing;
+mod posting;
 mod rows;
+mod saying;
 mod sharing;
 mod showing;
 
@@ -19,13 +23,16 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::output::{Row, Table, Write};
+use super::timer::Timer;
 use super::vault::{Blob, Vault};
 
 use changing::Wishes;
 pub use changing::{GroupCommand, GroupOutcome};
 pub use community::COMMUNITY_GROUPS_MAX;
+use early::Waiting;
 use following::Behind;
-use sharing::Early;
+use hearing::Heard;
+use posting::Postings;
 
 /// Shortest pause after the server could not take a change, if it names none, 1 s.
 const PAUSE_MS: u64 = 1_000;
@@ -41,6 +48,9 @@ pub(crate) struct GroupRecord {
     /// The community that it is a group of, as of the last entry.
     #[serde(default)]
     community: Option<GroupId>,
+    /// Of the group's chat.
+    #[serde(default)]
+    pub(crate) timer: Timer,
 }
 
 /// A group.
@@ -74,12 +84,18 @@ impl Known {
 pub(crate) struct Groups {
     by_id: BTreeMap<GroupId, Known>,
     behind: BTreeMap<GroupId, Behind>,
-    early: Early,
+    early: Waiting,
+    heard: Heard,
+    postings: Postings,
     wishes: Wishes,
     /// Communities to look at, and who left one of their groups.
     astir: BTreeMap<GroupId, BTreeSet<AccountId>>,
     /// On this link it was asked who the members are that are not known.
     asked_members: bool,
+    /// Our own account has a device that it did not have.
+    pub(crate) has_new_device: bool,
+    /// Members were given a key that is not on its way yet.
+    pub(crate) gave_key: bool,
     /// The server asked to wait until then, by the monotonic clock.
     paused_until_ms: Option<u64>,
     changed: BTreeSet<GroupId>,
@@ -122,6 +138,7 @@ impl Groups {
     pub(crate) fn link_lost(&mut self) {
         self.behind.values_mut().for_each(|behind| behind.is_asked = false);
         self.wishes.link_lost();
+        self.postings.link_lost();
         self.asked_members = false;
         self.paused_until_ms = None;
     }
@@ -149,12 +166,19 @@ impl Groups {
             });
         }
         writes.extend(self.early.changes(vault)?);
+        writes.extend(self.heard.changes(vault)?);
+        writes.extend(self.postings.changes(vault)?);
         Ok(writes)
     }
 
     /// Reads what [`changes`](Self::changes) wrote over time.
     pub(crate) fn restore(vault: &Vault, rows: &[Row]) -> Result<Self, RowError> {
-        let mut groups = Self { early: Early::restore(vault, rows)?, ..Self::default() };
+        let mut groups = Self {
+            early: Waiting::restore(vault, rows)?,
+            heard: Heard::restore(vault, rows)?,
+            postings: Postings::restore(vault, rows)?,
+            ..Self::default()
+        };
         for (table, key, value) in rows {
             let id = || <[u8; 16]>::try_from(key.as_slice()).map(GroupId);
             match table {

@@ -85,6 +85,11 @@ impl Inbox {
         self.held.is_empty()
     }
 
+    /// There is no room: this and what follows is drained again later.
+    pub(crate) fn skip(&mut self) {
+        self.skips = true;
+    }
+
     /// A record is in our hands. It counts as done unless it is held.
     pub(crate) fn saw(&mut self, seq: u64) {
         self.last_seq = self.last_seq.max(seq);

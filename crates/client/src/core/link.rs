@@ -313,7 +313,7 @@ impl Core {
     /// home was put back from a copy, and another of its lives has used its counters and ratchets.
     fn is_older_than(&self, welcome: &v1::Welcome) -> bool {
         let highest = welcome.highest_counter;
-        let unsealed = |message: &Outgoing| message.sealed.is_empty();
+        let unsealed = |message: &Outgoing| !message.is_sealed();
         highest >= self.me.counters.message || self.outbox.get(highest).is_some_and(unsealed)
     }
 

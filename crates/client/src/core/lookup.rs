@@ -75,6 +75,11 @@ impl Lookups {
         Some((who.clone(), lookup.keys.clone()))
     }
 
+    /// Whether an answer is still to come.
+    pub(crate) fn is_open(&self, who: &Who) -> bool {
+        self.open.contains_key(who)
+    }
+
     /// It was answered, either way.
     pub(crate) fn close(&mut self, who: &Who) {
         self.open.remove(who);

@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use godwit_base::limits::DEDUP_WINDOW;
-use godwit_base::{AccountId, Handle};
+use godwit_base::{AccountId, GroupId, Handle};
 use godwit_seal::{AccountPublic, RESEND_AGE_MAX_MS, RowError};
+use godwit_wire::v1;
 use serde::{Deserialize, Serialize};
 
 use super::output::{Row, Table, Write};
 use super::vault::{Blob, Vault};
+use crate::ChatId;
 
 /// Most messages that wait for the server; a whole long text file as lines, sent while offline.
 pub const OUTBOX_MESSAGES_MAX: usize = 10_000;
@@ -39,6 +41,8 @@ pub(crate) enum Target {
     Handle(Handle),
     /// To this account and no other.
     Account(AccountId),
+    /// To the members of this group; a [`Kind::Share`] to those of [`Outgoing::accounts`].
+    Group(GroupId),
 }
 
 /// What kind of message it is.
@@ -77,6 +81,32 @@ pub(crate) struct Outgoing {
     /// When it disappears here: it is not sent anew after that.
     #[serde(default)]
     pub(crate) expires_at_ms: Option<u64>,
+    /// Once more to one account what was said in this group.
+    #[serde(default)]
+    pub(crate) within: Option<GroupId>,
+    /// Of a sender key that is given to several members: to whom.
+    #[serde(default)]
+    pub(crate) accounts: Vec<AccountId>,
+    /// For which state of the group it was sealed.
+    #[serde(default)]
+    pub(crate) post: Option<Posted>,
+    /// It is shown under this counter: it had to let others pass, and goes under a later one.
+    #[serde(default)]
+    pub(crate) shown_as: Option<u64>,
+}
+
+/// How a message to a group was sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Posted {
+    pub(crate) epoch: u64,
+    /// Of the roster that the sender key went to; 0 if each device has a copy of its own.
+    pub(crate) devices_version: u64,
+    /// Sealed with the sender key; empty if each device has a copy, and after it was accepted.
+    pub(crate) body: Blob,
+    /// How many other members there were.
+    pub(crate) of: u32,
+    /// How many of them have it, as the server counts one body for all.
+    pub(crate) reached: u32,
 }
 
 /// The copies for one account.
@@ -110,6 +140,15 @@ pub(crate) struct AcceptedBy {
     pub(crate) devices: Vec<u32>,
 }
 
+impl Target {
+    pub(crate) fn of(with: &ChatId) -> Self {
+        match with {
+            ChatId::Contact(handle) => Self::Handle(handle.clone()),
+            ChatId::Group(id) => Self::Group(*id),
+        }
+    }
+}
+
 impl Kind {
     /// Whether our own other devices get a copy.
     pub(crate) const fn is_copied(&self) -> bool {
@@ -129,6 +168,35 @@ impl Outgoing {
             accepted: None,
             resends: 0,
             expires_at_ms: None,
+            within: None,
+            accounts: Vec::new(),
+            post: None,
+            shown_as: None,
+        }
+    }
+
+    /// Whether the bytes that go out are made.
+    pub(crate) fn is_sealed(&self) -> bool {
+        !self.sealed.is_empty() || self.post.is_some()
+    }
+
+    /// What the server is told of the group.
+    pub(crate) fn group_post(&self) -> Option<v1::GroupPost> {
+        let (Target::Group(id), Some(post)) = (&self.target, &self.post) else { return None };
+        Some(v1::GroupPost {
+            group: id.0.to_vec().into(),
+            epoch: post.epoch,
+            devices_version: post.devices_version,
+            body: post.body.0.clone().into(),
+        })
+    }
+
+    /// The group in which it is said, if it is said in one.
+    pub(crate) fn group(&self) -> Option<GroupId> {
+        match &self.target {
+            Target::Group(id) if self.kind != Kind::Share => Some(*id),
+            Target::Group(_) | Target::Handle(_) => None,
+            Target::Account(_) => self.within,
         }
     }
 }
@@ -154,6 +222,8 @@ pub(crate) struct Outbox {
     /// Submitted on the present link and not answered.
     in_flight: BTreeSet<u64>,
     recovery: Recovery,
+    /// Under which counter a message travels that is shown under this one.
+    moved: BTreeMap<u64, u64>,
     changed: BTreeSet<u64>,
 }
 
@@ -183,6 +253,57 @@ impl Outbox {
         let message = self.pending.get_mut(&counter)?;
         self.changed.insert(counter);
         Some(message)
+    }
+
+    /// The counter under which a message travels.
+    pub(crate) fn travels_as(&self, shown: u64) -> u64 {
+        self.moved.get(&shown).copied().unwrap_or(shown)
+    }
+
+    /// Lets messages of a group that were not submitted go after all that there is, each under a counter
+    /// of `next`; they are shown as before. What they wait for has to fit in the server's window too.
+    pub(crate) fn move_behind(&mut self, group: GroupId, mut next: impl FnMut() -> u64) {
+        let is_free = |(counter, message): (&u64, &Outgoing)| {
+            let is_of_it = matches!(message.target, Target::Group(_)) && message.group() == Some(group);
+            (is_of_it && !message.is_sealed() && !self.in_flight.contains(counter)).then_some(*counter)
+        };
+        let free: Vec<u64> = self.pending.iter().filter_map(is_free).collect();
+        for counter in free {
+            self.saw(counter);
+            let Some(mut message) = self.pending.remove(&counter) else { continue };
+            let later = next();
+            let shown = *message.shown_as.get_or_insert(counter);
+            self.moved.insert(shown, later);
+            self.pending.insert(later, message);
+            self.changed.extend([counter, later]);
+        }
+    }
+
+    /// The oldest that the server has not accepted.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        self.pending.first_key_value().map(|(counter, _)| *counter)
+    }
+
+    /// Whether a sender key of a group is on its way to members.
+    pub(crate) fn gives_key(&self, group: GroupId) -> bool {
+        self.pending
+            .values()
+            .any(|message| message.kind == Kind::Share && message.target == Target::Group(group))
+    }
+
+    /// Whether something on its way was sealed for another state of a group: as
+    /// [`awaits_answer_of_other_list`](Self::awaits_answer_of_other_list).
+    pub(crate) fn awaits_answer_of_other_post(
+        &self,
+        group: GroupId,
+        epoch: u64,
+        in_copies: bool,
+    ) -> bool {
+        let in_flight = self.in_flight.iter().filter_map(|counter| self.pending.get(counter));
+        in_flight
+            .filter(|message| message.target == Target::Group(group))
+            .filter_map(|message| message.post.as_ref())
+            .any(|post| post.epoch != epoch || post.body.0.is_empty() != in_copies)
     }
 
     /// Pending messages, oldest first.
@@ -264,6 +385,9 @@ impl Outbox {
         self.in_flight.remove(&counter);
         self.saw(counter);
         let message = self.pending.remove(&counter)?;
+        if let Some(shown) = message.shown_as {
+            self.moved.remove(&shown);
+        }
         self.pending_bytes = self.pending_bytes.saturating_sub(message.body.0.len());
         self.changed.insert(counter);
         Some(message)
@@ -273,14 +397,18 @@ impl Outbox {
     /// it was.
     pub(crate) fn accept(&mut self, counter: u64) -> Option<Outgoing> {
         let message = self.remove(counter)?;
-        if !message.sealed.is_empty() && message.kind != Kind::Retry {
+        if message.is_sealed() && message.kind != Kind::Retry {
             let by = |sealed: &SealedFor| AcceptedBy {
                 account_key: sealed.account_key,
                 devices: sealed.copies.iter().map(|copy| copy.device).collect(),
             };
             let by = message.sealed.iter().map(by).collect();
             let accepted = Some(Accepted { by, delivered_at_ms: None });
-            self.add_to_log(counter, Outgoing { sealed: Vec::new(), accepted, ..message.clone() });
+            let mut logged = Outgoing { sealed: Vec::new(), accepted, ..message.clone() };
+            if let Some(post) = &mut logged.post {
+                post.body = Blob::default();
+            }
+            self.add_to_log(counter, logged);
             self.bound_log();
         }
         Some(message)
@@ -299,12 +427,17 @@ impl Outbox {
         }
     }
 
-    /// An account has everything up to a counter.
-    pub(crate) fn delivered(&mut self, account: AccountId, up_to: u64, now_ms: u64) {
+    /// An account has everything up to a counter. Returns which messages to groups that is news of.
+    pub(crate) fn delivered(&mut self, account: AccountId, up_to: u64, now_ms: u64) -> Vec<u64> {
         let delivered = self.undelivered.extract_if((account, 0)..=(account, up_to), |_| true);
-        for (_, counter) in delivered.collect::<Vec<_>>() {
-            let accepted = self.log.get_mut(&counter).and_then(|m| m.accepted.as_mut());
-            let Some(accepted) = accepted else { continue };
+        let delivered: Vec<u64> = delivered.map(|(_, counter)| counter).collect();
+        let mut to_groups = Vec::new();
+        for counter in delivered {
+            let Some(message) = self.log.get_mut(&counter) else { continue };
+            if message.post.is_some() {
+                to_groups.push(counter);
+            }
+            let Some(accepted) = message.accepted.as_mut() else { continue };
             let is_awaited =
                 |by: &AcceptedBy| self.undelivered.contains(&(by.account_key.id(), counter));
             if !accepted.by.iter().any(is_awaited) {
@@ -312,6 +445,34 @@ impl Outbox {
                 self.changed.insert(counter);
             }
         }
+        to_groups
+    }
+
+    /// So many members have a post. Whether that is news.
+    pub(crate) fn reached(&mut self, counter: u64, accounts: u32) -> bool {
+        let post = self.log.get_mut(&counter).and_then(|message| message.post.as_mut());
+        let Some(post) = post.filter(|post| post.reached < accounts) else { return false };
+        post.reached = accounts.min(post.of);
+        self.changed.insert(counter);
+        true
+    }
+
+    /// How many of how many members have a message to a group.
+    pub(crate) fn reach(&self, counter: u64, own: AccountId) -> Option<(u32, u32)> {
+        let message = self.log.get(&counter)?;
+        let post = message.post.as_ref()?;
+        let has = |by: &&AcceptedBy| {
+            let account = by.account_key.id();
+            account != own && !self.undelivered.contains(&(account, counter))
+        };
+        let by = message.accepted.iter().flat_map(|accepted| &accepted.by);
+        let copies = u32::try_from(by.filter(has).count()).unwrap_or(u32::MAX);
+        Some((post.reached.max(copies), post.of))
+    }
+
+    /// Whether an account has a message of the log.
+    pub(crate) fn is_delivered(&self, account: AccountId, counter: u64) -> bool {
+        !self.undelivered.contains(&(account, counter))
     }
 
     /// Forgets what nobody can ask for any more.
@@ -335,8 +496,8 @@ impl Outbox {
     }
 
     /// Forgets a message that was taken back.
-    pub(crate) fn forget_logged(&mut self, counter: u64) {
-        self.forget(counter);
+    pub(crate) fn forget_logged(&mut self, shown: u64) {
+        self.forget(self.travels_as(shown));
     }
 
     fn add_to_log(&mut self, counter: u64, message: Outgoing) {
@@ -344,6 +505,9 @@ impl Outbox {
         if let Some(accepted) = message.accepted.as_ref().filter(|a| a.delivered_at_ms.is_none()) {
             let accounts = accepted.by.iter().map(|by| (by.account_key.id(), counter));
             self.undelivered.extend(accounts);
+        }
+        if let Some(shown) = message.shown_as {
+            self.moved.insert(shown, counter);
         }
         self.log.insert(counter, message);
     }
@@ -358,6 +522,9 @@ impl Outbox {
     fn forget(&mut self, counter: u64) {
         if let Some(message) = self.log.remove(&counter) {
             self.log_bytes = self.log_bytes.saturating_sub(message.body.0.len());
+            if let Some(shown) = message.shown_as {
+                self.moved.remove(&shown);
+            }
             for by in message.accepted.into_iter().flat_map(|accepted| accepted.by) {
                 self.undelivered.remove(&(by.account_key.id(), counter));
             }
@@ -396,6 +563,9 @@ impl Outbox {
                 outbox.add_to_log(counter, message);
             } else {
                 outbox.pending_bytes += message.body.0.len();
+                if let Some(shown) = message.shown_as {
+                    outbox.moved.insert(shown, counter);
+                }
                 outbox.pending.insert(counter, message);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use godwit_base::{BlobId, DeviceId, DeviceNumber, Handle, MessageId};
+use godwit_base::{BlobId, DeviceId, DeviceNumber, GroupId, Handle, MessageId};
 use godwit_wire::v1;
 
 use super::annotate::Stamp;
@@ -93,13 +93,19 @@ pub enum Table {
     GroupSecret = 32,
     /// By group: the epoch that the server told of and this device has not fetched.
     GroupBehind = 33,
-    /// By group and device: what a member gave before the log came that it belongs to.
+    /// By group and order: what came before the log entry, or the key, that it needs.
     GroupEarly = 34,
+    /// By group: the key under which this device posts.
+    GroupSender = 35,
+    /// By group: which devices have that key.
+    GroupGiven = 36,
+    /// By group, device and key: the keys under which others post.
+    GroupHeard = 37,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Me,
         Self::Contact,
         Self::List,
@@ -116,6 +122,9 @@ impl Table {
         Self::GroupSecret,
         Self::GroupBehind,
         Self::GroupEarly,
+        Self::GroupSender,
+        Self::GroupGiven,
+        Self::GroupHeard,
     ];
 
     /// Its name, which is sealed with each row so that a row moved elsewhere does not open.
@@ -137,6 +146,9 @@ impl Table {
             Self::GroupSecret => "group_secret",
             Self::GroupBehind => "group_behind",
             Self::GroupEarly => "group_early",
+            Self::GroupSender => "group_sender",
+            Self::GroupGiven => "group_given",
+            Self::GroupHeard => "group_heard",
         }
     }
 }
@@ -235,13 +247,21 @@ pub enum Write {
         /// The present, unix milliseconds.
         now_ms: u64,
     },
-    /// Marks what a device sent, up to a counter, as read here, and starts the clock of those that
+    /// Marks what a device sent to us alone, up to a counter, as read here, and starts the clock of those that
     /// disappear. No event.
     ReadHere {
         /// The sender.
         from: DeviceId,
         /// Up to and including this counter.
         up_to: u64,
+        /// When, unix milliseconds.
+        at_ms: u64,
+    },
+    /// Marks everything that others said in a group as read here, and starts the clock of those that
+    /// disappear. No event.
+    ReadGroup {
+        /// The group.
+        group: GroupId,
         /// When, unix milliseconds.
         at_ms: u64,
     },
@@ -269,6 +289,7 @@ impl fmt::Debug for Write {
             Self::Annotate(said) => write!(f, "Annotate({}, {})", said.about, said.act.kind()),
             Self::Expire { now_ms } => write!(f, "Expire({now_ms})"),
             Self::ReadHere { from, up_to, .. } => write!(f, "ReadHere({from}, {up_to})"),
+            Self::ReadGroup { group, .. } => write!(f, "ReadGroup({group})"),
             Self::Chat { verified, .. } => write!(f, "Chat(verified: {verified})"),
         }
     }

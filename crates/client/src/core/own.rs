@@ -133,6 +133,13 @@ impl Core {
         let known = self.contacts.get(list.account()).map(|own| own.list.version());
         let is_news = known.is_some_and(|version| version != list.version());
         if is_news || (known.is_none() && list.numbers().count() > 1) {
+            let numbers: Vec<DeviceNumber> = list.numbers().collect();
+            let before = self.contacts.get(list.account());
+            let is_new = |number: &DeviceNumber| {
+                *number != self.me.device().number
+                    && before.is_none_or(|own| !own.devices.contains_key(number))
+            };
+            self.groups.has_new_device |= numbers.iter().any(is_new);
             self.contacts.learn(&self.me.home.handle.clone(), list);
         }
     }
@@ -161,7 +168,7 @@ impl Core {
         let account = accepted.by.first()?.account_key.id();
         match &message.target {
             Target::Handle(handle) => Some(SentTo { account, handle: handle.clone() }),
-            Target::Account(_) => self.sent_to(account),
+            Target::Account(_) | Target::Group(_) => self.sent_to(account),
         }
     }
 }

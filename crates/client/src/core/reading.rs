@@ -11,7 +11,13 @@ use crate::{ChatId, Error};
 impl Core {
     /// Marks everything that a contact sent as read, and tells them.
     pub fn mark_read(&mut self, with: &ChatId, now: Now) {
-        let ChatId::Contact(with) = with else { return };
+        let with = match with {
+            ChatId::Contact(handle) => handle,
+            ChatId::Group(group) => {
+                let (group, at_ms) = (*group, self.wall_ms(now));
+                return self.staged.writes.push(Write::ReadGroup { group, at_ms });
+            }
+        };
         for account in self.contacts.accounts_of(with) {
             let Some(contact) = self.contacts.get(account) else { continue };
             let shown: Vec<(DeviceId, u64)> = contact
@@ -68,7 +74,7 @@ impl Core {
     fn unsealed_read(&self, device: DeviceId) -> Option<u64> {
         let found = self.outbox.pending().find(|(_, message)| {
             message.kind == Kind::Read
-                && message.sealed.is_empty()
+                && !message.is_sealed()
                 && message.target == Target::Account(device.account)
                 && matches!(
                     Body::decode(&message.body.0).content,

@@ -1,7 +1,7 @@
 //! What others say: from a record of the mailbox to a row of the history, exactly once, in order.
 
-use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle, MessageId, Seq};
-use godwit_seal::{Envelope, Inner};
+use godwit_base::{AccountId, DeviceId, DeviceNumber, GroupId, Handle, MessageId, Seq};
+use godwit_seal::{Envelope, Inner, OpenError, Place as GroupPlace};
 use godwit_wire::{ToServer, v1};
 
 use super::annotate::Stamp;
@@ -10,6 +10,7 @@ use super::inbox::Held;
 use super::lookup::{Keys, Who};
 use super::now::Now;
 use super::output::Write;
+use super::timer::Of;
 use super::{Body, Content, Core};
 use crate::{ChatId, Event, HistoryItem, MessageState, Note, WarningKind};
 
@@ -25,6 +26,9 @@ const STRANGER: &str = "unknown-";
 impl Core {
     /// A message of the mailbox.
     pub(super) fn on_deliver(&mut self, record: v1::Deliver, now: Now) {
+        if self.groups.holds_all_it_may() {
+            return self.inbox.skip();
+        }
         if !self.inbox.skips() {
             self.take_message(record, now);
         }
@@ -111,8 +115,9 @@ impl Core {
     }
 
     /// Records were dropped for want of room; now there is some.
-    fn drain_again(&mut self, now: Now) {
-        if self.inbox.skips() && self.inbox.is_empty() {
+    pub(super) fn drain_again(&mut self, now: Now) {
+        let has_room = self.inbox.is_empty() && !self.groups.holds_all_it_may();
+        if self.inbox.skips() && has_room {
             self.redial(now);
         }
     }
@@ -141,30 +146,49 @@ impl Core {
             // Nothing is sealed for who was removed.
             Ok(v1::CopyKind::RetryRequest) if removed_until_ms.is_some() => {}
             Ok(v1::CopyKind::RetryRequest) => self.on_retry_request(from, &record.body, now),
+            Ok(v1::CopyKind::Group) => self.hear(from, record, now),
             Ok(kind) => self.open(from, record, kind == v1::CopyKind::Opening, now),
-            Err(_) => self.show_note(from, record.counter, record.seq, Note::UpdateNeeded),
+            Err(_) => self.show_note(from, record, Note::UpdateNeeded),
         }
     }
 
-    fn open(&mut self, from: DeviceId, record: &v1::Deliver, opening: bool, now: Now) {
+    pub(super) fn open(
+        &mut self,
+        from: DeviceId,
+        record: &v1::Deliver,
+        opening: bool,
+        now: Now,
+    ) {
         let now_ms = self.wall_ms(now);
         let Some(contact) = self.contacts.get(from.account) else { return };
         let Some(peer) = contact.list.any_peer(from.number) else { return };
         let Some(remote) = self.contacts.remote_mut(from) else { return };
         let envelope = Envelope { counter: record.counter, opening, bytes: &record.body };
-        match remote.pairing.open(&mut self.me.keys, &peer, envelope, now_ms) {
+        let groups = &self.groups;
+        let places = |hint, epoch| groups.places(from.account, hint, epoch);
+        match remote.pairing.open_among(&mut self.me.keys, &peer, envelope, &places, now_ms) {
             Ok(opened) => {
                 if opened.new_session {
                     self.keys_changed = true;
                     self.one_time_key_used(now);
                 }
-                self.on_opened(from, record, &opened.inner, now);
+                self.on_opened(from, record, &opened.inner, opened.place, now);
+            }
+            Err(OpenError::UnknownPlace { group, epoch }) if self.groups.may_come(group, epoch) => {
+                self.keep_early(group, record);
             }
             Err(error) => self.did_not_open(from, record, error, now),
         }
     }
 
-    fn on_opened(&mut self, from: DeviceId, record: &v1::Deliver, inner: &Inner, now: Now) {
+    pub(super) fn on_opened(
+        &mut self,
+        from: DeviceId,
+        record: &v1::Deliver,
+        inner: &Inner,
+        said_at: Option<GroupPlace>,
+        now: Now,
+    ) {
         let body = Body::decode(&inner.body);
         for attempt in &body.repeats {
             self.forget_placeholder(MessageId { device: from, counter: *attempt });
@@ -173,21 +197,32 @@ impl Core {
         if inner.resend_of.is_some() && !self.forget_placeholder(id) {
             return; // it was shown, or never missed
         }
+        let group = said_at.map(|place| place.group());
+        let shown_as = body.shown_as.filter(|shown| group.is_some() && *shown < id.counter);
+        let id = MessageId { counter: shown_as.unwrap_or(id.counter), ..id };
         if let Content::GroupKey(share) = &body.content {
-            return self.on_share(from, share);
+            return self.on_share(from, share, now);
         }
-        if let Some(pass) = body.presence_pass {
+        if let Some(pass) = body.presence_pass.filter(|_| group.is_none()) {
             self.on_pass(from.account, pass);
         }
         if let Content::PresenceSetting { visibility, pass, set_at_ms } = body.content {
             return self.on_presence_setting(from.account, visibility, pass, set_at_ms);
         }
-        let Some(place) = self.place_of(from.account, body.sent_to.as_ref()) else { return };
+        if said_at.is_some_and(|place| !self.groups.lets_write(from.account, place)) {
+            return self.hear_nobody(group, from);
+        }
+        let of_own = body.group.filter(|_| self.is_own(from.account));
+        let Some(place) = self.place_of(from.account, group.or(of_own), body.sent_to.as_ref())
+        else {
+            return;
+        };
         let times = [Seq(record.seq).unix_ms(), inner.sent_at_ms];
         let stamp = Stamp::new(believed_ms(inner.sent_at_ms, times[0]), id);
         match body.content {
             Content::AskSettings => self.on_ask_settings(from.account),
             Content::GroupKey(_) | Content::PresenceSetting { .. } => {} // taken above
+            Content::Read { .. } if place.with.group().is_some() => {}
             Content::Read { device, up_to } => match body.sent_to {
                 Some(sent_to) if self.is_own(from.account) => {
                     self.on_read_elsewhere(&sent_to, device, up_to, now);
@@ -202,7 +237,7 @@ impl Core {
             Content::Timer(seconds) => {
                 let with = body.sent_to.as_ref().map_or(from.account, |to| to.account);
                 let with = if self.is_own(from.account) { with } else { from.account };
-                self.take_timer(with, seconds, stamp);
+                self.take_timer(group.map_or(Of::Account(with), Of::Group), seconds, stamp);
                 self.show_body(place, id, times, body, &inner.body);
             }
             Content::Text(_) | Content::Poll(_) | Content::Media(..) | Content::Unknown => {
@@ -226,8 +261,17 @@ impl Core {
 
     /// The chat in which something that `account` sent belongs. What another device of ours sent is in
     /// the chat that it names, or among the notes to ourselves.
-    fn place_of(&mut self, account: AccountId, sent_to: Option<&SentTo>) -> Option<Place> {
+    fn place_of(
+        &mut self,
+        account: AccountId,
+        group: Option<GroupId>,
+        sent_to: Option<&SentTo>,
+    ) -> Option<Place> {
         let from = self.contacts.get(account)?.record.handle.clone();
+        if let Some(id) = group {
+            let outgoing = self.is_own(account);
+            return Some(Place { with: ChatId::Group(id), from, outgoing });
+        }
         if !self.is_own(account) {
             return Some(Place { with: ChatId::Contact(from.clone()), from, outgoing: false });
         }
@@ -254,17 +298,20 @@ impl Core {
         let times = [stored_at_ms, believed_ms(sent_at_ms, stored_at_ms)];
         let row = self.me.counters.row;
         if let Some(record) = self.contacts.record_mut(id.device) {
-            record.shown = record.shown.max(id.counter);
+            if place.with.group().is_none() {
+                record.shown = record.shown.max(id.counter);
+            }
             (record.messages, record.last_row) = (record.messages.saturating_add(1), row);
         }
         self.write_as(place, id, times, shown, body);
     }
 
     /// Shows that something came which has no text.
-    pub(super) fn show_note(&mut self, from: DeviceId, counter: u64, seq: u64, note: Note) {
-        let id = MessageId { device: from, counter };
-        let Some(place) = self.place_of(from.account, None) else { return };
-        self.show(place, id, [Seq(seq).unix_ms(); 2], Shown::note(note), &[]);
+    pub(super) fn show_note(&mut self, from: DeviceId, record: &v1::Deliver, note: Note) {
+        let group = <[u8; 16]>::try_from(record.group.as_ref()).ok().map(GroupId);
+        let id = MessageId { device: from, counter: record.counter };
+        let Some(place) = self.place_of(from.account, group, None) else { return };
+        self.show(place, id, [Seq(record.seq).unix_ms(); 2], Shown::note(note), &[]);
     }
 
     fn write_as(
@@ -328,7 +375,10 @@ impl Core {
         let (origin, up_to) = (DeviceNumber(receipt.origin), receipt.up_to);
         let is_ours = origin == self.me.device().number;
         if is_ours {
-            self.outbox.delivered(device.account, up_to, self.link.wall_ms(now));
+            let at_ms = self.link.wall_ms(now);
+            for counter in self.outbox.delivered(device.account, up_to, at_ms) {
+                self.tell_reach(counter, at_ms);
+            }
         }
         let is_news = !is_ours || self.contacts.note_delivered(device, up_to);
         // A copy that came to another device of ours is no tick.

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use godwit_base::{DeviceId, MessageId};
+use godwit_base::{DeviceId, GroupId, MessageId};
 use godwit_seal::{OpenError, RETRY_MAX, RetryDecision, RetryRequest, RowError, SentTo};
 use godwit_wire::v1;
 use serde::{Deserialize, Serialize};
 
 use super::contact::{device_key, device_of_key};
 use super::now::Now;
-use super::outbox::Kind;
+use super::outbox::{Kind, Outgoing, Posted};
 use super::output::{Row, Table, Write};
 use super::vault::Vault;
 use super::{Body, Core};
@@ -33,6 +33,9 @@ struct Asked {
     asked_at_ms: u64,
     /// The server's sequence of the message that did not open: when it was stored.
     seq: u64,
+    /// To which group it was.
+    #[serde(default)]
+    group: Option<GroupId>,
 }
 
 /// The messages that are asked for.
@@ -99,7 +102,8 @@ impl Core {
         now: Now,
     ) {
         let id = MessageId { device: from, counter: record.counter };
-        let asked = Asked { attempt: 1, asked_at_ms: self.wall_ms(now), seq: record.seq };
+        let group = <[u8; 16]>::try_from(record.group.as_ref()).ok().map(GroupId);
+        let asked = Asked { attempt: 1, asked_at_ms: self.wall_ms(now), seq: record.seq, group };
         // Who was removed is not asked.
         let can_ask = error.wants_retry() && self.contacts.former_until_ms(from).is_none();
         let is_asked_for = can_ask && self.waiting.insert(id, asked);
@@ -108,7 +112,7 @@ impl Core {
             _ if is_asked_for => Note::Waiting,
             _ => Note::Lost,
         };
-        self.show_note(from, record.counter, record.seq, note);
+        self.show_note(from, record, note);
         if is_asked_for {
             self.request(id, 1, now);
         }
@@ -150,7 +154,10 @@ impl Core {
                 }
                 None if waited_ms >= GIVE_UP_AFTER_MS => {
                     self.forget_placeholder(id);
-                    self.show_note(device, counter, asked.seq, Note::Lost);
+                    let group = asked.group.map(|id| id.0.to_vec()).unwrap_or_default().into();
+                    let seq = asked.seq;
+                    let record = v1::Deliver { counter, seq, group, ..v1::Deliver::default() };
+                    self.show_note(device, &record, Note::Lost);
                 }
                 _ => {}
             }
@@ -163,6 +170,10 @@ impl Core {
         let Some(remote) = self.contacts.remote(from) else { return };
         let logged = self.outbox.logged(request.counter);
         let sent = logged.and_then(|message| {
+            let is_for_all = message.accepted.as_ref().is_some_and(|accepted| accepted.by.is_empty());
+            if let Some(posted) = message.post.as_ref().filter(|_| is_for_all) {
+                return self.posted_to(from, message, posted);
+            }
             let mut by = message.accepted.as_ref()?.by.iter();
             let by = by.find(|by| by.account_key.id() == from.account)?;
             by.devices.contains(&from.number.0).then_some(SentTo {
@@ -190,7 +201,13 @@ impl Core {
             _ => (request.counter, Vec::new()),
         };
         let mut body = message.body.0.clone();
-        if let (true, Some(accepted)) = (self.is_own(from.account), &message.accepted) {
+        if let Some(shown) = message.shown_as {
+            body = Body::shown_as(&body, shown);
+        }
+        let within = message.group();
+        let is_copy = message.kind.is_copied() || matches!(message.kind, Kind::Resend { .. });
+        let is_copy = is_copy && within.is_none() && self.is_own(from.account);
+        if let (true, Some(accepted)) = (is_copy, &message.accepted) {
             let Some(to) = self.logged_to(&message, accepted) else { return };
             // What was resent before says already to whom it went.
             if Body::decode(&body).sent_to.is_none() {
@@ -201,7 +218,18 @@ impl Core {
             body = Body::repeating(&body, &repeats);
         }
         self.outbox.count_resend(request.counter);
-        self.say_to(from.account, Kind::Resend { of, repeats }, body, now);
+        self.say_to_in(from.account, within, Kind::Resend { of, repeats }, body, now);
+    }
+
+    /// What is known of a post and a device of one of the members: they all got the same bytes.
+    fn posted_to(&self, device: DeviceId, message: &Outgoing, posted: &Posted) -> Option<SentTo> {
+        let known = self.groups.get(message.group()?)?;
+        let member = known.group.member(device.account)?;
+        let was_member = known.group.was_member(device.account, posted.epoch);
+        let account_key = *member.key();
+        // Counted for all of them together.
+        let resends = message.resends / posted.of.max(1);
+        was_member.then_some(SentTo { account_key, sent_at_ms: message.sent_at_ms, resends })
     }
 }
 
@@ -213,7 +241,7 @@ mod tests {
     fn both_sides_of_the_bound() {
         let mut waiting = Waiting::default();
         let id = |counter| MessageId { device: DeviceId::new(1, 1), counter };
-        let asked = Asked { attempt: 1, asked_at_ms: 0, seq: 0 };
+        let asked = Asked { attempt: 1, asked_at_ms: 0, seq: 0, group: None };
         for counter in 0..WAITING_MAX as u64 {
             assert!(waiting.insert(id(counter), asked));
         }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle, MessageId};
-use godwit_seal::{Inner, SealError, Trust};
+use godwit_base::{AccountId, DeviceId, DeviceNumber, GroupId, MessageId};
+use godwit_seal::{Inner, Place, SealError, Trust};
 use godwit_wire::{Refusal, ToServer, v1};
 use zeroize::Zeroizing;
 
@@ -22,11 +22,15 @@ use crate::{ChatId, Context, Error, Event, Failure, HistoryItem, MessageState, W
 /// How often a message is sealed anew because the recipient's devices have changed.
 const ROUNDS_MAX: u32 = 3;
 
+/// The same in a group, where a thousand people may change theirs: 16. Each round has brought newer lists
+/// or a newer log before it.
+pub(super) const GROUP_ROUNDS_MAX: u32 = 16;
+
 /// Shortest pause after the server could not take a message, if it names none, 500 ms.
 const PAUSE_MS: u64 = 500;
 
 /// Whether a message can go out.
-enum Readiness {
+pub(super) enum Readiness {
     Sealed,
     /// Something must be learned first. Later messages to the same contact wait too.
     NotYet,
@@ -123,17 +127,16 @@ impl Core {
         bodies: Vec<Vec<u8>>,
         sent_at_ms: u64,
     ) -> Result<Vec<MessageId>, Error> {
-        let ChatId::Contact(to) = with else { return Err(Error::NoChat(with.clone())) };
         if let Some(Made { first, count }) = self.commands.get(&key) {
             return Ok((first..first + count).map(|counter| self.own_id(counter)).collect());
         }
-        self.check_recipient(to, bodies.len(), bodies.iter().map(Vec::len).sum())?;
+        self.check_recipient(with, bodies.len(), bodies.iter().map(Vec::len).sum())?;
         let first = self.me.counters.message;
         let mut ids = Vec::with_capacity(bodies.len());
         for body in bodies {
             let counter = self.next_counter();
-            let expires_at_ms = self.write_outgoing(counter, to, &body, sent_at_ms);
-            let message = Outgoing::new(Target::Handle(to.clone()), Kind::Shown, body, sent_at_ms);
+            let expires_at_ms = self.write_outgoing(counter, with, &body, sent_at_ms);
+            let message = Outgoing::new(Target::of(with), Kind::Shown, body, sent_at_ms);
             self.outbox.push(counter, Outgoing { expires_at_ms, ..message });
             ids.push(self.own_id(counter));
         }
@@ -141,18 +144,21 @@ impl Core {
         Ok(ids)
     }
 
-    /// Whether so much more can be sent to a contact.
+    /// Whether so much more can be said in a chat.
     pub(super) fn check_recipient(
         &self,
-        to: &Handle,
+        with: &ChatId,
         messages: usize,
         bytes: usize,
     ) -> Result<(), Error> {
-        if *to == self.me.home.handle {
-            return Err(Error::ToYourself);
-        }
-        if self.contacts.by_handle(to).is_some_and(|contact| contact.record.blocked) {
-            return Err(Error::KeyChanged(to.clone()));
+        match with {
+            ChatId::Contact(to) if *to == self.me.home.handle => return Err(Error::ToYourself),
+            ChatId::Contact(to) => {
+                if self.contacts.by_handle(to).is_some_and(|contact| contact.record.blocked) {
+                    return Err(Error::KeyChanged(to.clone()));
+                }
+            }
+            ChatId::Group(id) => self.check_group(*id)?,
         }
         if !self.outbox.has_room_for(messages, bytes) {
             return Err(Error::OutboxFull { max: OUTBOX_MESSAGES_MAX });
@@ -164,7 +170,7 @@ impl Core {
     fn write_outgoing(
         &mut self,
         counter: u64,
-        to: &Handle,
+        with: &ChatId,
         body: &[u8],
         sent_at_ms: u64,
     ) -> Option<u64> {
@@ -176,9 +182,9 @@ impl Core {
         let item = HistoryItem {
             row: self.next_row(),
             id: self.own_id(counter),
-            with: to.into(),
+            with: with.clone(),
             from: self.me.home.handle.clone(),
-            to: to.into(),
+            to: with.clone(),
             outgoing: true,
             text,
             note,
@@ -206,11 +212,23 @@ impl Core {
     /// Says something of the client's own accord. Dropped when even the room for that is used up;
     /// its cause comes again.
     pub(super) fn say_to(&mut self, account: AccountId, kind: Kind, body: Vec<u8>, now: Now) {
+        self.say_to_in(account, None, kind, body, now);
+    }
+
+    /// The same, in a group.
+    pub(super) fn say_to_in(
+        &mut self,
+        account: AccountId,
+        within: Option<GroupId>,
+        kind: Kind,
+        body: Vec<u8>,
+        now: Now,
+    ) {
         if self.outbox.has_room_for_own() {
             let counter = self.next_counter();
             let sent_at_ms = self.wall_ms(now);
             let message = Outgoing::new(Target::Account(account), kind, body, sent_at_ms);
-            self.outbox.push(counter, message);
+            self.outbox.push(counter, Outgoing { within, ..message });
         }
     }
 
@@ -233,33 +251,36 @@ impl Core {
             return;
         }
         self.outbox_paused_until_ms = None;
-        // A message that cannot go yet holds back those after it to the same contact (M4).
-        let mut held_back: BTreeSet<Handle> = BTreeSet::new();
+        // A message that cannot go yet holds back those after it in the same chat (M4).
+        let mut held_back: BTreeSet<ChatId> = BTreeSet::new();
         for counter in self.outbox.due() {
-            let Some(contact) = self.outbox.get(counter).and_then(|m| self.name_of(&m.target))
-            else {
+            let Some(message) = self.outbox.get(counter) else { continue };
+            let is_share = message.kind == Kind::Share; // what waits for it comes before it
+            let Some(chat) = self.chat_of(&message.target) else {
                 self.fail(counter, Failure::UnknownAccount, now);
                 continue;
             };
-            if held_back.contains(&contact) {
+            if held_back.contains(&chat) && !is_share {
                 continue;
             }
             match self.ready(counter, now) {
                 Readiness::Sealed => self.submit(counter),
+                Readiness::NotYet if is_share => {}
                 Readiness::NotYet => {
-                    held_back.insert(contact);
+                    held_back.insert(chat);
                 }
                 Readiness::Failed(failure) => self.fail(counter, failure, now),
             }
         }
     }
 
-    fn name_of(&self, target: &Target) -> Option<Handle> {
+    fn chat_of(&self, target: &Target) -> Option<ChatId> {
         match target {
-            Target::Handle(handle) => Some(handle.clone()),
+            Target::Handle(handle) => Some(handle.into()),
             Target::Account(account) => {
-                self.contacts.get(*account).map(|contact| contact.record.handle.clone())
+                self.contacts.get(*account).map(|contact| (&contact.record.handle).into())
             }
+            Target::Group(id) => Some(ChatId::Group(*id)),
         }
     }
 
@@ -276,7 +297,8 @@ impl Core {
             copies: sealed.copies.iter().map(copy).collect(),
         };
         let recipients = message.sealed.iter().map(recipient).collect();
-        let submit = v1::Submit { counter, recipients, group: None };
+        let group = message.group_post();
+        let submit = v1::Submit { counter, recipients, group };
         self.staged.messages.push(ToServer::Submit(submit));
         self.outbox.submitted(counter);
     }
@@ -284,11 +306,12 @@ impl Core {
     /// Seals a message, unless it is sealed already: then the same bytes go out again.
     fn ready(&mut self, counter: u64, now: Now) -> Readiness {
         let Some(message) = self.outbox.get(counter) else { return Readiness::NotYet };
-        if !message.sealed.is_empty() {
+        if message.is_sealed() {
             return Readiness::Sealed;
         }
         let is_retry = message.kind == Kind::Retry;
         let account = match &message.target {
+            Target::Group(id) => return self.group_ready(counter, *id, now),
             Target::Account(account) => *account,
             Target::Handle(handle) => match self.contacts.account_of(handle) {
                 Some(account) => account,
@@ -298,6 +321,10 @@ impl Core {
                 }
             },
         };
+        let place = match message.within.map(|id| self.place_for(id, account)) {
+            Some(None) => return Readiness::Failed(Failure::NotMember),
+            place => place.flatten(),
+        };
         let own = self.copied_to(message, account);
         let accounts: Vec<AccountId> = [account].into_iter().chain(own).collect();
         if is_retry {
@@ -306,21 +333,27 @@ impl Core {
         }
         let mut is_ready = true;
         for account in &accounts {
-            match self.account_ready(*account, now) {
+            match self.account_ready(*account, place.is_some(), now) {
                 Readiness::Sealed => {}
                 Readiness::NotYet => is_ready = false,
                 Readiness::Failed(failure) => return Readiness::Failed(failure),
             }
         }
-        if is_ready { self.seal(counter, &accounts) } else { Readiness::NotYet }
+        if is_ready { self.seal(counter, &accounts, place) } else { Readiness::NotYet }
     }
 
-    /// Whether everything is there to seal for an account; if not, it is asked for.
-    fn account_ready(&mut self, account: AccountId, now: Now) -> Readiness {
+    /// Whether everything is there to seal for an account; if not, it is asked for. As a member of a group
+    /// it is who the group's log says, and one whom the user has to decide about holds nobody up.
+    pub(super) fn account_ready(
+        &mut self,
+        account: AccountId,
+        in_group: bool,
+        now: Now,
+    ) -> Readiness {
         let Some(contact) = self.contacts.get(account) else {
             return Readiness::Failed(Failure::UnknownAccount);
         };
-        if contact.record.blocked {
+        if contact.record.blocked && !in_group {
             return Readiness::Failed(Failure::KeyChanged);
         }
         if self.outbox.awaits_answer_of_other_list(account, contact.list.version()) {
@@ -330,6 +363,7 @@ impl Core {
         let age = if self.is_own(account) { Age::Fresh } else { self.age_of(contact, now) };
         match age {
             Age::Fresh | Age::Marked => {}
+            Age::Held if in_group => {}
             Age::Held => return Readiness::NotYet,
             Age::Unasked => {
                 self.lookups.want(Who::Account(account), Keys::None);
@@ -366,12 +400,20 @@ impl Core {
         }];
     }
 
-    /// Seals for every device of these accounts: the one that it is to, then our own.
-    fn seal(&mut self, counter: u64, accounts: &[AccountId]) -> Readiness {
+    /// Seals for every device of these accounts: the one that it is to, then our own; or, at a place, of
+    /// all members.
+    pub(super) fn seal(
+        &mut self,
+        counter: u64,
+        accounts: &[AccountId],
+        place: Option<Place>,
+    ) -> Readiness {
         let mut sealed = Vec::with_capacity(accounts.len());
+        let is_copied = self.outbox.get(counter).is_some_and(|message| message.kind.is_copied());
+        let is_told = is_copied && place.is_none();
         for account in accounts {
-            let to = accounts.first().filter(|to| *to != account);
-            match self.seal_for(counter, *account, to.copied()) {
+            let to = accounts.first().copied().filter(|to| is_told && to != account);
+            match self.seal_for(counter, *account, to, place) {
                 Ok(copies) => sealed.push(copies),
                 Err(readiness) => return readiness,
             }
@@ -388,6 +430,7 @@ impl Core {
         counter: u64,
         account: AccountId,
         to: Option<AccountId>,
+        place: Option<Place>,
     ) -> Result<SealedFor, Readiness> {
         let (Some(message), Some(contact)) = (self.outbox.get(counter), self.contacts.get(account))
         else {
@@ -397,19 +440,11 @@ impl Core {
             Some(to) => Body::for_own_devices(&message.body.0, &to),
             None => message.body.0.clone(),
         };
-        // For itself, not in the copy for our own devices.
-        let pass = self.pass_for(account, &message.kind).filter(|_| to.is_none());
+        // For itself, not in the copy for our own devices, and not in a group.
+        let is_told = to.is_none() && place.is_none();
+        let pass = self.pass_for(account, &message.kind).filter(|_| is_told);
         let body = pass.map_or(body.clone(), |pass| Body::with_pass(&body, pass));
-        let resend_of = match message.kind {
-            Kind::Resend { of, .. } => Some(of),
-            _ => None,
-        };
-        let inner = Inner {
-            counter,
-            sent_at_ms: message.sent_at_ms,
-            resend_of,
-            body: Zeroizing::new(body),
-        };
+        let inner = inner_of(counter, message, body);
         let account_key = *contact.list.account_key();
         let list_version = contact.list.version();
         let numbers: Vec<DeviceNumber> = contact.devices.keys().copied().collect();
@@ -418,7 +453,11 @@ impl Core {
             let device = DeviceId { account, number };
             let Some(remote) = self.contacts.remote_mut(device) else { continue };
             remote.record.messages = remote.record.messages.saturating_add(1);
-            match remote.pairing.seal(&self.me.keys, &inner) {
+            let sealed = match &place {
+                Some(place) => remote.pairing.seal_in(&self.me.keys, place, &inner),
+                None => remote.pairing.seal(&self.me.keys, &inner),
+            };
+            match sealed {
                 Ok(sealed) => copies.push(Copy {
                     device: number.0,
                     kind: if sealed.opening {
@@ -446,12 +485,21 @@ impl Core {
     pub(super) fn on_accepted(&mut self, accepted: v1::Accepted) {
         let v1::Accepted { counter, time_ms } = accepted;
         let Some(message) = self.outbox.accept(counter) else { return };
-        let Target::Handle(with) = message.target else { return };
+        let shown = message.shown_as.unwrap_or(counter);
+        let with = match &message.target {
+            Target::Account(_) => return,
+            Target::Handle(handle) => ChatId::from(handle),
+            Target::Group(id) if message.kind == Kind::Share => return self.key_given(*id, &message),
+            Target::Group(id) => ChatId::Group(*id),
+        };
         if message.kind == Kind::About {
-            return self.say_state(counter, with, MessageState::Accepted, time_ms);
+            return self.say_state(shown, with, MessageState::Accepted, time_ms);
         }
         let account = message.sealed.first().map(|sealed| sealed.account_key.id());
-        self.set_state(counter, &with, MessageState::Accepted, time_ms);
+        self.set_state(shown, &with, MessageState::Accepted, time_ms);
+        if with.group().is_some() {
+            return; // its receipts are counted
+        }
         // Its receipt may have come first: submitted on an earlier link, answered on this one.
         if let Some(contact) = account.and_then(|account| self.contacts.get(account)) {
             let delivered = contact.devices.values().any(|d| d.record.delivered_up_to >= counter);
@@ -465,38 +513,57 @@ impl Core {
         }
     }
 
-    fn set_state(&mut self, counter: u64, with: &Handle, state: MessageState, at_ms: u64) {
-        self.staged.writes.push(Write::State { counter, with: with.into(), state, at_ms });
+    pub(super) fn set_state(
+        &mut self,
+        counter: u64,
+        with: &ChatId,
+        state: MessageState,
+        at_ms: u64,
+    ) {
+        self.staged.writes.push(Write::State { counter, with: with.clone(), state, at_ms });
     }
 
     /// Tells of something that has no row.
-    fn say_state(&mut self, counter: u64, with: Handle, state: MessageState, at_ms: u64) {
+    fn say_state(&mut self, counter: u64, with: ChatId, state: MessageState, at_ms: u64) {
         let (id, by) = (self.own_id(counter), self.me.home.handle.clone());
-        self.say(Event::State { id, with: with.into(), by, state, at_ms });
+        self.say(Event::State { id, with, by, state, at_ms });
     }
 
     /// The message will not arrive.
     pub(super) fn fail(&mut self, counter: u64, failure: Failure, now: Now) {
         let Some(message) = self.outbox.remove(counter) else { return };
-        if let (Target::Handle(with), Kind::Shown) = (&message.target, &message.kind) {
-            let at_ms = self.wall_ms(now);
-            self.set_state(counter, with, MessageState::Failed(failure), at_ms);
-        }
-        if let (Target::Handle(with), Kind::About) = (message.target, message.kind) {
-            let text = format!("what you did about a message did not reach {with}: {failure}");
-            let at_ms = self.wall_ms(now);
-            self.say_state(counter, with.clone(), MessageState::Failed(failure), at_ms);
-            self.warn(WarningKind::NotSent, Some(with), text);
+        let with = match &message.target {
+            Target::Account(_) => return,
+            Target::Handle(handle) => ChatId::from(handle),
+            Target::Group(id) if message.kind == Kind::Share => {
+                return self.key_not_given(*id, &message.accounts);
+            }
+            Target::Group(id) => ChatId::Group(*id),
+        };
+        let (shown, at_ms) = (message.shown_as.unwrap_or(counter), self.wall_ms(now));
+        match message.kind {
+            Kind::Shown => self.set_state(shown, &with, MessageState::Failed(failure), at_ms),
+            Kind::About => {
+                let text = format!("what you did about a message did not reach {with}: {failure}");
+                let contact = with.contact().cloned();
+                self.say_state(shown, with, MessageState::Failed(failure), at_ms);
+                self.warn(WarningKind::NotSent, contact, text);
+            }
+            _ => {}
         }
     }
 
     /// A submission was refused; nothing of it was stored.
     pub(super) fn on_refused(&mut self, refused: &v1::Refused, now: Now) {
         let counter = refused.counter;
-        if self.outbox.get(counter).is_none() {
-            return;
-        }
+        let Some(message) = self.outbox.get(counter) else { return };
+        let group = match message.target {
+            Target::Group(id) => Some(id),
+            _ => None,
+        };
         match refusal_of(refused) {
+            Some(refusal)
+                if group.is_some_and(|id| self.on_group_refusal(counter, id, refusal, now)) => {}
             Some(Refusal::DeviceMismatch) => self.on_mismatch(refused, now),
             Some(Refusal::UnknownAccount) => self.on_unknown_account(counter, now),
             Some(Refusal::MailboxFull) => self.fail(counter, Failure::MailboxFull, now),
@@ -549,12 +616,14 @@ impl Core {
         }
     }
 
-    fn seal_anew(&mut self, counter: u64, now: Now) {
+    pub(super) fn seal_anew(&mut self, counter: u64, now: Now) {
         self.outbox.is_due_again(counter);
         let Some(message) = self.outbox.get_mut(counter) else { return };
         message.sealed.clear();
+        message.post = None;
         message.rounds += 1;
-        if message.rounds > ROUNDS_MAX {
+        let is_in_group = matches!(message.target, Target::Group(_));
+        if message.rounds > if is_in_group { GROUP_ROUNDS_MAX } else { ROUNDS_MAX } {
             self.fail(counter, Failure::DevicesChanging, now);
         }
     }
@@ -570,6 +639,19 @@ impl Core {
             _ => self.fail(counter, Failure::UnknownAccount, now),
         }
     }
+}
+
+/// What is sealed of a message.
+pub(super) fn inner_of(counter: u64, message: &Outgoing, body: Vec<u8>) -> Inner {
+    let resend_of = match message.kind {
+        Kind::Resend { of, .. } => Some(of),
+        _ => None,
+    };
+    let body = match message.shown_as {
+        Some(shown) => Body::shown_as(&body, shown),
+        None => body,
+    };
+    Inner { counter, sent_at_ms: message.sent_at_ms, resend_of, body: Zeroizing::new(body) }
 }
 
 fn check_texts(texts: &[String]) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! Messages that disappear, and other settings: a chat's timer, read receipts.
 
-use godwit_base::{AccountId, MessageId};
+use godwit_base::{AccountId, GroupId, MessageId};
 use serde::{Deserialize, Serialize};
 
 use super::annotate::Stamp;
@@ -22,6 +22,13 @@ pub(crate) struct Timer {
     /// 0 is none.
     pub(crate) seconds: u32,
     pub(crate) set: Stamp,
+}
+
+/// Whose timer: of the chat with an account, or of a group.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Of {
+    Account(AccountId),
+    Group(GroupId),
 }
 
 /// When to look for messages whose time is up.
@@ -46,31 +53,53 @@ impl Core {
         now: Now,
     ) -> Result<MessageId, Error> {
         check_timer(timer_s)?;
-        let contact = with.contact().and_then(|handle| self.contacts.account_of(handle));
-        let account = contact.ok_or_else(|| Error::NoChat(with.clone()))?;
+        let of = match with {
+            ChatId::Contact(handle) => self.contacts.account_of(handle).map(Of::Account),
+            ChatId::Group(id) => self.groups.get(*id).map(|_| Of::Group(*id)),
+        };
+        let of = of.ok_or_else(|| Error::NoChat(with.clone()))?;
         let is_news = self.commands.get(&key).is_none();
         let at_ms = self.next_said_at(now);
         let ids = self.say_in(key, with, vec![Body::timer(timer_s)], at_ms)?;
         let id = ids.first().copied().ok_or_else(|| Error::NoChat(with.clone()))?;
         if is_news {
-            self.take_timer(account, timer_s, Stamp::new(at_ms, id));
+            self.take_timer(of, timer_s, Stamp::new(at_ms, id));
         }
         Ok(id)
     }
 
     /// The timer of a chat, seconds; 0 is none.
     pub fn timer(&self, with: &ChatId) -> u32 {
-        let contact = with.contact().and_then(|handle| self.contacts.by_handle(handle));
-        contact.map_or(0, |contact| contact.record.timer.seconds)
+        let timer = match with {
+            ChatId::Contact(handle) => self.contacts.by_handle(handle).map(|c| c.record.timer),
+            ChatId::Group(id) => self.groups.get(*id).map(|known| known.record.timer),
+        };
+        timer.map_or(0, |timer| timer.seconds)
     }
 
-    /// Somebody set the timer of the chat with `account`.
-    pub(super) fn take_timer(&mut self, account: AccountId, seconds: u32, set: Stamp) {
+    /// Somebody set the timer of a chat.
+    pub(super) fn take_timer(&mut self, of: Of, seconds: u32, set: Stamp) {
         self.heard_said_at(set.at_ms);
         self.timer_runs(seconds);
-        let is_news = self.contacts.get(account).is_some_and(|c| c.record.timer.set < set);
-        if let Some(contact) = self.contacts.get_mut(account).filter(|_| is_news) {
-            contact.record.timer = Timer { seconds, set };
+        let former = match of {
+            Of::Account(account) => self.contacts.get(account).map(|c| c.record.timer),
+            Of::Group(id) => self.groups.get(id).map(|known| known.record.timer),
+        };
+        if former.is_none_or(|former| former.set >= set) {
+            return;
+        }
+        let timer = Timer { seconds, set };
+        match of {
+            Of::Account(account) => {
+                if let Some(contact) = self.contacts.get_mut(account) {
+                    contact.record.timer = timer;
+                }
+            }
+            Of::Group(id) => {
+                if let Some(known) = self.groups.get_mut(id) {
+                    known.record.timer = timer;
+                }
+            }
         }
     }
 
@@ -102,10 +131,13 @@ impl Core {
     pub fn settings(&self) -> Settings {
         let timers = self.contacts.all().map(|contact| &contact.record);
         let timers = timers.filter(|record| record.current && record.timer.seconds > 0);
+        let timers = timers.map(|record| ((&record.handle).into(), record.timer.seconds));
+        let in_groups = self.groups.all().filter(|(_, known)| known.record.timer.seconds > 0);
+        let in_groups = in_groups.map(|(id, known)| (id.into(), known.record.timer.seconds));
         Settings {
             receipts: self.sends_receipts(),
             presence: self.visibility(),
-            timers: timers.map(|record| ((&record.handle).into(), record.timer.seconds)).collect(),
+            timers: timers.chain(in_groups).collect(),
         }
     }
 

@@ -172,7 +172,7 @@ impl Core {
         check_context(context, text)?;
         let body = Body::media(media, text, context, self.timer(to));
         match to {
-            ChatId::Contact(handle) => self.check_recipient(handle, 1, body.len())?,
+            ChatId::Contact(_) => self.check_recipient(to, 1, body.len())?,
             ChatId::Group(_) => return Err(Error::NoChat(to.clone())),
         }
         if self.transfers.uploads.len() >= UPLOADS_MAX {

@@ -135,7 +135,10 @@ impl Client {
             Response::Recipients(recipients) => Ok(Info {
                 recipients: recipients
                     .into_iter()
-                    .map(|recipient| Recipient { state: message.state, ..recipient })
+                    .map(|recipient| match message.with.group() {
+                        Some(_) => recipient, // each has come as far as it has
+                        None => Recipient { state: message.state, ..recipient },
+                    })
                     .collect(),
                 message,
             }),

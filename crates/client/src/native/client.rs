@@ -218,7 +218,7 @@ impl Client {
         self.messages(Request::HistoryAfter { with: with.into(), after, limit }).await
     }
 
-    /// All chats, newest first.
+    /// All chats, newest first; then the groups of this account in which nothing was said yet.
     ///
     /// # Errors
     /// When the home cannot be read or the client was closed.
@@ -227,7 +227,7 @@ impl Client {
     /// Safe: it only reads.
     pub async fn chats(&self) -> Result<Vec<ChatSummary>, Error> {
         match self.host.ask(Request::Chats).await? {
-            Response::Chats(chats) => Ok(chats),
+            Response::Chats(chats) => Ok(with_groups(chats, self.groups().await?)),
             _ => Err(Error::OtherVersion),
         }
     }
@@ -368,4 +368,25 @@ impl Client {
             _ => Err(Error::OtherVersion),
         }
     }
+}
+
+/// Chats with the names of groups; those that have no message come last.
+fn with_groups(mut chats: Vec<ChatSummary>, groups: Vec<GroupInfo>) -> Vec<ChatSummary> {
+    for group in groups {
+        let with = ChatId::Group(group.id);
+        match chats.iter_mut().find(|chat| chat.with == with) {
+            Some(chat) => (chat.name, chat.notice) = (group.name, group.frozen),
+            None if group.is_member => chats.push(ChatSummary {
+                with,
+                last_text: None,
+                last_at_ms: 0,
+                unread: 0,
+                verified: false,
+                notice: group.frozen,
+                name: group.name,
+            }),
+            None => {}
+        }
+    }
+    chats
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use godwit_base::{DeviceId, Handle, JoinLink, MessageId};
+use godwit_base::{DeviceId, GroupId, Handle, JoinLink, MessageId};
 use godwit_client::core::{
     Annotation, Batch, Core, LinkOrder, Now, Row, Seat, SendKey, Stamp, Table, Ticket, Vault, Write,
 };
@@ -87,6 +87,15 @@ impl Device {
         }
     }
 
+    /// The counter under which a message of this device travels, as far as it is remembered.
+    pub(crate) fn travels_as(&self, counter: u64) -> u64 {
+        self.core.as_ref().map_or(counter, |core| core.travels_as(counter))
+    }
+
+    pub(crate) const fn id(&self) -> DeviceId {
+        self.id
+    }
+
     pub(crate) fn core(&mut self) -> &mut Core {
         self.core.as_mut().unwrap()
     }
@@ -100,13 +109,30 @@ impl Device {
     /// Does something about a message as an application does.
     pub(crate) fn act(
         &mut self,
-        with: &Handle,
+        with: impl Into<ChatId>,
         about: MessageId,
         act: &Act,
         now: Now,
     ) -> MessageId {
         let key = self.key();
         self.core().annotate(key, &with.into(), about, act, now).unwrap()
+    }
+
+    /// Says something in a group.
+    pub(crate) fn say(&mut self, group: GroupId, text: &str, now: Now) -> MessageId {
+        let key = self.key();
+        self.core().send(key, &group.into(), &[text.to_owned()], now).unwrap()[0]
+    }
+
+    /// What is in a chat: who said it and what, in the order in which it was stored.
+    pub(crate) fn said_in(&self, group: GroupId) -> Vec<(String, String)> {
+        let items = self.history.items.values().filter(|item| item.with == ChatId::Group(group));
+        items
+            .map(|item| {
+                let text = item.text.clone().unwrap_or_else(|| format!("{:?}", item.note));
+                (item.from.to_string(), text)
+            })
+            .collect()
     }
 
     /// Sends as an application does.
@@ -228,7 +254,8 @@ impl Device {
                     if state == MessageState::Accepted {
                         item.received_at_ms.get_or_insert(at_ms);
                     }
-                    let (id, by) = (item.id, with.contact().unwrap().clone());
+                    let by = with.contact().unwrap_or(&self.handle).clone();
+                    let id = item.id;
                     events.push(Event::State { id, with, by, state, at_ms });
                 }
             }
@@ -262,12 +289,25 @@ impl Device {
             }
             Write::ReadHere { from, up_to, at_ms } => {
                 for item in self.history.items.values_mut() {
-                    let is_meant = item.id.device == from && item.id.counter <= up_to;
+                    let is_meant = item.with.contact().is_some()
+                        && item.id.device == from
+                        && item.id.counter <= up_to;
                     if is_meant && item.state != MessageState::Read {
                         item.state = MessageState::Read;
                         let timer_ms = u64::from(item.details.timer_s) * 1_000;
                         if timer_ms > 0 && item.note != Some(Note::Timer) {
                             item.details.expires_at_ms = Some(at_ms + timer_ms);
+                        }
+                    }
+                }
+            }
+            Write::ReadGroup { group, at_ms } => {
+                for item in self.history.items.values_mut() {
+                    if item.with == ChatId::Group(group) && !item.outgoing {
+                        item.state = MessageState::Read;
+                        let timer_ms = u64::from(item.details.timer_s) * 1_000;
+                        if timer_ms > 0 && item.note != Some(Note::Timer) {
+                            item.details.expires_at_ms.get_or_insert(at_ms + timer_ms);
                         }
                     }
                 }

@@ -37,6 +37,8 @@ pub(crate) enum Entry {
     Message { from: DeviceId, counter: u64, kind: i32, body: Vec<u8> },
     Receipt { by: DeviceId, origin: u32, up_to: u64 },
     News { group: Vec<u8>, epoch: u64 },
+    Post { from: DeviceId, counter: u64, group: Vec<u8>, epoch: u64, body: Vec<u8> },
+    Reach { group: Vec<u8>, origin: u32, posts: BTreeMap<u64, u32> },
 }
 
 /// One end of a connection, as the server sees it.
@@ -93,6 +95,10 @@ pub(crate) struct Mischief {
     pub(crate) media_refused: Vec<(Refusal, u32)>,
     /// Whoever asks for a log is told that it goes to this epoch.
     pub(crate) claims_epoch: Option<u64>,
+    /// So many of the next submissions to groups are refused as of an old epoch.
+    pub(crate) stale_posts: u32,
+    /// Posts of these ids are handed over as of that group.
+    pub(crate) misleads: BTreeMap<MessageId, Vec<u8>>,
 }
 
 pub(crate) struct Server {
@@ -120,6 +126,12 @@ pub(crate) struct Server {
     pub(crate) presence: Vec<(usize, ToServer)>,
     /// Files by name: length, how many devices are to fetch it, and which said that they have it.
     pub(crate) files: BTreeMap<Vec<u8>, Filed>,
+    /// Every submission to a group that was stored: by whom, and of how many copies; 0 is one for all.
+    pub(crate) posts: Vec<(DeviceId, u64, usize)>,
+    /// Every submission to a group that was stored, and the devices that it was for.
+    pub(crate) audience: Vec<(DeviceId, u64, BTreeSet<DeviceId>)>,
+    /// Which accounts have what was posted to a group, by device.
+    pub(crate) reached: BTreeMap<(Vec<u8>, DeviceId), BTreeMap<AccountId, u64>>,
 }
 
 /// A file that somebody asked to upload.
@@ -153,6 +165,9 @@ impl Server {
             group_requests: 0,
             files: BTreeMap::new(),
             presence: Vec::new(),
+            posts: Vec::new(),
+            audience: Vec::new(),
+            reached: BTreeMap::new(),
         }
     }
 
@@ -263,8 +278,8 @@ impl Server {
             ToServer::Terms(_)
             | ToServer::Relay(_)
             | ToServer::Claim(_)
-            | ToServer::GroupRoster(_)
             | ToServer::GroupProgress(_) => {}
+            ToServer::GroupRoster(roster) => self.show_roster(at, &roster),
         }
     }
 
@@ -440,6 +455,34 @@ impl Server {
                 let group = group.clone().into();
                 self.say(at, v1::GroupNews { seq: seq.0, group, epoch: *epoch, missed: false });
             }
+            Entry::Post { from, counter, group, epoch, body } => {
+                let id = MessageId { device: *from, counter: *counter };
+                let group = self.mischief.misleads.get(&id).unwrap_or(group).clone();
+                self.say(
+                    at,
+                    v1::Deliver {
+                        seq: seq.0,
+                        account: from.account.0,
+                        device: from.number.0,
+                        counter: *counter,
+                        kind: v1::CopyKind::Group.into(),
+                        body: body.clone().into(),
+                        group: group.into(),
+                        epoch: *epoch,
+                    },
+                );
+            }
+            Entry::Reach { group, origin, posts } => {
+                let posts = posts
+                    .iter()
+                    .map(|(counter, accounts)| v1::PostReach {
+                        counter: *counter,
+                        accounts: *accounts,
+                    })
+                    .collect();
+                let (group, origin) = (group.clone().into(), *origin);
+                self.say(at, v1::GroupReceipt { seq: seq.0, group, origin, posts });
+            }
             Entry::Receipt { by, origin, up_to } => self.say(
                 at,
                 v1::Receipt {
@@ -467,7 +510,8 @@ impl Server {
     fn submit(&mut self, at: usize, submit: &v1::Submit) {
         let from = self.connections[&at].device.unwrap();
         let counter = submit.counter;
-        self.submitted.push(submit.recipients[0].copies[0].body.to_vec());
+        let first = submit.recipients.first().and_then(|to| to.copies.first());
+        self.submitted.extend(first.map(|copy| copy.body.to_vec()));
         let connection = self.connections.get_mut(&at).unwrap();
         assert!(connection.attached, "a submission before the mailbox was taken");
         if connection.awaited.is_some_and(|awaited| awaited != counter) {
@@ -485,6 +529,9 @@ impl Server {
             return self.say(at, v1::Accepted { counter, time_ms });
         }
         assert!(counter + 128 > self.highest_counter(from), "a counter below the server's window");
+        if let Some(refusal) = self.group_refusal(from, submit) {
+            return self.refuse(at, counter, 0, refusal, 0);
+        }
         let mut mismatches = Vec::new();
         for recipient in &submit.recipients {
             let account = AccountId(recipient.account);
@@ -503,6 +550,13 @@ impl Server {
             return self.refuse(at, counter, 0, Refusal::MailboxFull, 0);
         }
         self.stored.insert((from, counter), self.now_ms);
+        if let Some(post) = &submit.group {
+            let copies = submit.recipients.iter().map(|to| to.copies.len()).sum();
+            self.posts.push((from, counter, copies));
+            let audience = self.audience_of(from, post);
+            self.audience.push((from, counter, audience));
+            self.store_post(from, counter, post);
+        }
         for recipient in &submit.recipients {
             for copy in &recipient.copies {
                 let to = DeviceId::new(recipient.account, copy.device);
@@ -523,12 +577,20 @@ impl Server {
         let device = self.connections[&at].device.unwrap();
         let mailbox = self.mailboxes.get_mut(&device).unwrap();
         let mut origins: BTreeMap<DeviceId, u64> = BTreeMap::new();
+        let mut had: Vec<(Vec<u8>, DeviceId, u64)> = Vec::new();
         while mailbox.front().is_some_and(|(seq, _)| *seq <= up_to) {
-            if let Some((_, Entry::Message { from, counter, .. })) = mailbox.pop_front() {
-                let highest = origins.entry(from).or_default();
-                *highest = (*highest).max(counter);
+            match mailbox.pop_front() {
+                Some((_, Entry::Message { from, counter, .. })) => {
+                    let highest = origins.entry(from).or_default();
+                    *highest = (*highest).max(counter);
+                }
+                Some((_, Entry::Post { from, counter, group, .. })) => {
+                    had.push((group, from, counter));
+                }
+                _ => {}
             }
         }
+        self.note_had(device, had);
         for (sender, up_to) in origins {
             let Some(account) = self.accounts.get(&sender.account) else { continue };
             let numbers: Vec<u32> = account.devices.keys().copied().collect();

@@ -1,6 +1,6 @@
 //! Groups in the server in memory: the log, and who the server takes for members.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use godwit_base::{AccountId, DeviceId, DeviceNumber};
 use godwit_wire::{Refusal, v1};
@@ -106,6 +106,106 @@ impl Server {
             .collect();
         let (request, group) = (fetch.request, fetch.group.clone());
         self.say(at, v1::GroupLog { request, group, epoch, entries });
+    }
+
+    /// Whether something said in a group may be stored, as the real server decides it.
+    pub(crate) fn group_refusal(&mut self, from: DeviceId, submit: &v1::Submit) -> Option<Refusal> {
+        let post = submit.group.as_ref()?;
+        if self.mischief.stale_posts > 0 {
+            self.mischief.stale_posts -= 1;
+            return Some(Refusal::GroupEpochStale);
+        }
+        let Some(group) = self.groups.get(&*post.group) else {
+            return Some(Refusal::GroupUnknown);
+        };
+        let Some(role) = group.members.get(&from.account) else {
+            return Some(Refusal::NotMember);
+        };
+        if post.epoch != group.log.len() as u64 {
+            return Some(Refusal::GroupEpochStale);
+        }
+        if group.settings.only_admins_write && *role != v1::GroupRole::Admin {
+            return Some(Refusal::NotAdmin);
+        }
+        if !post.body.is_empty() {
+            assert!(submit.recipients.is_empty(), "one body, or copies");
+            let is_right = post.devices_version == self.devices_version(group);
+            return (!is_right).then_some(Refusal::GroupListsStale);
+        }
+        let mut accounts: Vec<u64> = submit.recipients.iter().map(|to| to.account).collect();
+        accounts.push(from.account.0);
+        accounts.sort_unstable();
+        accounts.dedup();
+        let members: Vec<u64> = group.members.keys().map(|account| account.0).collect();
+        (accounts != members).then_some(Refusal::Malformed)
+    }
+
+    /// Another number after each change of the devices of a member.
+    fn devices_version(&self, group: &Logged) -> u64 {
+        let of = |account: &AccountId| {
+            let numbers = self.accounts.get(account).map(Account::numbers).unwrap_or_default();
+            let sum: u64 = numbers.iter().map(|number| 1 << number).sum();
+            sum.wrapping_mul(account.0 | 1)
+        };
+        group.members.keys().map(of).fold(1, u64::wrapping_add)
+    }
+
+    pub(crate) fn show_roster(&mut self, at: usize, roster: &v1::GroupRoster) {
+        let Some(group) = self.groups.get(&*roster.group) else {
+            return self.refuse(at, 0, roster.request, Refusal::GroupUnknown, 0);
+        };
+        if !group.members.contains_key(&self.device_at(at).account) {
+            return self.refuse(at, 0, roster.request, Refusal::NotMember, 0);
+        }
+        let row = |(account, role): (&AccountId, &v1::GroupRole)| v1::RosterRow {
+            account: account.0,
+            role: (*role).into(),
+            list_version: self.accounts[account].list_version,
+        };
+        let answer = v1::Roster {
+            request: roster.request,
+            group: roster.group.clone(),
+            epoch: group.log.len() as u64,
+            devices_version: self.devices_version(group),
+            members: group.members.iter().map(row).collect(),
+            settings: Some(group.settings.clone()),
+        };
+        self.say(at, answer);
+    }
+
+    /// The devices of the members now, but the sender's.
+    pub(crate) fn audience_of(&self, from: DeviceId, post: &v1::GroupPost) -> BTreeSet<DeviceId> {
+        let members = self.groups[&*post.group].members.keys();
+        members.flat_map(|account| self.devices_of(*account)).filter(|to| *to != from).collect()
+    }
+
+    /// Gives the one body to every device of every member.
+    pub(crate) fn store_post(&mut self, from: DeviceId, counter: u64, post: &v1::GroupPost) {
+        if post.body.is_empty() {
+            return;
+        }
+        for to in self.audience_of(from, post) {
+            let (group, epoch, body) = (post.group.to_vec(), post.epoch, post.body.to_vec());
+            self.append(to, Entry::Post { from, counter, group, epoch, body });
+        }
+    }
+
+    /// A device has posts: those who posted are told how many have them.
+    pub(crate) fn note_had(&mut self, by: DeviceId, had: Vec<(Vec<u8>, DeviceId, u64)>) {
+        for (group, from, counter) in had {
+            if by.account == from.account {
+                continue;
+            }
+            let reached = self.reached.entry((group.clone(), from)).or_default();
+            let highest = reached.entry(by.account).or_default();
+            *highest = (*highest).max(counter);
+            let accounts = reached.values().filter(|up_to| **up_to >= counter).count();
+            let posts = BTreeMap::from([(counter, u32::try_from(accounts).unwrap())]);
+            for to in self.devices_of(from.account) {
+                let (group, posts) = (group.clone(), posts.clone());
+                self.append(to, Entry::Reach { group, origin: from.number.0, posts });
+            }
+        }
     }
 
     fn devices_of(&self, account: AccountId) -> Vec<DeviceId> {

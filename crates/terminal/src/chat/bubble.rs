@@ -98,6 +98,9 @@ pub(crate) fn lines(
         let wrapped = wrapped(&text, text_columns).into_iter();
         parts.extend(wrapped.map(|line| (line.to_owned(), is_note)));
     };
+    if item.with.group().is_some() && !item.outgoing {
+        add(item.from.as_str(), true); // in a group one asks who says it
+    }
     // A quote takes one line: the message itself can be looked at.
     above.iter().for_each(|line| add(&fitted(line, text_columns), true));
     add(&text, is_note);

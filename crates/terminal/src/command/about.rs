@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use godwit_base::MessageId;
-use godwit_client::{Act, Client, Error, MessageState};
+use godwit_client::{Act, Client, Error, MessageState, Recipient};
 
 use super::presence;
 use super::send::follow;
@@ -104,6 +104,11 @@ async fn info(client: &Client, id: MessageId, output: &mut Output) -> Result<(),
     let info = client.info(id).await?;
     output.record(&Delivery::of(&info), |_| {
         let mut lines = vec![message_line(&info.message, &LocalTime::of_machine())];
+        if let (Some(_), of @ 1..) = (info.message.with.group(), info.recipients.len()) {
+            let has = |recipient: &&Recipient| recipient.state.reached(MessageState::Delivered);
+            let delivered = info.recipients.iter().filter(has).count();
+            lines.push(format!("delivered to {delivered} of {of}"));
+        }
         for recipient in &info.recipients {
             lines.push(format!("{}  {}", recipient.handle, recipient.state));
             for (device, has) in &recipient.devices {

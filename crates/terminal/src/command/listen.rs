@@ -101,7 +101,10 @@ impl Ear<'_> {
         self.inbox.shown(arrived)?;
         match arrived {
             Arrived::Message(item) if self.listen.read && !item.outgoing => {
-                Ok(self.client.mark_message_read(item.id).await?)
+                match item.with.group() {
+                    Some(group) => Ok(self.client.mark_read(group).await?),
+                    None => Ok(self.client.mark_message_read(item.id).await?),
+                }
             }
             _ => Ok(()),
         }
@@ -121,6 +124,10 @@ impl Ear<'_> {
                 self.output.record(&Heard::Receipt { id, by: &by, state, at_ms }, |_| {
                     format!("{id} {state} by {by}")
                 })
+            }
+            Event::Reach { id, with, delivered, of } => {
+                let reach = Heard::Reach { id, group: with.group(), delivered, of };
+                self.output.record(&reach, |_| format!("{id} delivered to {delivered} of {of}"))
             }
             Event::Expired { id, .. } => {
                 self.output.record(&Heard::Expired { id }, |_| format!("{id} has disappeared"))

@@ -68,7 +68,7 @@ pub(super) async fn chats(client: &Client, output: &mut Output) -> Result<(), Fa
             let verified = if chat.verified { "verified" } else { "" };
             let line = format!(
                 "{:<20} {unread:>6} {at:>8} {verified:<8}  {}",
-                chat.with.to_string(),
+                one_line(&chat.title()),
                 fitted(&text, PREVIEW_COLUMNS)
             );
             match &chat.notice {

@@ -116,3 +116,45 @@ fn a_group_has_a_picture() {
     alice.run(&["group", "picture", group, "--none"]).succeeds();
     assert_eq!(json_of(&alice, &["group", "show", group])["picture_bytes"], 0);
 }
+
+/// The texts of a group's chat, oldest first.
+fn texts_of(home: &Home, group: &str) -> Vec<String> {
+    let printed = home.run(&["history", group, "--json"]).succeeds().json();
+    printed.iter().map(|item| item["text"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn what_is_said_in_a_group_everybody_sees_once_and_who_was_removed_nothing_more() {
+    let server = Server::start();
+    let people = ["alice", "bob", "carol"];
+    let homes = people.map(|name| server.joined(name));
+    let [alice, bob, carol] = &homes;
+    let made = json_of(alice, &["group", "create", "Herons", "bob", "carol"]);
+    let group = format!("group:{}", made["group"].as_str().unwrap());
+
+    let sent = json_of(alice, &["send", &group, "to all"]);
+    assert_eq!(sent["state"], "accepted");
+    for (home, name) in [(bob, "bob"), (carol, "carol")] {
+        let heard = home.run(&["listen", "--json", "--count", "1"]).succeeds().json();
+        let message = heard.iter().find(|event| event["event"] == "message").unwrap();
+        assert_eq!(message["text"], "to all", "{name}");
+        assert_eq!((&message["from"], &message["group"]), (&json!("alice"), &made["group"]));
+        assert_eq!(message["to"], group.as_str());
+    }
+    json_of(bob, &["send", &group, "and back"]);
+    carol.run(&["listen", "--json", "--count", "1"]).succeeds();
+    assert_eq!(texts_of(carol, &group), ["to all", "and back"]);
+
+    json_of(alice, &["group", "remove", &group, "carol"]);
+    json_of(alice, &["send", &group, "without carol"]);
+    bob.run(&["listen", "--json", "--count", "1"]).succeeds();
+    assert_eq!(texts_of(bob, &group), ["to all", "and back", "without carol"]);
+    // She hears that she is out, and nothing of what was said since.
+    carol.run(&["send", "alice", "am I out?"]).succeeds();
+    assert_eq!(texts_of(carol, &group), ["to all", "and back"]);
+    carol.run(&["send", &group, "hello?"]).fails(1, "not in this group");
+    let info = json_of(alice, &["info", sent["id"].as_str().unwrap()]);
+    let states: Vec<&Value> =
+        info["recipients"].as_array().unwrap().iter().map(|to| &to["state"]).collect();
+    assert_eq!(states, ["delivered", "delivered"]);
+}

@@ -116,7 +116,6 @@ impl Core {
             // It goes on from ours after all.
             known.record.frozen = None;
         }
-        self.take_early(id);
         self.know_members(id);
     }
 
@@ -159,6 +158,7 @@ impl Core {
         self.settle_wishes(id, signed, applied, now);
         self.groups.stir(id, applied);
         self.say(Event::Group { group: id });
+        self.take_early(id, None, now);
     }
 
     /// What the server gave does not follow from what we have.

@@ -163,6 +163,7 @@ impl Reader {
                     verified: row.get(15)?,
                     notice: row.get(16)?,
                     unread: row.get(17)?,
+                    name: None,
                 })
             })?;
             rows.collect()

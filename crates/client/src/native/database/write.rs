@@ -70,6 +70,15 @@ impl Step<'_> {
             Write::Annotate(annotation) => self.annotate(annotation),
             Write::Expire { now_ms } => self.expire(now_ms),
             Write::ReadHere { from, up_to, at_ms } => self.read_here(from, up_to, at_ms),
+            Write::ReadGroup { group, at_ms } => {
+                let chat = self.chat(&group.into())?;
+                self.run(
+                    "UPDATE message SET state = 3,
+                         expires_at = CASE WHEN timer > 0 THEN ?2 + timer * 1000 ELSE expires_at END
+                     WHERE chat = ?1 AND outgoing = 0 AND state = 2",
+                    params![chat, signed(at_ms)],
+                )
+            }
             Write::Chat { with, verified, notice } => {
                 let chat = self.chat(&with)?;
                 self.run(
@@ -210,7 +219,8 @@ impl Step<'_> {
         self.run(
             "UPDATE message SET state = 3,
                  expires_at = CASE WHEN timer > 0 THEN ?4 + timer * 1000 ELSE expires_at END
-             WHERE account = ?1 AND device = ?2 AND counter <= ?3 AND outgoing = 0 AND state = 2",
+             WHERE account = ?1 AND device = ?2 AND counter <= ?3 AND outgoing = 0 AND state = 2
+                   AND sender IS NULL",
             params![signed(from.account.0), from.number.0, signed(up_to), signed(at_ms)],
         )
     }

@@ -110,6 +110,7 @@ fn empty(with: &ChatId) -> ChatSummary {
         unread: 0,
         verified: false,
         notice: None,
+        name: None,
     }
 }
 

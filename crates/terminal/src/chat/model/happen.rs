@@ -38,7 +38,7 @@ impl Model {
             {
                 self.presence = Some(presence);
             }
-            Event::CaughtUp => self.effects.push(Effect::LoadChats),
+            Event::CaughtUp | Event::Group { .. } => self.effects.push(Effect::LoadChats),
             Event::Connection(state) => self.connected(state),
             Event::Warning { kind, with, text } => {
                 let who = with.map(|with| format!("{with}: ")).unwrap_or_default();

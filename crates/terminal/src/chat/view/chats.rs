@@ -73,7 +73,7 @@ fn entry(
     };
     let mark = if chat.verified { " ◆" } else { "" };
     let name_columns = columns.saturating_sub(width(&at) + 1 + width(mark));
-    let name = fitted(&chat.with.to_string(), name_columns).into_owned();
+    let name = fitted(&one_line(&chat.title()), name_columns).into_owned();
     let name_style = if chat.unread > 0 || is_selected { theme.strong() } else { theme.plain() };
     buffer.set_string(x, area.y, &name, name_style);
     buffer.set_string(x + columns_u16(width(&name)), area.y, mark, theme.good());

@@ -1,6 +1,6 @@
 //! The open conversation.
 
-use godwit_client::MessageState;
+use godwit_client::{ChatSummary, MessageState};
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Rect};
 use ratatui::style::Modifier;
@@ -27,7 +27,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, theme: &Theme, geometry
     if open.is_empty() {
         let text = format!(
             "No messages with {} yet. What you write is encrypted for them alone.",
-            open.with
+            title(model, open)
         );
         let text = Paragraph::new(text).style(theme.faint()).alignment(Alignment::Center);
         frame.render_widget(text.wrap(Wrap { trim: true }), area);
@@ -56,14 +56,21 @@ fn welcome(frame: &mut Frame<'_>, theme: &Theme, area: Rect) {
     frame.render_widget(Paragraph::new(lines).alignment(Alignment::Center), middle);
 }
 
+/// What the open chat is called.
+fn title(model: &Model, open: &Conversation) -> String {
+    let name = model.open_chat().map_or_else(|| open.with.to_string(), ChatSummary::title);
+    one_line(&name).into_owned()
+}
+
 /// Who is at the other end, and whether that was verified.
 fn header(frame: &mut Frame<'_>, model: &Model, open: &Conversation, theme: &Theme, area: Rect) {
     let columns = usize::from(area.width).saturating_sub(2);
-    let name = fitted(&open.with.to_string(), columns).into_owned();
+    let name = fitted(&title(model, open), columns).into_owned();
     let buffer = frame.buffer_mut();
     buffer.set_string(area.x + 1, area.y, &name, theme.strong());
     let is_verified = model.open_chat().is_some_and(|chat| chat.verified);
     let (text, style) = match is_verified {
+        _ if open.with.group().is_some() => ("group", theme.faint()),
         true => ("◆ verified", theme.good()),
         false => ("not verified · Ctrl+S", theme.faint()),
     };

@@ -1,0 +1,316 @@
+//! What is said in groups: every member device shows it once and in order, whoever comes, goes or was away.
+
+use godwit_base::{DeviceNumber, GroupId, MessageId};
+use godwit_client::core::GroupCommand;
+use godwit_client::{Act, ChatId, Error, Event, Failure, MessageState, WarningKind};
+
+use crate::world::{World, handle};
+
+impl World {
+    fn says(&mut self, at: usize, group: GroupId, text: &str) -> MessageId {
+        let now = self.now();
+        self.devices[at].say(group, text, now)
+    }
+
+    fn texts_in(&self, at: usize, group: GroupId) -> Vec<String> {
+        self.devices[at].said_in(group).into_iter().map(|(_, text)| text).collect()
+    }
+
+    fn number(&self, handle: &str) -> usize {
+        self.index(handle)
+    }
+}
+
+fn texts(list: &[&str]) -> Vec<String> {
+    list.iter().map(|text| (*text).to_owned()).collect()
+}
+
+/// A world of so many people, `p0` and on, of whom the first has made a group of all.
+fn group_of(people: usize) -> (World, GroupId) {
+    let names: Vec<String> = (0..people).map(|n| format!("p{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut world = World::with(&names);
+    let group = world.creates(0, "Herons", &names[1..]);
+    (world, group)
+}
+
+#[test]
+fn in_a_small_group_every_device_has_a_copy() {
+    let mut world = World::with(&["alice", "bob", "carol"]);
+    let other = world.add_device("alice");
+    let bobs = world.add_device("bob");
+    let group = world.creates(0, "Herons", &["bob", "carol"]);
+    let id = world.says(0, group, "hi");
+    world.settle();
+    world.says(1, group, "hello");
+    world.settle();
+    world.says(other, group, "from my other device");
+    world.settle();
+    let expected = texts(&["hi", "hello", "from my other device"]);
+    for at in 0..5 {
+        assert_eq!(world.texts_in(at, group), expected, "device {at}");
+    }
+    assert!(world.devices[other].history.get(id).unwrap().outgoing);
+    assert_eq!(world.devices[bobs].said_in(group)[0].0, "alice");
+    assert_eq!(world.devices[0].state_of(id), MessageState::Delivered);
+    let told = &world.devices[0].told;
+    assert!(told.iter().any(|event| matches!(
+        event,
+        Event::Reach { id: of, delivered: 2, of: 2, .. } if *of == id
+    )));
+    // One submission each; alice's first goes to two accounts and her own other device.
+    assert_eq!(world.server.posts[0], (world.devices[0].core().device(), id.counter, 4));
+    let chats = world.devices[1].history.items.values().filter(|item| item.with.group().is_none());
+    assert_eq!(chats.count(), 0, "nothing of it is in a chat between two");
+}
+
+#[test]
+fn alone_in_a_group_one_talks_to_oneself() {
+    let mut world = World::with(&["alice"]);
+    let group = world.creates(0, "Notes", &[]);
+    let id = world.says(0, group, "hi");
+    world.settle();
+    assert_eq!(world.devices[0].state_of(id), MessageState::Accepted);
+}
+
+#[test]
+fn at_32_devices_copies_above_it_one_body() {
+    let (mut world, group) = group_of(33);
+    world.says(0, group, "to 32");
+    world.settle();
+    assert_eq!(world.server.posts.last().unwrap().2, 32);
+    world.add("last");
+    world.settle();
+    world.commands(0, GroupCommand::Add(group, vec![handle("last")])).unwrap();
+    let id = world.says(0, group, "to 33");
+    world.says(1, group, "and back");
+    world.settle();
+    assert!(world.server.posts[1..].iter().all(|(_, _, copies)| *copies == 0));
+    for at in 0..33 {
+        let said = world.texts_in(at, group);
+        assert_eq!(said.len(), 3, "device {at}: {said:?}");
+        assert_eq!(said[0], "to 32");
+    }
+    let last = world.number("last");
+    assert_eq!(world.texts_in(last, group).len(), 2, "what was said before is not for who came");
+    assert_eq!(world.devices[0].state_of(id), MessageState::Delivered);
+}
+
+#[test]
+fn who_was_removed_reads_nothing_more() {
+    for people in [3, 40] {
+        let (mut world, group) = group_of(people);
+        world.says(0, group, "before");
+        world.settle();
+        world.commands(0, GroupCommand::Remove(group, vec![handle("p2")])).unwrap();
+        world.says(0, group, "after");
+        world.says(1, group, "after, by another");
+        world.settle();
+        let said = world.texts_in(1, group);
+        assert_eq!(said.len(), 3, "{said:?}");
+        assert_eq!(world.texts_in(2, group), texts(&["before"]));
+        let key = world.devices[2].key();
+        let now = world.now();
+        let refused = world.devices[2].core().send(key, &group.into(), &texts(&["hey"]), now);
+        assert!(matches!(refused, Err(Error::Group(_))), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_post_of_who_did_not_hear_of_the_change_is_sealed_anew() {
+    for people in [3, 40] {
+        let (mut world, group) = group_of(people);
+        world.says(1, group, "first");
+        world.settle();
+        // p1 hears nothing while p2 goes.
+        world.cut(1);
+        world.devices[1].crash();
+        let now = world.now();
+        let remove = GroupCommand::Remove(group, vec![handle("p2")]);
+        world.devices[0].core().change_group(remove).unwrap();
+        for _ in 0..20 {
+            world.step(0);
+        }
+        world.devices[1].restart(now);
+        let ids: Vec<MessageId> = (0..3).map(|n| world.says(1, group, &format!("{n}"))).collect();
+        world.settle();
+        assert_eq!(world.texts_in(0, group), texts(&["first", "0", "1", "2"]), "{people} people");
+        assert_eq!(world.texts_in(2, group), texts(&["first"]), "{people} people");
+        for id in ids {
+            assert_eq!(world.devices[1].state_of(id), MessageState::Delivered);
+        }
+    }
+}
+
+#[test]
+fn a_device_that_a_member_links_or_removes_is_heard_of_in_time() {
+    for people in [3, 40] {
+        let (mut world, group) = group_of(people);
+        world.says(0, group, "first");
+        world.settle();
+        let other = world.add_device("p1");
+        world.says(0, group, "second");
+        world.settle();
+        assert_eq!(world.texts_in(other, group), texts(&["second"]), "{people} people");
+        let number = world.devices[other].core().device().number;
+        assert_eq!(number, DeviceNumber(2));
+        let now = world.now();
+        world.devices[1].core().remove_device(number, now).unwrap();
+        world.settle();
+        world.says(0, group, "third");
+        world.settle();
+        assert_eq!(world.texts_in(1, group), texts(&["first", "second", "third"]));
+        assert_eq!(world.texts_in(other, group), texts(&["second"]), "{people} people");
+    }
+}
+
+#[test]
+fn a_hundred_and_one_messages_in_one_go_take_two_keys() {
+    let (mut world, group) = group_of(34);
+    let now = world.now();
+    let many: Vec<String> = (0..250).map(|n| n.to_string()).collect();
+    let key = world.devices[0].key();
+    let ids = world.devices[0].core().send(key, &group.into(), &many, now).unwrap();
+    (0..6).for_each(|_| world.settle());
+    for at in [0, 1, 33] {
+        assert_eq!(world.texts_in(at, group), many, "device {at}");
+    }
+    for id in [ids[0], ids[99], ids[100], ids[249]] {
+        assert_eq!(world.devices[0].state_of(id), MessageState::Delivered);
+        assert!(world.devices[33].history.get(id).is_some(), "under the id that it was given");
+    }
+}
+
+#[test]
+fn what_is_said_about_messages_works_in_groups_too() {
+    for people in [3, 40] {
+        let (mut world, group) = group_of(people);
+        let id = world.says(0, group, "helo");
+        world.settle();
+        let now = world.now();
+        world.devices[0].act(group, id, &Act::Edit("hello".to_owned()), now);
+        world.devices[1].act(group, id, &Act::Reaction("+".to_owned()), now);
+        let timer = world.devices[1].key();
+        world.devices[1].core().set_timer(timer, &group.into(), 60, now).unwrap();
+        world.settle();
+        for at in 0..3 {
+            let item = world.devices[at].history.get(id).unwrap();
+            assert_eq!(item.text.as_deref(), Some("hello"), "device {at}");
+            assert_eq!(item.details.reactions.len(), 1, "device {at}");
+            assert_eq!(world.devices[at].core().timer(&group.into()), 60, "device {at}");
+        }
+        let now = world.now();
+        let foreign = world.devices[1].key();
+        let edit = Act::Edit("mine".to_owned());
+        let refused =
+            world.devices[1].core().annotate(foreign, &ChatId::Group(group), id, &edit, now);
+        assert_eq!(refused, Err(Error::NotAuthor(id)));
+        world.devices[0].act(group, id, &Act::Deletion, now);
+        world.settle();
+        assert_eq!(world.devices[2].history.get(id).unwrap().text, None);
+    }
+}
+
+#[test]
+fn only_admins_write_when_it_is_so() {
+    let (mut world, group) = group_of(3);
+    world.commands(0, GroupCommand::OnlyAdminsWrite(group, true)).unwrap();
+    world.says(0, group, "hear ye");
+    world.settle();
+    assert_eq!(world.texts_in(2, group), texts(&["hear ye"]));
+    let (now, key) = (world.now(), world.devices[1].key());
+    let refused = world.devices[1].core().send(key, &group.into(), &texts(&["me too"]), now);
+    assert!(matches!(refused, Err(Error::Group(_))));
+}
+
+#[test]
+fn a_server_that_keeps_calling_it_stale_is_given_up() {
+    let (mut world, group) = group_of(3);
+    world.server.mischief.stale_posts = 17;
+    let id = world.says(0, group, "hi");
+    (0..3).for_each(|_| world.settle());
+    assert_eq!(world.devices[0].state_of(id), MessageState::Failed(Failure::DevicesChanging));
+    world.server.mischief.stale_posts = 16;
+    let id = world.says(0, group, "hi again");
+    (0..3).for_each(|_| world.settle());
+    assert_eq!(world.devices[0].state_of(id), MessageState::Delivered);
+    assert_eq!(world.texts_in(1, group), texts(&["hi again"]));
+}
+
+#[test]
+fn a_replayed_post_is_shown_once() {
+    let (mut world, group) = group_of(34);
+    world.devices[1].crash(); // its mailbox keeps what comes
+    world.says(0, group, "once");
+    for _ in 0..40 {
+        world.pass(50);
+        (0..34).filter(|at| *at != 1).for_each(|at| world.step(at));
+    }
+    let to = world.devices[1].id();
+    let twice = world.server.mailboxes[&to].iter().rev().take(1).cloned().collect::<Vec<_>>();
+    world.settle();
+    for (_, entry) in twice {
+        world.server.append(to, entry);
+    }
+    world.settle();
+    assert_eq!(world.texts_in(1, group), texts(&["once"]));
+}
+
+#[test]
+fn a_post_given_to_another_group_is_not_shown_there() {
+    let (mut world, group) = group_of(34);
+    let names: Vec<String> = (1..34).map(|n| format!("p{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let other = world.creates(0, "Egrets", &names);
+    world.says(0, other, "here");
+    world.says(0, group, "there");
+    world.settle();
+    let device = world.devices[0].core().device();
+    let counter = world.devices[0].core().next_message();
+    let id = MessageId { device, counter };
+    world.server.mischief.misleads.insert(id, other.0.to_vec());
+    assert_eq!(world.says(0, group, "secret"), id);
+    world.settle();
+    assert_eq!(world.texts_in(1, other), texts(&["here"]));
+    // Its key is not there in that group: it is asked for, and comes to where it belongs.
+    world.server.mischief.misleads.clear();
+    for _ in 0..60 {
+        world.pass(25_000); // the link stays up
+        (0..3).for_each(|_| (0..34).for_each(|at| world.step(at)));
+    }
+    assert_eq!(world.texts_in(1, group), texts(&["there", "secret"]));
+    assert_eq!(world.texts_in(1, other), texts(&["here"]));
+}
+
+#[test]
+fn what_a_ghost_says_is_shown_to_nobody() {
+    let mut world = World::with(&["alice", "bob", "mallory"]);
+    let group = world.creates(0, "Herons", &["bob"]);
+    world.says(0, group, "hi");
+    world.settle();
+    let account = world.devices[2].core().device().account;
+    let logged = world.server.groups.get_mut(group.0.as_slice()).unwrap();
+    logged.members.insert(account, godwit_wire::v1::GroupRole::Member);
+    let (to, from) = (world.devices[1].id(), world.devices[2].core().device());
+    let (group_bytes, epoch, body) = (group.0.to_vec(), 1, vec![1, 2, 3]);
+    let post =
+        crate::server::Entry::Post { from, counter: 1, group: group_bytes, epoch, body };
+    world.server.append(to, post);
+    world.settle();
+    assert_eq!(world.texts_in(1, group), texts(&["hi"]));
+    assert_eq!(world.warnings("bob", WarningKind::Server), 1);
+}
+
+#[test]
+fn the_key_and_what_it_opens_outlive_a_crash() {
+    let (mut world, group) = group_of(34);
+    world.says(0, group, "first");
+    world.settle();
+    for at in [0, 1] {
+        world.devices[at].crash();
+    }
+    world.settle();
+    world.says(0, group, "second");
+    world.settle();
+    assert_eq!(world.texts_in(1, group), texts(&["first", "second"]));
+}
