@@ -196,7 +196,9 @@ pub enum Failure {
     #[error("you are not in this group any more")]
     NotMember,
     /// The server shows a log of the group that contradicts what was seen before.
-    #[error("the server shows members different groups: nothing is sent there until that is resolved")]
+    #[error(
+        "the server shows members different groups: nothing is sent there until that is resolved"
+    )]
     GroupFrozen,
     /// Only admins write in the group.
     #[error("only admins write in this group")]

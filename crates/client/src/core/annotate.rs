@@ -117,7 +117,8 @@ impl Core {
     fn tell_about(&mut self, with: &ChatId, body: &[u8], at_ms: u64) -> Result<MessageId, Error> {
         self.check_recipient(with, 1, body.len())?;
         let counter = self.next_counter();
-        self.outbox.push(counter, Outgoing::new(Target::of(with), Kind::About, body.to_vec(), at_ms));
+        self.outbox
+            .push(counter, Outgoing::new(Target::of(with), Kind::About, body.to_vec(), at_ms));
         Ok(self.own_id(counter))
     }
 

@@ -266,10 +266,8 @@ impl Core {
             leads_to(&message.target) || matches!(who, Who::Account(asked) if in_group(*asked))
         };
         let unsealed = self.outbox.pending().filter(|(_, message)| !message.is_sealed());
-        let stuck: Vec<u64> = unsealed
-            .filter(|(_, message)| fails(message))
-            .map(|(counter, _)| counter)
-            .collect();
+        let stuck: Vec<u64> =
+            unsealed.filter(|(_, message)| fails(message)).map(|(counter, _)| counter).collect();
         for counter in stuck {
             self.fail(counter, failure, now);
         }

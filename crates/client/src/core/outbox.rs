@@ -264,8 +264,10 @@ impl Outbox {
     /// of `next`; they are shown as before. What they wait for has to fit in the server's window too.
     pub(crate) fn move_behind(&mut self, group: GroupId, mut next: impl FnMut() -> u64) {
         let is_free = |(counter, message): (&u64, &Outgoing)| {
-            let is_of_it = matches!(message.target, Target::Group(_)) && message.group() == Some(group);
-            (is_of_it && !message.is_sealed() && !self.in_flight.contains(counter)).then_some(*counter)
+            let is_of_it =
+                matches!(message.target, Target::Group(_)) && message.group() == Some(group);
+            (is_of_it && !message.is_sealed() && !self.in_flight.contains(counter))
+                .then_some(*counter)
         };
         let free: Vec<u64> = self.pending.iter().filter_map(is_free).collect();
         for counter in free {

@@ -152,13 +152,7 @@ impl Core {
         }
     }
 
-    pub(super) fn open(
-        &mut self,
-        from: DeviceId,
-        record: &v1::Deliver,
-        opening: bool,
-        now: Now,
-    ) {
+    pub(super) fn open(&mut self, from: DeviceId, record: &v1::Deliver, opening: bool, now: Now) {
         let now_ms = self.wall_ms(now);
         let Some(contact) = self.contacts.get(from.account) else { return };
         let Some(peer) = contact.list.any_peer(from.number) else { return };

@@ -170,7 +170,8 @@ impl Core {
         let Some(remote) = self.contacts.remote(from) else { return };
         let logged = self.outbox.logged(request.counter);
         let sent = logged.and_then(|message| {
-            let is_for_all = message.accepted.as_ref().is_some_and(|accepted| accepted.by.is_empty());
+            let is_for_all =
+                message.accepted.as_ref().is_some_and(|accepted| accepted.by.is_empty());
             if let Some(posted) = message.post.as_ref().filter(|_| is_for_all) {
                 return self.posted_to(from, message, posted);
             }

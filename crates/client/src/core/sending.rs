@@ -489,7 +489,9 @@ impl Core {
         let with = match &message.target {
             Target::Account(_) => return,
             Target::Handle(handle) => ChatId::from(handle),
-            Target::Group(id) if message.kind == Kind::Share => return self.key_given(*id, &message),
+            Target::Group(id) if message.kind == Kind::Share => {
+                return self.key_given(*id, &message);
+            }
             Target::Group(id) => ChatId::Group(*id),
         };
         if message.kind == Kind::About {

@@ -171,10 +171,7 @@ impl Core {
         check_media(&media.info, text)?;
         check_context(context, text)?;
         let body = Body::media(media, text, context, self.timer(to));
-        match to {
-            ChatId::Contact(_) => self.check_recipient(to, 1, body.len())?,
-            ChatId::Group(_) => return Err(Error::NoChat(to.clone())),
-        }
+        self.check_recipient(to, 1, body.len())?;
         if self.transfers.uploads.len() >= UPLOADS_MAX {
             return Err(Error::TooManyFiles { max: UPLOADS_MAX });
         }

@@ -129,7 +129,8 @@ impl Waiting {
 
     /// Takes what was there already at the last call.
     fn take_old(&mut self) -> Vec<Early> {
-        let old = self.by_place.extract_if(.., |_, early| std::mem::replace(&mut early.is_old, true));
+        let old =
+            self.by_place.extract_if(.., |_, early| std::mem::replace(&mut early.is_old, true));
         let old: Vec<(Place, Early)> = old.collect();
         for (place, early) in &old {
             self.bytes = self.bytes.saturating_sub(early.bytes());

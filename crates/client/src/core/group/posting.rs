@@ -207,7 +207,8 @@ impl Core {
     pub(in crate::core) fn on_roster(&mut self, roster: &v1::Roster) {
         let Some(Request::GroupRoster(id)) = self.requests.remove(&roster.request) else { return };
         self.groups.postings.of(id).is_asked = false;
-        let Some(known) = self.groups.get(id).filter(|_| group_of(&roster.group) == Some(id)) else {
+        let Some(known) = self.groups.get(id).filter(|_| group_of(&roster.group) == Some(id))
+        else {
             return;
         };
         if roster.epoch > known.group.epoch() {
@@ -234,7 +235,12 @@ impl Core {
     }
 
     /// The server does not say.
-    pub(in crate::core) fn on_roster_refused(&mut self, id: GroupId, refused: &v1::Refused, now: Now) {
+    pub(in crate::core) fn on_roster_refused(
+        &mut self,
+        id: GroupId,
+        refused: &v1::Refused,
+        now: Now,
+    ) {
         self.groups.postings.of(id).is_asked = false;
         match refusal_of(refused) {
             Some(refusal) if refusal.retryable() => {
@@ -306,8 +312,9 @@ impl Core {
     /// A key is sealed for those it is for who are members still.
     pub(super) fn share_ready(&mut self, counter: u64, id: GroupId, now: Now) -> Readiness {
         let Some(message) = self.outbox.get(counter) else { return Readiness::NotYet };
-        let is_member =
-            |account: &AccountId| self.groups.get(id).is_some_and(|k| k.group.member(*account).is_some());
+        let is_member = |account: &AccountId| {
+            self.groups.get(id).is_some_and(|k| k.group.member(*account).is_some())
+        };
         let mut accounts = message.accounts.clone();
         accounts.retain(is_member);
         let mut is_ready = true;
@@ -354,7 +361,9 @@ impl Core {
     /// Somebody's keys are not to be had: the key goes to the others.
     pub(in crate::core) fn give_key_without(&mut self, account: AccountId) {
         let is_meant = |message: &Outgoing| {
-            message.kind == Kind::Share && message.accounts.contains(&account) && !message.is_sealed()
+            message.kind == Kind::Share
+                && message.accounts.contains(&account)
+                && !message.is_sealed()
         };
         let meant = self.outbox.pending().filter(|(_, message)| is_meant(message));
         let meant: Vec<(u64, Target)> =
@@ -379,8 +388,7 @@ impl Core {
         for accounts in [first, second] {
             let counter = self.next_counter();
             let accounts = accounts.to_vec();
-            let half =
-                Outgoing { accounts, sealed: Vec::new(), rounds: 0, ..message.clone() };
+            let half = Outgoing { accounts, sealed: Vec::new(), rounds: 0, ..message.clone() };
             self.outbox.push(counter, half);
             self.let_pass(id, counter);
         }

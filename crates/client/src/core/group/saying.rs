@@ -56,7 +56,12 @@ impl Core {
     }
 
     /// Seals what is said in a group, once everything is there for it.
-    pub(in crate::core) fn group_ready(&mut self, counter: u64, id: GroupId, now: Now) -> Readiness {
+    pub(in crate::core) fn group_ready(
+        &mut self,
+        counter: u64,
+        id: GroupId,
+        now: Now,
+    ) -> Readiness {
         let Some(message) = self.outbox.get(counter) else { return Readiness::NotYet };
         if message.kind == Kind::Share {
             return self.share_ready(counter, id, now);
