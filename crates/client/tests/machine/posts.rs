@@ -274,8 +274,8 @@ fn a_post_given_to_another_group_is_not_shown_there() {
     assert_eq!(world.texts_in(1, other), texts(&["here"]));
     // Its key is not there in that group: it is asked for, and comes to where it belongs.
     world.server.mischief.misleads.clear();
-    for _ in 0..200 {
-        world.pass(25_000);
+    for _ in 0..400 {
+        world.pass(7_000);
         (0..3).for_each(|_| (0..34).for_each(|at| world.step(at)));
     }
     assert_eq!(world.texts_in(1, group), texts(&["there", "secret"]));
