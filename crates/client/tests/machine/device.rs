@@ -109,13 +109,13 @@ impl Device {
     /// Does something about a message as an application does.
     pub(crate) fn act(
         &mut self,
-        with: impl Into<ChatId>,
+        with: &(impl Clone + Into<ChatId>),
         about: MessageId,
         act: &Act,
         now: Now,
     ) -> MessageId {
         let key = self.key();
-        self.core().annotate(key, &with.into(), about, act, now).unwrap()
+        self.core().annotate(key, &with.clone().into(), about, act, now).unwrap()
     }
 
     /// Says something in a group.

@@ -113,7 +113,9 @@ impl Model {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut world = World::with(&names);
         for _ in 1..devices {
-            names.iter().for_each(|name| drop(world.add_device(name)));
+            for name in &names {
+                world.add_device(name);
+            }
         }
         let group = world.creates(0, "Herons", &names[1..]);
         let people = names.iter().map(|name| handle(name)).collect();

@@ -188,8 +188,8 @@ fn what_is_said_about_messages_works_in_groups_too() {
         let id = world.says(0, group, "helo");
         world.settle();
         let now = world.now();
-        world.devices[0].act(group, id, &Act::Edit("hello".to_owned()), now);
-        world.devices[1].act(group, id, &Act::Reaction("+".to_owned()), now);
+        world.devices[0].act(&group, id, &Act::Edit("hello".to_owned()), now);
+        world.devices[1].act(&group, id, &Act::Reaction("+".to_owned()), now);
         let timer = world.devices[1].key();
         world.devices[1].core().set_timer(timer, &group.into(), 60, now).unwrap();
         world.settle();
@@ -205,7 +205,7 @@ fn what_is_said_about_messages_works_in_groups_too() {
         let refused =
             world.devices[1].core().annotate(foreign, &ChatId::Group(group), id, &edit, now);
         assert_eq!(refused, Err(Error::NotAuthor(id)));
-        world.devices[0].act(group, id, &Act::Deletion, now);
+        world.devices[0].act(&group, id, &Act::Deletion, now);
         world.settle();
         assert_eq!(world.devices[2].history.get(id).unwrap().text, None);
     }
