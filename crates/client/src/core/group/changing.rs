@@ -216,7 +216,7 @@ impl Core {
 
     /// Asks for logs, makes the entries that are wanted, and sends them.
     pub(in crate::core) fn tend_groups(&mut self, now: Now) {
-        self.tell_own_devices(now);
+        self.tell_new_devices(now);
         if self.groups.paused_until_ms.is_some_and(|until_ms| now.mono_ms < until_ms) {
             return;
         }

@@ -21,7 +21,7 @@ impl Core {
     }
 
     /// Tells a new device of ours of all groups; it has the logs from the server.
-    pub(super) fn tell_own_devices(&mut self, now: Now) {
+    pub(super) fn tell_new_devices(&mut self, now: Now) {
         if !std::mem::take(&mut self.groups.has_new_device) || !self.is_main() {
             return;
         }
