@@ -92,10 +92,6 @@ impl Device {
         self.core.as_ref().map_or(counter, |core| core.travels_as(counter))
     }
 
-    pub(crate) const fn id(&self) -> DeviceId {
-        self.id
-    }
-
     pub(crate) fn core(&mut self) -> &mut Core {
         self.core.as_mut().unwrap()
     }
