@@ -19,12 +19,14 @@
 //! | `transfer` | files on their way: what waits for them, tickets |
 //! | `reading` `verifying` | marks that the user sets |
 //! | `presence` | who sees that we are here, whose chats are open, who types |
+//! | `blocking` `profile` `reporting` | how others are seen and we are: blocks, mutes, names, reports |
 //! | `vault` | rows sealed at rest |
 
 mod age;
 mod annotate;
 mod asking;
 mod backoff;
+mod blocking;
 mod body;
 mod channel;
 mod command;
@@ -45,9 +47,11 @@ mod output;
 mod own;
 mod pin;
 mod presence;
+mod profile;
 mod reading;
 mod receiving;
 mod repair;
+mod reporting;
 mod sending;
 mod timer;
 mod transfer;
@@ -62,6 +66,7 @@ use godwit_seal::RowError;
 use godwit_wire::{Refusal, ToClient, ToServer, v1};
 
 use self::asking::Request;
+use self::blocking::ContactSettings;
 use self::command::Commands;
 use self::contact::Contacts;
 use self::group::Groups;
@@ -73,7 +78,9 @@ use self::listing::Listing;
 use self::lookup::Lookups;
 use self::outbox::Outbox;
 use self::presence::Presences;
+use self::profile::Profiles;
 use self::repair::Waiting;
+use self::reporting::Reports;
 use self::timer::Expiry;
 use self::transfer::Transfers;
 use crate::{Error, Event, Me, WarningKind};
@@ -81,6 +88,7 @@ use crate::{Error, Event, Me, WarningKind};
 #[cfg(feature = "native")]
 pub(crate) use age::verify_of_any_age;
 pub use annotate::Stamp;
+pub use blocking::{MUTED_FOREVER_MS, SETTINGS_MAX};
 #[cfg(feature = "native")]
 pub(crate) use body::Shown;
 pub(crate) use body::{Body, Content};
@@ -108,6 +116,7 @@ pub use now::Now;
 pub use outbox::{OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX};
 pub use output::{AHEAD_MAX, Annotation, Batch, LinkOrder, Row, Table, Ticket, Write};
 pub use presence::OPEN_MS;
+pub use profile::{ABOUT_BYTES_MAX, DISPLAY_NAME_BYTES_MAX, PROFILE_PICTURE_BYTES_MAX};
 pub use transfer::{FETCHED_MAX, Pending, UPLOADS_MAX, Way};
 pub use vault::Vault;
 
@@ -126,6 +135,9 @@ pub struct Core {
     groups: Groups,
     commands: Commands,
     transfers: Transfers,
+    decided: ContactSettings,
+    profiles: Profiles,
+    reports: Reports,
     link: Link,
     listing: Listing,
     /// Another device that is being linked.
@@ -206,6 +218,10 @@ impl Core {
         core.commands = Commands::restore(&core.vault, &rows).map_err(damaged)?;
         core.transfers = Transfers::restore(&core.vault, &rows).map_err(damaged)?;
         core.presence = Presences::restore(&core.vault, &rows).map_err(damaged)?;
+        core.decided = ContactSettings::restore(&core.vault, &rows).map_err(damaged)?;
+        let own = core.device().account;
+        core.profiles = Profiles::restore(&core.vault, own, &rows).map_err(damaged)?;
+        core.look_for_untold();
         Ok(Some(core))
     }
 
@@ -222,6 +238,9 @@ impl Core {
             groups: Groups::default(),
             commands: Commands::default(),
             transfers: Transfers::default(),
+            decided: ContactSettings::default(),
+            profiles: Profiles::default(),
+            reports: Reports::default(),
             link: Link::new(seed),
             listing: Listing::default(),
             linking: None,
@@ -288,12 +307,15 @@ impl Core {
         if self.link.is_attached() {
             self.tend_groups(now);
             self.tend_presence(now);
+            self.tell_own_devices_all(now);
+            self.tell_profile(now);
             self.pump(now);
             if std::mem::take(&mut self.groups.gave_key) {
                 self.pump(now);
             }
             self.tend_files(now);
             self.ask(now);
+            self.send_reports();
             self.tend_list(now);
             self.tend_linking(now);
             self.acknowledge();
@@ -320,6 +342,8 @@ impl Core {
         writes.extend(self.commands.changes(&self.vault)?);
         writes.extend(self.transfers.changes(&self.vault)?);
         writes.extend(self.presence.changes(&self.vault)?);
+        writes.extend(self.decided.changes(&self.vault)?);
+        writes.extend(self.profiles.changes(self.me.device().account, &self.vault)?);
         if std::mem::take(&mut self.keys_changed) {
             writes.push(self.me.write_keys(&self.vault)?);
         }
@@ -358,6 +382,7 @@ impl Core {
             ToClient::Presence(presence) => self.on_presence(&presence, now),
             ToClient::Roster(roster) => self.on_roster(&roster),
             ToClient::GroupReceipt(receipt) => self.on_group_receipt(&receipt, now),
+            ToClient::ReportTaken(taken) => self.on_report_taken(&taken),
             ToClient::Terms(_) | ToClient::Progress(_) => {}
             ToClient::Relayed(relayed) => self.on_relayed(&relayed),
             ToClient::Goodbye(goodbye) => self.on_goodbye(goodbye, now),

@@ -97,6 +97,24 @@ pub enum Error {
     /// The contact's key changed and the user had verified the old one.
     #[error("{0} was verified and now has another key: compare the safety number, then accept it")]
     KeyChanged(Handle),
+    /// The user has blocked this contact.
+    #[error("you have blocked {0}: unblock them first (`godwit unblock {0}`)")]
+    Blocked(Handle),
+    /// Nobody of this handle is known to this home.
+    #[error("nobody called {0} is known here: write to them, or wait until they write")]
+    NoContact(Handle),
+    /// As many accounts are blocked or muted as may be.
+    #[error("{max} accounts are blocked or muted already: lift that of another first")]
+    TooManySettings {
+        /// So many.
+        max: usize,
+    },
+    /// A profile breaks its bounds.
+    #[error("the profile was not changed: {0}")]
+    BadProfile(String),
+    /// A report breaks its bounds.
+    #[error("nothing was reported: {0}")]
+    BadReport(String),
     /// Only the main device changes the account's devices.
     #[error("only the main device, which holds the account key, can do that: use that one")]
     NotMain,

@@ -30,9 +30,9 @@ pub use media::{
     WAVEFORM_STEPS_MAX,
 };
 pub use model::{
-    ChatId, ChatSummary, ConnectionState, DeviceInfo, Event, Failure, GroupInfo, GroupMemberInfo,
-    HistoryItem, LinkingState, Me, MessageState, NewcomerEvent, Note, Presence, PresenceState,
-    SafetyNumber, Visibility, WarningKind,
+    ChatId, ChatSummary, ConnectionState, Contact, DeviceInfo, Event, Failure, GroupInfo,
+    GroupMemberInfo, HistoryItem, LinkingState, Me, MessageState, NewcomerEvent, Note, OwnProfile,
+    Presence, PresenceState, Reported, SafetyNumber, Visibility, WarningKind,
 };
 #[cfg(feature = "native")]
 pub use native::{Client, EventStream, InboxReader, Joined, SEND_ALL_BYTES_MAX, Since};

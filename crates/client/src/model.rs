@@ -203,6 +203,14 @@ pub enum Failure {
     /// Only admins write in the group.
     #[error("only admins write in this group")]
     OnlyAdmins,
+    /// The user has blocked the recipient.
+    #[error("you have blocked this contact: unblock it first")]
+    Blocked,
+    /// The account began as many conversations as the server allows in a day.
+    #[error(
+        "you have begun as many new conversations as this server allows in a day: try again tomorrow"
+    )]
+    TooManyStrangers,
     /// The server refused the message; the number is of its refusal table.
     #[error("the server refused the message (refusal {0})")]
     Refused(u16),
@@ -277,16 +285,74 @@ pub struct ChatSummary {
     pub verified: bool,
     /// Something that the user must know about this contact.
     pub notice: Option<String>,
-    /// What the chat is called, if not as its `with`: a group's name.
+    /// A group's name, or what the contact calls itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The contact is blocked.
+    #[serde(default)]
+    pub blocked: bool,
+    /// No notification before this time, unix milliseconds; 0: not muted; the largest number: for ever.
+    #[serde(default)]
+    pub muted_until_ms: u64,
 }
 
 impl ChatSummary {
-    /// What the chat is called.
+    /// What the chat is called: a group by its name. Of a contact the handle comes first, since anybody
+    /// may call themselves anything.
     pub fn title(&self) -> String {
-        self.name.clone().unwrap_or_else(|| self.with.to_string())
+        match (&self.with, &self.name) {
+            (_, None) => self.with.to_string(),
+            (ChatId::Group(_), Some(name)) => name.clone(),
+            (ChatId::Contact(handle), Some(name)) => format!("{handle} ({name})"),
+        }
     }
+}
+
+/// Somebody whom this account knows, or of whom something was decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    /// The name that the server knows them by.
+    pub handle: Handle,
+    /// The account behind it.
+    pub account: AccountId,
+    /// What they call themselves; anybody may call themselves anything.
+    pub name: Option<String>,
+    /// What they say about themselves.
+    pub about: Option<String>,
+    /// Size of their picture; 0 if they have told none.
+    pub picture_bytes: usize,
+    /// The user compared the safety number.
+    pub verified: bool,
+    /// The user has written to them: they are told this account's profile.
+    pub written_to: bool,
+    /// Nothing of them is shown and nothing is sent to them.
+    pub blocked: bool,
+    /// No notification before this time, unix milliseconds; 0: not muted; the largest number: for ever.
+    pub muted_until_ms: u64,
+}
+
+/// How this account wants to be shown to its contacts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnProfile {
+    /// Empty: none.
+    pub name: String,
+    /// Empty: none.
+    pub about: String,
+    /// A JPEG or PNG file; empty: none.
+    pub picture: Vec<u8>,
+    /// Grows with each change; 0 before the first.
+    pub version: u64,
+}
+
+/// A message as it is reported to the operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reported {
+    /// Which message, of the one who is reported.
+    pub id: MessageId,
+    /// When its sender says it was sent, unix milliseconds.
+    pub sent_at_ms: u64,
+    /// The text; what is beyond the bound of a report is cut off.
+    pub text: String,
 }
 
 /// A group as this device has verified it.
@@ -574,6 +640,16 @@ pub enum Event {
         with: Handle,
         /// What holds now.
         presence: Presence,
+    },
+    /// Something about a contact is new: its profile, or what was decided of it here or on another
+    /// device of this account.
+    Contact(Contact),
+    /// What became of a report to the operator.
+    Reported {
+        /// Who was reported.
+        with: Handle,
+        /// Why the server did not take it, and what to do; none: the operator has it.
+        refused: Option<String>,
     },
     /// Everything that waited on the server has been received.
     CaughtUp,

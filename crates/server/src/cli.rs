@@ -11,7 +11,9 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Config, ConfigError, example, reference};
 use crate::serve::{StartError, default_data};
 
-pub use operator::{CommandError, backup, invite, restore, rotate_key, status, tree, verify};
+pub use operator::{
+    CommandError, backup, invite, reports, restore, rotate_key, status, tree, verify,
+};
 
 /// The server of Godwit. Without arguments: serves from your own data folder, and prints the join
 /// link and what to type next.
@@ -36,6 +38,8 @@ pub enum Command {
     Status(Look),
     /// Show the supervision tree of the running server.
     Tree(Look),
+    /// List what people reported to you: who, why, and messages that the reporter chose to show.
+    Reports(Look),
     /// Write everything into a new file, while the server runs or not.
     Backup(Backup),
     /// Put a backup back into an empty data folder.

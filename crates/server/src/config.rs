@@ -100,6 +100,8 @@ pub struct Rates {
     pub registrations_per_hour: u32,
     /// Look-ups an hour of one device, with and without keys.
     pub lookups_per_hour: u32,
+    /// See `docs/config.md`.
+    pub new_conversations_per_day: u32,
     /// One-time keys an hour that one device may take, of all others together.
     pub key_fetches_per_hour: u32,
     /// One-time keys an hour that one device may take of one account.
@@ -251,6 +253,7 @@ impl Default for Rates {
             submissions_burst: 100_000,
             registrations_per_hour: 60,
             lookups_per_hour: 2_000,
+            new_conversations_per_day: 2_000,
             key_fetches_per_hour: 1_000,
             key_fetches_per_account_per_hour: 30,
         }
@@ -347,7 +350,7 @@ impl Config {
     }
 
     /// Key, value, least and most of every number.
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 24] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 25] {
         let size = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         let (session, mailbox) = (&self.session, &self.mailbox);
         let frame = size(limits::FRAME_BYTES_MAX);
@@ -362,6 +365,12 @@ impl Config {
             ("rate.submissions_burst", self.rate.submissions_burst.into(), 1, 10_000_000),
             ("rate.registrations_per_hour", self.rate.registrations_per_hour.into(), 1, 1_000_000),
             ("rate.lookups_per_hour", self.rate.lookups_per_hour.into(), 1, 1_000_000),
+            (
+                "rate.new_conversations_per_day",
+                self.rate.new_conversations_per_day.into(),
+                1,
+                1_000_000,
+            ),
             ("rate.key_fetches_per_hour", self.rate.key_fetches_per_hour.into(), 1, 1_000_000),
             (
                 "rate.key_fetches_per_account_per_hour",

@@ -8,7 +8,8 @@
 //! - `router`: what the store tells goes to the sessions it concerns.
 //! - `relay`: where a new device meets the one that links it.
 //! - `media`: files, over HTTP beside the link.
-//! - `node`: what all of them share; `rate`, `quarantine`, `meters`, `keys` belong to it.
+//! - `node`: what all of them share; `rate`, `strangers`, `reports`, `quarantine`, `meters`, `keys`
+//!   belong to it.
 //! - [`Server`]: the supervision tree around all this; `drain`, `sweeper`, [`admin`] are its parts.
 //! - [`config`], [`cli`], [`announce`]: what the operator touches.
 
@@ -31,12 +32,14 @@ mod quarantine;
 mod rate;
 mod registry;
 mod relay;
+mod reports;
 mod router;
 mod seat;
 mod serve;
 mod session;
 #[cfg(test)]
 mod stories;
+mod strangers;
 mod sweeper;
 
 pub use media::MediaError;

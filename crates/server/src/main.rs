@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Tree(wish) => print(cli::tree(&wish)),
         Command::Backup(wish) => print(cli::backup(&wish)),
         Command::Restore(wish) => print(cli::restore(&wish)),
+        Command::Reports(wish) => print(cli::reports(&wish)),
         Command::Verify(wish) => print(cli::verify(&wish)),
         Command::RotateKey(wish) => print(cli::rotate_key(&wish)),
     };

@@ -49,6 +49,7 @@ pub(crate) struct Meters {
     pub(crate) media_out: Counter,
     pub(crate) media_blobs: Gauge,
     pub(crate) media_bytes: Gauge,
+    pub(crate) reports: Family<Kind, Counter>,
 }
 
 impl Meters {
@@ -117,6 +118,7 @@ impl Meters {
         add("media_uploads", "Files that came whole, by outcome", &self.uploads);
         add("media_downloads", "Downloads, from the beginning or resumed", &self.downloads);
         add("media_refused", "Requests for files refused, by reason", &self.media_refused);
+        add("reports", "Reports to the operator, by outcome", &self.reports);
         let mut page = gauges(sessions, stats);
         // Writing into a string does not fail.
         let _ = encode(&mut page, &table);
@@ -199,6 +201,7 @@ mod tests {
             &meters.uploads,
             &meters.downloads,
             &meters.media_refused,
+            &meters.reports,
         ] {
             Meters::count(family, "any");
         }

@@ -1,6 +1,8 @@
 //! What all parts of one server share: configuration, keys, store, registry, rates and numbers.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +25,9 @@ use crate::quarantine::Quarantine;
 use crate::rate::{Meter, Rate, RateTable};
 use crate::registry::Registry;
 use crate::relay::Relay;
+use crate::reports::Reports;
 use crate::session::Asker;
+use crate::strangers::Strangers;
 
 /// Device lists of one account an hour, and as many at once. The owner signs anew once a week, and
 /// linking eight devices and removing them takes sixteen; but each list is a sync, and makes every
@@ -40,6 +44,21 @@ pub(crate) const CLAIMS_PER_HOUR: u32 = 20;
 /// Changes of groups by one account an hour, and as many at once: each is up to 1,024 small records, of
 /// which one waits in a mailbox for each group, and a row of 9 KB.
 pub(crate) const GROUP_CHANGES_PER_HOUR: u32 = 1_000;
+
+/// What a look-up of a handle that nobody has costs, in look-ups: at the 2,000 an hour of the default
+/// 100 handles an hour can be tried out in vain. A person mistypes a few; a group's members exist.
+pub(crate) const FAILED_LOOKUP_COST: u32 = 20;
+
+/// Handles that nobody has, looked up from one network address in an hour, and as many at once: ten
+/// devices that try out as much as each may, or an office of 500 whose people mistype twice. Accounts
+/// are cheap (60 an hour from one address), so without it a hundred more could be tried out in the next
+/// hour for each of them. The 10,000,000 mobile numbers of a small country take 14 months from one
+/// address: 10,000,000 / 1,000 / 24 = 417 days.
+pub(crate) const FAILED_LOOKUPS_PER_ADDRESS_PER_HOUR: u32 = 1_000;
+
+/// Reports of one account an hour, and as many at once. A person makes one a year; each is a sync, and
+/// the file of reports is bounded.
+pub(crate) const REPORTS_PER_HOUR: u32 = 10;
 
 /// One server, as its sessions and doors see it.
 pub(crate) struct Node {
@@ -64,6 +83,12 @@ pub(crate) struct Node {
     rotating: Mutex<()>,
     lists: RateTable<AccountId>,
     group_changes: RateTable<AccountId>,
+    reporting: RateTable<AccountId>,
+    tries: RateTable<Mark>,
+    /// Of addresses, to marks: another key with each start.
+    marks: RandomState,
+    pub(crate) strangers: Strangers,
+    pub(crate) reports: Reports,
     draining: AtomicBool,
     /// The clock when the server started.
     started_ns: u64,
@@ -153,6 +178,11 @@ impl Node {
             rendezvous: RateTable::new(Rate::per_hour(RENDEZVOUS_PER_HOUR)),
             claims: RateTable::new(Rate::per_hour(CLAIMS_PER_HOUR)),
             group_changes: RateTable::new(Rate::per_hour(GROUP_CHANGES_PER_HOUR)),
+            reporting: RateTable::new(Rate::per_hour(REPORTS_PER_HOUR)),
+            tries: RateTable::new(Rate::per_hour(FAILED_LOOKUPS_PER_ADDRESS_PER_HOUR)),
+            marks: RandomState::new(),
+            strangers: Strangers::new(rate.new_conversations_per_day),
+            reports: Reports::of(&parts.data),
             quarantine: Quarantine::default(),
             relay: Relay::default(),
             presence: Presence::new(parts.meters.presences_held.clone()),
@@ -276,11 +306,51 @@ impl Node {
         self.key_fetches.forget_fresh(now_ns);
         self.key_fetches_of.forget_fresh(now_ns);
         self.group_changes.forget_fresh(now_ns);
+        self.reporting.forget_fresh(now_ns);
+        self.tries.forget_fresh(now_ns);
+        self.strangers.forget_fresh(now_ns);
     }
 
     /// Whether the asker may look somebody up now; else when.
     pub(crate) fn allow_lookup(&self, asker: DeviceId) -> Result<(), u32> {
         self.lookups.take(asker, self.now_ns())
+    }
+
+    /// What a session keeps of where it comes from.
+    pub(crate) fn mark_of(&self, address: IpAddr) -> Option<Mark> {
+        // Loopback as in `allow_registration`.
+        (!address.to_canonical().is_loopback()).then(|| {
+            let hash = self.marks.hash_one(prefix(address)) >> 32;
+            Mark(NonZeroU32::MIN.saturating_add(u32::try_from(hash).unwrap_or(0)))
+        })
+    }
+
+    /// Whether handles may be looked up from there now, whoever has them; else when. Were it asked only
+    /// of those that nobody has, the refusal itself would tell.
+    pub(crate) fn allow_handles(&self, from: Option<Mark>) -> Result<(), u32> {
+        from.map_or(Ok(()), |mark| self.tries.may_take(&mark, self.now_ns()))
+    }
+
+    /// The asker looked up a handle that nobody has: that costs more, and is counted for where the
+    /// asker comes from.
+    pub(crate) fn lookup_failed(&self, asker: DeviceId, from: Option<Mark>) {
+        let now_ns = self.now_ns();
+        self.lookups.owe(asker, FAILED_LOOKUP_COST.saturating_sub(1), now_ns);
+        if let Some(mark) = from {
+            self.tries.owe(mark, 1, now_ns);
+        }
+    }
+
+    /// Whether the account may report somebody now; else when.
+    pub(crate) fn allow_report(&self, account: AccountId) -> Result<(), u32> {
+        self.reporting.take(account, self.now_ns())
+    }
+
+    /// A report was decided: one log line and its counter.
+    pub(crate) fn reported(&self, by: DeviceId, refusal: Option<Refusal>) {
+        let kind = refusal.map_or("stored", Refusal::name);
+        Meters::count(&self.meters.reports, kind);
+        tracing::debug!(%by, kind, "report");
     }
 
     /// Whether the asker may take one-time keys of that account now, or gets the fallback key only.
@@ -387,6 +457,11 @@ impl Node {
 pub(crate) fn ticket_term(config: &Config, clock: &dyn Clock) -> TicketTerm {
     TicketTerm { now_ms: clock.unix_ms(), key_ms: config.link.ticket_hours * 3_600_000 }
 }
+
+/// A network address, hashed: a session has 4 bytes to spare for it. Of 65,536 addresses, as many as
+/// are counted, two share one by chance in one start of two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Mark(NonZeroU32);
 
 /// An IPv6 host has a whole /64 to itself: its addresses share one rate.
 pub(crate) fn prefix(address: IpAddr) -> IpAddr {

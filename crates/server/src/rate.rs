@@ -30,6 +30,11 @@ impl Rate {
         Self::new(3_600 * NS_PER_S / u64::from(per_hour.max(1)), per_hour)
     }
 
+    /// `per_day` a day sustained, and as many at once.
+    pub(crate) fn per_day(per_day: u32) -> Self {
+        Self::new(24 * 3_600 * NS_PER_S / u64::from(per_day.max(1)), per_day)
+    }
+
     fn new(cost_ns: u64, burst: u32) -> Self {
         let cost_ns = cost_ns.max(1);
         Self { cost_ns, tolerance_ns: cost_ns.saturating_mul(u64::from(burst.max(1)) - 1) }
@@ -114,6 +119,40 @@ impl<K: Eq + Hash> RateTable<K> {
         rows.meters.entry(key).or_default().take(self.rate, now_ns)
     }
 
+    /// The same, but a newcomer to a full table passes uncounted: for what a flood of keys must not
+    /// keep from everybody else.
+    ///
+    /// # Errors
+    /// As [`Meter::take`].
+    pub(crate) fn take_or_pass(&self, key: K, now_ns: u64) -> Result<(), u32> {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        if !rows.has_room_for(&key, now_ns) {
+            return Ok(());
+        }
+        rows.meters.entry(key).or_default().take(self.rate, now_ns)
+    }
+
+    /// Whether `key` may take one at `now_ns`; takes nothing.
+    ///
+    /// # Errors
+    /// As [`Meter::take`].
+    pub(crate) fn may_take(&self, key: &K, now_ns: u64) -> Result<(), u32> {
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut meter = rows.meters.get(key).copied().unwrap_or_default();
+        meter.take(self.rate, now_ns)
+    }
+
+    /// Takes `count` more for a key that was allowed one: they are owed, and hold the next one back
+    /// until they are paid for.
+    pub(crate) fn owe(&self, key: K, count: u32, now_ns: u64) {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        if rows.has_room_for(&key, now_ns) {
+            let meter = rows.meters.entry(key).or_default();
+            let cost_ns = self.rate.cost_ns.saturating_mul(count.into());
+            meter.paid_at_ns = now_ns.max(meter.paid_at_ns).saturating_add(cost_ns);
+        }
+    }
+
     /// The meter that `key` goes on with by itself, for what happens too often to ask here each time.
     /// Noted is that it uses all of its burst; so whoever begins again gets what time has given back
     /// and no second burst. In a full table a newcomer gets as much as that: nothing at once.
@@ -194,6 +233,41 @@ mod tests {
         assert!(table.take(TABLE_ENTRIES_MAX, 0).is_err(), "full of used meters");
         assert!(table.take(0, 0).is_err(), "a known key has its own meter");
         assert_eq!(table.take(TABLE_ENTRIES_MAX, 2 * NS_PER_S), Ok(()), "all others are fresh");
+    }
+
+    #[test]
+    fn a_newcomer_to_a_full_table_passes_where_it_must() {
+        let table = RateTable::new(Rate::per_second(1, 1));
+        for key in 0..TABLE_ENTRIES_MAX {
+            assert_eq!(table.take_or_pass(key, 0), Ok(()));
+        }
+        assert!(table.take_or_pass(0, 0).is_err(), "a known key has its own meter");
+        assert_eq!(table.take_or_pass(TABLE_ENTRIES_MAX, 0), Ok(()));
+        assert_eq!(table.take_or_pass(TABLE_ENTRIES_MAX, 0), Ok(()), "uncounted");
+    }
+
+    #[test]
+    fn to_ask_takes_nothing() {
+        let table = RateTable::new(Rate::per_second(10, 2));
+        for _ in 0..5 {
+            assert_eq!(table.may_take(&"a", NS_PER_S), Ok(()));
+        }
+        table.owe("a", 1, NS_PER_S);
+        assert_eq!(table.may_take(&"a", NS_PER_S), Ok(()));
+        table.owe("a", 1, NS_PER_S);
+        assert_eq!(table.may_take(&"a", NS_PER_S), Err(100));
+        assert_eq!(table.may_take(&"b", NS_PER_S), Ok(()));
+    }
+
+    #[test]
+    fn what_is_owed_holds_the_next_one_back() {
+        let table = RateTable::new(Rate::per_second(10, 5));
+        assert_eq!(table.take("a", NS_PER_S), Ok(()));
+        table.owe("a", 3, NS_PER_S);
+        assert_eq!(table.take("a", NS_PER_S), Ok(()), "five are allowed");
+        assert_eq!(table.take("a", NS_PER_S), Err(100));
+        table.owe("a", 10, NS_PER_S);
+        assert_eq!(table.take("a", NS_PER_S), Err(1_100));
     }
 
     #[test]

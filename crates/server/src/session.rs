@@ -19,6 +19,7 @@ mod turn;
 
 use std::cell::RefCell;
 use std::io;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ use tokio::io::AsyncWrite;
 use tokio::time::{Sleep, sleep};
 
 use crate::meters::Meters;
-use crate::node::Node;
+use crate::node::{Mark, Node};
 use crate::seat::{Seat, Word};
 use inbound::{Inbound, TURN_BYTES_MAX, TURN_READS_MAX};
 use looking::Looking;
@@ -48,6 +49,8 @@ pub(crate) use socket::Socket;
 pub(crate) struct Session {
     node: Arc<Node>,
     seat: Arc<Seat>,
+    /// Where it comes from; none is this machine.
+    from: Option<Mark>,
     socket: Socket,
     transport: Transport,
     inbound: Inbound,
@@ -125,6 +128,7 @@ impl Session {
         socket: Socket,
         transport: Transport,
         peer: Peer,
+        address: IpAddr,
         early: &[u8],
     ) -> Self {
         let seat = node.registry.enter(node.now_s());
@@ -134,6 +138,7 @@ impl Session {
         }
         Self {
             seat,
+            from: node.mark_of(address),
             node,
             socket,
             transport,
@@ -163,6 +168,7 @@ impl Session {
         let mut turn = Turn {
             node: &self.node,
             seat: &self.seat,
+            from: self.from,
             machine: &mut self.machine,
             jobs: &mut self.jobs,
             feed: &mut self.feed,

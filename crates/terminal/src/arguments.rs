@@ -1,6 +1,7 @@
 //! The command line, exactly as `docs` and scripts know it. Parsing only; nothing happens here.
 
 mod about;
+mod people;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use godwit_base::{GroupId, GroupLink, Handle, IdError, JoinLink, MessageId};
 use godwit_client::ChatId;
 
 pub(crate) use self::about::{About, Setting, Switch, Who, span};
+pub(crate) use self::people::{Mute, Profile, Report, SetProfile, Span, Whom};
 
 /// How the exit code is to be read; the last part of every help page.
 const EXIT_CODES: &str = "\
@@ -69,6 +71,21 @@ pub(crate) enum Command {
     Community(Community),
     /// Show whether somebody is online, and whether they type
     Presence(Presence),
+    /// List the people you know, and who is blocked or muted
+    Contacts,
+    /// Show or change how you are shown to those you have written to
+    #[command(subcommand)]
+    Profile(Profile),
+    /// Show nothing of somebody any more and send them nothing; they are not told
+    Block(Whom),
+    /// Lift a block
+    Unblock(Whom),
+    /// Mark a contact as one that makes no notifications
+    Mute(Mute),
+    /// Lift a mute
+    Unmute(Whom),
+    /// Report somebody to the operator of the server, who can read the chosen messages then
+    Report(Report),
     /// Open the full-screen messenger
     Chat(Chat),
     /// Make a new device one of an account that exists, or let it become one

@@ -8,7 +8,9 @@ mod files;
 mod group;
 mod lines;
 mod listen;
+mod people;
 mod presence;
+mod report;
 mod runs;
 mod send;
 mod shell;
@@ -95,6 +97,30 @@ async fn on_home(home: &Path, command: Command, output: &mut Output) -> Result<(
         Command::Presence(presence) => {
             with_client(home, async |client| presence::show(client, &presence, output).await).await
         }
+        Command::Contacts => {
+            with_client(home, async |client| people::contacts(client, output).await).await
+        }
+        Command::Profile(profile) => {
+            with_client(home, async |client| people::profile(client, &profile, output).await).await
+        }
+        Command::Block(whom) => {
+            with_client(home, async |client| people::block(client, &whom.with, true, output).await)
+                .await
+        }
+        Command::Unblock(whom) => {
+            with_client(home, async |client| people::block(client, &whom.with, false, output).await)
+                .await
+        }
+        Command::Mute(mute) => {
+            with_client(home, async |client| people::mute(client, &mute, output).await).await
+        }
+        Command::Unmute(whom) => {
+            with_client(home, async |client| people::unmute(client, &whom.with, output).await).await
+        }
+        Command::Report(report) => {
+            report::is_meant(&report)?;
+            with_client(home, async |client| report::report(client, &report, output).await).await
+        }
         Command::Chat(chat) => {
             with_client(home, async |client| chat::run(client, chat.with).await).await
         }
@@ -143,7 +169,10 @@ impl From<Error> for Failure {
             Error::Refused { .. }
             | Error::KeyChanged(_)
             | Error::NoAccount { .. }
-            | Error::Group(_) => Self::Refused(error.to_string()),
+            | Error::Group(_)
+            | Error::Blocked(_)
+            | Error::BadReport(_) => Self::Refused(error.to_string()),
+            Error::BadProfile(_) => Self::Usage(error.to_string()),
             Error::NotJoined { .. } => {
                 Self::Other(format!("{error} (godwit join LINK --as HANDLE)"))
             }

@@ -1,6 +1,7 @@
 //! The lines that scripts read: one JSON object each, its fields stable from the first release.
 
 mod about;
+mod people;
 
 use godwit_base::{GroupId, Handle, MessageId};
 use godwit_client::{
@@ -10,6 +11,7 @@ use serde::Serialize;
 
 use self::about::{About, Change};
 pub(crate) use self::about::{Beside, Delivery, Set, amount, beside, change_line, note_text};
+pub(crate) use self::people::{Names, Person};
 use crate::text::printable;
 use crate::time::LocalTime;
 
@@ -46,6 +48,8 @@ pub(crate) enum Heard<'a> {
     },
     /// A message of ours came to so many members of a group, of so many.
     Reach { id: MessageId, group: Option<GroupId>, delivered: u32, of: u32 },
+    /// Something about a contact is new.
+    Contact(Person<'a>),
     /// Everything that waited on the server has been printed.
     CaughtUp,
     /// Something that its reader should know.
@@ -91,6 +95,9 @@ pub(crate) enum Kind {
 pub(crate) struct Message<'a> {
     id: MessageId,
     from: &'a Handle,
+    /// What the sender calls themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
     to: &'a ChatId,
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<GroupId>,
@@ -114,11 +121,17 @@ impl<'a> Message<'a> {
         Self { state: None, reason: None, ..Self::stored(item) }
     }
 
+    /// The same with the name of its sender, if one is known.
+    pub(crate) fn named(self, names: &'a Names) -> Self {
+        Self { name: names.of(self.from), ..self }
+    }
+
     /// A message with the state that this device knows.
     pub(crate) fn stored(item: &'a HistoryItem) -> Self {
         Self {
             id: item.id,
             from: &item.from,
+            name: None,
             to: &item.to,
             group: item.with.group(),
             text: item.text.as_deref(),

@@ -7,6 +7,15 @@ use std::borrow::Cow;
 
 use unicode_width::UnicodeWidthStr;
 
+/// Somebody by handle and by what they call themselves. The handle comes first: anybody may call
+/// themselves anything.
+pub(crate) fn named(handle: &str, name: Option<&str>) -> String {
+    match name {
+        Some(name) => format!("{handle} ({})", one_line(name)),
+        None => handle.to_owned(),
+    }
+}
+
 /// The text with every character that would drive the terminal replaced by one that shows it:
 /// control characters by their pictures (U+2400 block), marks that reorder a line by U+FFFD. Line
 /// ends stay; a tab becomes four spaces, so that its width is known.

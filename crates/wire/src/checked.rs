@@ -142,4 +142,7 @@ checked! {
     GroupProgress: GROUP_PROGRESS,
     Progress: PROGRESS,
     Reached: REACHED,
+    Report: REPORT,
+    ReportedMessage: REPORTED_MESSAGE,
+    ReportTaken: REPORT_TAKEN,
 }

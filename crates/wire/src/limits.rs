@@ -47,3 +47,12 @@ pub const KT_PROOF_BYTES_MAX: usize = 8 * 1024;
 
 /// Entries in one answer with a group's membership log. With 60 KB of them small ones come 120 at once.
 pub const GROUP_LOG_PAGE_MAX: usize = 256;
+
+/// Messages of one report: enough to show what happens in a chat.
+pub const REPORTED_MESSAGES_MAX: usize = 20;
+
+/// Longest text of a reported message; a longer one is cut. 20 of them, 40 KiB, go in one frame.
+pub const REPORTED_TEXT_BYTES_MAX: usize = 2_048;
+
+/// Longest reason of a report.
+pub const REASON_BYTES_MAX: usize = 512;

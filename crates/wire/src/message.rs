@@ -155,6 +155,8 @@ direction! {
         GroupRoster(GroupRoster) = 17,
         /// Asks who has a message of this account to a group.
         GroupProgress(GroupProgress) = 18,
+        /// Reports an account to the operator.
+        Report(Report) = 20,
     }
 }
 
@@ -203,5 +205,7 @@ direction! {
         GroupReceipt(GroupReceipt) = 22,
         /// Who has what was posted to a group.
         Progress(Progress) = 23,
+        /// The report is stored.
+        ReportTaken(ReportTaken) = 24,
     }
 }

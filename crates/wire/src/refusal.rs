@@ -232,6 +232,11 @@ refusals! {
     /// The account is in as many groups as it may be.
     TooManyGroups = 74, final, "one of the accounts is in too many groups",
         "leave a group first";
+
+    /// The account begins more conversations than it may in a day. Final, so that what goes to
+    /// people it has written with is not held up; the delay says when another may be begun.
+    TooManyStrangers = 75, final, "too many new conversations in one day",
+        "mark the message as failed; begin another conversation after the delay";
 }
 
 impl fmt::Display for Refusal {

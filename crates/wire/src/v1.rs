@@ -75,3 +75,23 @@ impl fmt::Debug for GroupFetch {
             .finish_non_exhaustive() // as above
     }
 }
+
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Report")
+            .field("request", &self.request)
+            .field("account", &self.account)
+            .field("messages", &self.messages)
+            .finish_non_exhaustive() // the reason is what a person wrote
+    }
+}
+
+impl fmt::Debug for ReportedMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReportedMessage")
+            .field("device", &self.device)
+            .field("counter", &self.counter)
+            .field("sent_at_ms", &self.sent_at_ms)
+            .finish_non_exhaustive() // the text is what a person wrote
+    }
+}

@@ -44,6 +44,8 @@ pub(super) enum Request {
     Fetched(BlobId),
     /// Who in a group has which device list.
     GroupRoster(GroupId),
+    /// A report to the operator.
+    Report,
 }
 
 impl Core {
@@ -106,6 +108,7 @@ impl Core {
             Some(Request::GroupLog(id)) => self.on_log_refused(id, refused, now),
             Some(Request::Ticket(blob, way)) => self.on_ticket_refused(blob, way, refused, now),
             Some(Request::Fetched(blob)) => self.on_fetched_refused(blob, refused),
+            Some(Request::Report) => self.on_report_refused(refused),
             // Offered, or asked for, again: at the next connect, or tomorrow.
             Some(Request::Publish(_) | Request::OwnList) | None => {}
         }

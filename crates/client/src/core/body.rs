@@ -4,8 +4,10 @@ use godwit_base::{AccountId, DeviceNumber, GroupId, Handle, MessageId};
 use prost::Message;
 
 use self::format::body::Content as Wire;
+use super::blocking::ContactSetting;
 use super::kinds::{self, Mark};
 use super::presence::Pass;
+use super::profile::Profile;
 use crate::{Act, Context, Details, Media, Note, Poll, Visibility};
 
 #[allow(
@@ -24,6 +26,9 @@ pub const TEXT_BYTES_MAX: usize = 48_000;
 
 /// Earlier attempts that a resend may name: a message is asked for three times at most.
 const REPEATS_MAX: usize = 8;
+
+/// Settings that one message between own devices holds, 128 x under 70 B = 9 KB; of more the first.
+pub(crate) const SETTINGS_A_MESSAGE: usize = 128;
 
 /// One thing said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +53,10 @@ pub(crate) enum Content {
     AskSettings,
     /// Another device of ours says who may see the account's presence.
     PresenceSetting { visibility: Visibility, pass: Pass, set_at_ms: u64 },
+    /// How somebody wants to be shown; none if it breaks its bounds.
+    Profile(Option<Profile>),
+    /// What another device of ours was told about others.
+    ContactSettings(Vec<(AccountId, ContactSetting)>),
     /// A kind that a later version knows.
     Unknown,
 }
@@ -180,6 +189,29 @@ impl Body {
         body.encode_to_vec()
     }
 
+    /// The body of a profile.
+    pub(crate) fn profile(profile: &Profile) -> Vec<u8> {
+        encode(Wire::Profile(format::Profile {
+            name: profile.name.clone(),
+            about: profile.about.clone(),
+            picture: profile.picture.0.clone(),
+            version: profile.version,
+        }))
+    }
+
+    /// The body of settings; the first [`SETTINGS_A_MESSAGE`] of them.
+    pub(crate) fn contact_settings(settings: &[(AccountId, ContactSetting)]) -> Vec<u8> {
+        let one = |(account, setting): &(AccountId, ContactSetting)| format::ContactSetting {
+            account: account.0,
+            handle: setting.handle.as_str().to_owned(),
+            blocked: setting.blocked,
+            muted_until_ms: setting.muted_until_ms,
+            set_at_ms: setting.set_at_ms,
+        };
+        let settings = settings.iter().take(SETTINGS_A_MESSAGE).map(one).collect();
+        encode(Wire::ContactSettings(format::ContactSettings { settings }))
+    }
+
     /// Reads a body. What does not decode, and a text beyond its limit, is unknown: the sender is a
     /// contact, and a person should see that something came.
     pub(crate) fn decode(bytes: &[u8]) -> Self {
@@ -221,7 +253,9 @@ impl Body {
             | Content::GroupKey(_)
             | Content::Mark(_)
             | Content::AskSettings
-            | Content::PresenceSetting { .. } => return None,
+            | Content::PresenceSetting { .. }
+            | Content::Profile(_)
+            | Content::ContactSettings(_) => return None,
         };
         Some(Shown { text, note, details: self.details })
     }
@@ -271,7 +305,11 @@ fn encode(content: Wire) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::vault::Blob;
     use super::*;
+    use crate::core::profile::{
+        ABOUT_BYTES_MAX, DISPLAY_NAME_BYTES_MAX, PROFILE_PICTURE_BYTES_MAX,
+    };
 
     #[test]
     fn bytes_are_frozen() {
@@ -329,6 +367,54 @@ mod tests {
         let body = format::Body { content, repeats: attempts.clone(), ..format::Body::default() }
             .encode_to_vec();
         assert_eq!(Body::decode(&body).repeats, most);
+    }
+
+    fn profile(name: usize, about: usize, picture: usize) -> Profile {
+        let mut bytes = vec![0xff; picture];
+        bytes.splice(..3.min(picture), [0xff, 0xd8, 0xff].into_iter().take(picture));
+        Profile {
+            name: "n".repeat(name),
+            about: "a".repeat(about),
+            picture: Blob(bytes),
+            version: 7,
+        }
+    }
+
+    #[test]
+    fn a_profile_is_read_within_its_bounds_and_not_beyond() {
+        let largest = profile(DISPLAY_NAME_BYTES_MAX, ABOUT_BYTES_MAX, PROFILE_PICTURE_BYTES_MAX);
+        for good in [profile(0, 0, 0), profile(5, 0, 0), largest] {
+            let read = Body::decode(&Body::profile(&good)).content;
+            assert_eq!(read, Content::Profile(Some(good)));
+        }
+        let gif = Profile { picture: Blob(b"GIF89a".to_vec()), ..profile(1, 0, 0) };
+        let two_lines = Profile { name: "bob\nalice".to_owned(), ..profile(1, 0, 0) };
+        for bad in [
+            profile(DISPLAY_NAME_BYTES_MAX + 1, 0, 0),
+            profile(1, ABOUT_BYTES_MAX + 1, 0),
+            profile(1, 0, PROFILE_PICTURE_BYTES_MAX + 1),
+            gif,
+            two_lines,
+        ] {
+            assert_eq!(Body::decode(&Body::profile(&bad)).content, Content::Profile(None));
+        }
+    }
+
+    #[test]
+    fn so_many_settings_are_in_one_message_and_no_more() {
+        let setting = |n: usize| {
+            let handle = format!("h{n}").parse().unwrap();
+            let setting =
+                ContactSetting { handle, blocked: true, muted_until_ms: u64::MAX, set_at_ms: 5 };
+            (AccountId(n as u64), setting)
+        };
+        let all: Vec<_> = (0..=SETTINGS_A_MESSAGE).map(setting).collect();
+        let most = &all[..SETTINGS_A_MESSAGE];
+        for said in [most, &all] {
+            let read = Body::decode(&Body::contact_settings(said)).content;
+            assert_eq!(read, Content::ContactSettings(most.to_vec()));
+        }
+        assert!(Body::contact_settings(&all).len() <= TEXT_BYTES_MAX, "as long as a text may be");
     }
 
     #[test]

@@ -55,6 +55,13 @@ pub(crate) struct ContactRecord {
     /// What we gave the contact to see ours.
     #[serde(default)]
     pub(crate) presence_given: Option<[u8; 16]>,
+    /// It had our pass when another one was made: the present one goes to it by itself.
+    #[serde(default)]
+    pub(crate) pass_owed: bool,
+    /// The user has written to them, from this device or another one: they are a contact, and no
+    /// stranger who only wrote to us.
+    #[serde(default)]
+    pub(crate) written_to: bool,
 }
 
 /// A device that was removed, until its time is over.
@@ -142,6 +149,9 @@ pub(crate) struct RemoteRecord {
     /// Row of the history of the last one of it.
     #[serde(default)]
     pub(crate) last_row: u64,
+    /// The version of our profile that it was told.
+    #[serde(default)]
+    pub(crate) profile_told: u64,
 }
 
 /// All contacts, and which rows changed since they were written.
@@ -190,6 +200,11 @@ impl Contacts {
         let contact = self.by_account.get_mut(&account)?;
         self.changed.insert(account);
         Some(contact)
+    }
+
+    /// The same, with the account of each; our own other devices are one.
+    pub(crate) fn by_id(&self) -> impl Iterator<Item = (AccountId, &Contact)> {
+        self.by_account.iter().map(|(account, contact)| (*account, contact))
     }
 
     /// A device, for changing its record alone.
@@ -313,6 +328,8 @@ impl Contacts {
                 timer: Timer::default(),
                 presence_pass: None,
                 presence_given: None,
+                pass_owed: false,
+                written_to: false,
             },
             list: list.clone(),
             devices: BTreeMap::new(),

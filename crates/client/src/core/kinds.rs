@@ -4,7 +4,10 @@ use godwit_base::{AccountId, BlobId, DeviceId, MessageId};
 use godwit_seal::{FileKey, sealed_bytes};
 use zeroize::Zeroizing;
 
-use super::body::format;
+use super::blocking::ContactSetting;
+use super::body::{SETTINGS_A_MESSAGE, format};
+use super::profile::Profile;
+use super::vault::Blob;
 use super::{Content, TEXT_BYTES_MAX};
 use crate::{
     Act, CAPTION_BYTES_MAX, Context, Details, Error, MIME_BYTES_MAX, Media, MediaInfo, Mention,
@@ -212,6 +215,8 @@ fn known(content: format::body::Content) -> Option<Content> {
             format::mark::Mark::Receipts(on) => Some(Content::Mark(Mark::Receipts(on))),
         },
         Wire::PresenceSetting(said) if said.pass.is_empty() => Some(Content::AskSettings),
+        Wire::Profile(said) => Some(Content::Profile(read_profile(said))),
+        Wire::ContactSettings(said) => Some(Content::ContactSettings(read_settings(said))),
         Wire::PresenceSetting(said) => Some(Content::PresenceSetting {
             visibility: Visibility::of_number(said.visibility),
             pass: said.pass.as_slice().try_into().ok()?,
@@ -278,6 +283,22 @@ pub(crate) fn check_media(info: &MediaInfo, text: &str) -> Result<(), Error> {
         Some((what, _, max)) => Err(out_of_bounds(what, format!("at most {max} bytes"))),
         None => Ok(()),
     }
+}
+
+fn read_profile(profile: format::Profile) -> Option<Profile> {
+    let format::Profile { name, about, picture, version } = profile;
+    let profile = Profile { name, about, picture: Blob(picture), version };
+    profile.check().is_ok().then_some(profile)
+}
+
+fn read_settings(settings: format::ContactSettings) -> Vec<(AccountId, ContactSetting)> {
+    let one = |setting: format::ContactSetting| {
+        let format::ContactSetting { account, handle, blocked, muted_until_ms, set_at_ms } =
+            setting;
+        let handle = handle.parse().ok()?;
+        Some((AccountId(account), ContactSetting { handle, blocked, muted_until_ms, set_at_ms }))
+    };
+    settings.settings.into_iter().take(SETTINGS_A_MESSAGE).filter_map(one).collect()
 }
 
 pub(super) fn poll_to_wire(poll: &Poll) -> format::Poll {

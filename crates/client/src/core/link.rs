@@ -443,6 +443,7 @@ impl Core {
         self.groups.link_lost();
         self.requests.clear();
         self.presence_lost();
+        self.reports.link_lost();
         self.link.awaiting_since_ms = None;
         self.link.is_caught_up = false;
         self.link.owes_caught_up = false;

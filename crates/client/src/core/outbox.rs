@@ -60,6 +60,9 @@ pub(crate) enum Kind {
     Retry,
     /// A message once more, with the counters of its failed attempts.
     Resend { of: u64, repeats: Vec<u64> },
+    /// What another account, or our own other devices, are told without a trace in the history: a
+    /// profile, settings.
+    Quiet,
 }
 
 /// One message.

@@ -101,11 +101,15 @@ pub enum Table {
     GroupGiven = 36,
     /// By group, device and key: the keys under which others post.
     GroupHeard = 37,
+    /// By account: whether it is blocked or muted.
+    ContactSetting = 50,
+    /// By account: how it wants to be shown; our own too.
+    Profile = 51,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Me,
         Self::Contact,
         Self::List,
@@ -125,6 +129,8 @@ impl Table {
         Self::GroupSender,
         Self::GroupGiven,
         Self::GroupHeard,
+        Self::ContactSetting,
+        Self::Profile,
     ];
 
     /// Its name, which is sealed with each row so that a row moved elsewhere does not open.
@@ -149,6 +155,8 @@ impl Table {
             Self::GroupSender => "group_sender",
             Self::GroupGiven => "group_given",
             Self::GroupHeard => "group_heard",
+            Self::ContactSetting => "contact_setting",
+            Self::Profile => "profile",
         }
     }
 }

@@ -139,12 +139,16 @@ impl Presences {
         self.due_ms
     }
 
-    fn set(&self) -> Option<v1::PresenceSet> {
+    /// What the server is told. It does not learn who is blocked: while somebody is, only those see
+    /// this account who have the pass.
+    fn set(&self, somebody_is_blocked: bool) -> Option<v1::PresenceSet> {
         let setting = self.setting.as_ref()?;
         let (visibility, pass) = match setting.visibility {
             Visibility::Nobody => (v1::Visibility::Nobody, Vec::new()),
-            Visibility::Everyone => (v1::Visibility::Everyone, Vec::new()),
-            Visibility::Contacts => (v1::Visibility::Contacts, setting.pass.to_vec()),
+            Visibility::Everyone if !somebody_is_blocked => (v1::Visibility::Everyone, Vec::new()),
+            Visibility::Everyone | Visibility::Contacts => {
+                (v1::Visibility::Contacts, setting.pass.to_vec())
+            }
         };
         let (visibility, pass) = (visibility.into(), pass.into());
         Some(v1::PresenceSet { here: self.here, visibility, pass })
@@ -228,7 +232,7 @@ impl Core {
         self.begin_setting(now);
         self.end_what_is_over(now);
         self.tell_own_devices(now);
-        let set = self.presence.set();
+        let set = self.presence.set(self.decided.blocks_anybody());
         let (set, watch) = (set.filter(|set| self.presence.told_set.as_ref() != Some(set)), {
             self.open_chats(now)
         });
@@ -316,6 +320,9 @@ impl Core {
                 }
                 continue;
             };
+            if self.decided.is_blocked(contact.list.account()) {
+                continue; // they would see that we type
+            }
             chats.push(v1::OpenChat {
                 account: contact.list.account().0,
                 pass: contact.record.presence_pass.map(Vec::from).unwrap_or_default().into(),
@@ -381,11 +388,13 @@ impl Core {
 
     /// What a message to this contact carries for it: our pass, if it does not have it.
     pub(super) fn pass_for(&self, account: AccountId, kind: &Kind) -> Option<Pass> {
-        let contact = self.contacts.get(account).filter(|_| !self.is_own(account))?;
+        let is_shut_out = self.is_own(account) || self.is_blocked(account);
+        let contact = self.contacts.get(account).filter(|_| !is_shut_out)?;
         let pass = self.presence.pass()?;
         match kind {
             Kind::Shown => Some(pass).filter(|_| contact.record.presence_given != Some(pass)),
             Kind::Resend { .. } => Some(pass), // what is sent again may be what carried it
+            Kind::Quiet => Some(pass).filter(|_| contact.record.pass_owed),
             _ => None,
         }
     }
@@ -394,7 +403,31 @@ impl Core {
     pub(super) fn pass_given(&mut self, account: AccountId, pass: Pass) {
         if let Some(contact) = self.contacts.get_mut(account) {
             contact.record.presence_given = Some(pass);
+            contact.record.pass_owed = false;
         }
+    }
+
+    /// Somebody was blocked: if they may have our pass there is another one, and whoever else had the old
+    /// one is given it without waiting for a message.
+    pub(super) fn shut_out(&mut self, account: AccountId, now: Now) -> Result<(), Error> {
+        let may_have_it = self.contacts.get(account).is_some_and(|contact| {
+            contact.record.written_to || contact.record.presence_given.is_some()
+        });
+        let Some(Setting { visibility, pass: old, .. }) =
+            self.presence.setting.clone().filter(|_| may_have_it)
+        else {
+            return Ok(());
+        };
+        self.set_visibility(visibility, true, now)?;
+        let had_it = self.contacts.by_id().filter(|(_, c)| c.record.presence_given == Some(old));
+        let others = had_it.map(|(account, _)| account).filter(|other| !self.is_blocked(*other));
+        for account in others.collect::<Vec<AccountId>>() {
+            if let Some(contact) = self.contacts.get_mut(account) {
+                contact.record.pass_owed = true;
+            }
+            self.owes_profile(account);
+        }
+        Ok(())
     }
 
     /// A contact gave us its pass.
@@ -412,6 +445,8 @@ impl Core {
     pub(super) fn on_ask_settings(&mut self, from: AccountId) {
         if self.is_own(from) {
             self.presence.owes_own = true;
+            self.decided.owe_own_devices();
+            self.owes_profile(from);
         }
     }
 

@@ -54,7 +54,8 @@ impl Core {
         let at_ms = self.wall_ms(now);
         self.staged.writes.push(Write::ReadHere { from: device, up_to, at_ms });
         let body = Body::read(device.number, up_to);
-        if !self.sends_receipts() {
+        // Who is blocked does not learn that it was seen.
+        if !self.sends_receipts() || self.is_blocked(device.account) {
             if let Some(to) = self.sent_to(device.account) {
                 self.say_to_own(Body::for_own_devices(&body, &to), at_ms);
             }

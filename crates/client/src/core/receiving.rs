@@ -93,6 +93,9 @@ impl Core {
     /// Shows that something came which nobody can be named for.
     fn lose(&mut self, record: &v1::Deliver) {
         let from = sender_of(record);
+        if self.is_blocked(from.account) {
+            return;
+        }
         let known = self.contacts.get(from.account).map(|contact| contact.record.handle.clone());
         let text = format!(
             "a message of account {} cannot be opened: its device is not one that the account has \
@@ -145,6 +148,7 @@ impl Core {
         match v1::CopyKind::try_from(record.kind) {
             // Nothing is sealed for who was removed.
             Ok(v1::CopyKind::RetryRequest) if removed_until_ms.is_some() => {}
+            Err(_) if self.is_blocked(from.account) => {}
             Ok(v1::CopyKind::RetryRequest) => self.on_retry_request(from, &record.body, now),
             Ok(v1::CopyKind::Group) => self.hear(from, record, now),
             Ok(kind) => self.open(from, record, kind == v1::CopyKind::Opening, now),
@@ -171,6 +175,7 @@ impl Core {
             Err(OpenError::UnknownPlace { group, epoch }) if self.groups.may_come(group, epoch) => {
                 self.keep_early(group, record);
             }
+            Err(_) if self.is_blocked(from.account) => {}
             Err(error) => self.did_not_open(from, record, error, now),
         }
     }
@@ -184,6 +189,11 @@ impl Core {
         now: Now,
     ) {
         let body = Body::decode(&inner.body);
+        // What somebody says in a group is the group's affair.
+        let is_of_group = said_at.is_some() || matches!(body.content, Content::GroupKey(_));
+        if self.is_blocked(from.account) && !is_of_group {
+            return;
+        }
         for attempt in &body.repeats {
             self.forget_placeholder(MessageId { device: from, counter: *attempt });
         }
@@ -217,6 +227,16 @@ impl Core {
             Content::AskSettings => self.on_ask_settings(from.account),
             Content::GroupKey(_) | Content::PresenceSetting { .. } => {} // taken above
             Content::Read { .. } if place.with.group().is_some() => {}
+            Content::Profile(profile) => {
+                if let Some(profile) = profile {
+                    self.on_profile(from.account, profile);
+                }
+            }
+            Content::ContactSettings(settings) => {
+                if self.is_own(from.account) {
+                    self.on_settings(settings, now);
+                }
+            }
             Content::Read { device, up_to } => match body.sent_to {
                 Some(sent_to) if self.is_own(from.account) => {
                     self.on_read_elsewhere(&sent_to, device, up_to, now);
@@ -235,6 +255,9 @@ impl Core {
                 self.show_body(place, id, times, body, &inner.body);
             }
             Content::Text(_) | Content::Poll(_) | Content::Media(..) | Content::Unknown => {
+                if let Some(to) = body.sent_to.as_ref().filter(|_| self.is_own(from.account)) {
+                    self.is_written_to(to.account);
+                }
                 self.show_body(place, id, times, body, &inner.body);
             }
         }

@@ -42,7 +42,7 @@ impl Core {
     /// the same and sends nothing more.
     ///
     /// # Errors
-    /// [`Error::TextTooLong`], [`Error::ToYourself`], [`Error::OutboxFull`],
+    /// [`Error::TextTooLong`], [`Error::ToYourself`], [`Error::OutboxFull`], [`Error::Blocked`],
     /// [`Error::KeyChanged`].
     pub fn send(
         &mut self,
@@ -154,6 +154,9 @@ impl Core {
         match with {
             ChatId::Contact(to) if *to == self.me.home.handle => return Err(Error::ToYourself),
             ChatId::Contact(to) => {
+                if self.is_handle_blocked(to) {
+                    return Err(Error::Blocked(to.clone()));
+                }
                 if self.contacts.by_handle(to).is_some_and(|contact| contact.record.blocked) {
                     return Err(Error::KeyChanged(to.clone()));
                 }
@@ -359,6 +362,9 @@ impl Core {
         if self.outbox.awaits_answer_of_other_list(account, contact.list.version()) {
             return Readiness::NotYet;
         }
+        if self.is_blocked(account) && !in_group {
+            return Readiness::Failed(Failure::Blocked);
+        }
         // Our own list is ours to judge: an old one means that the main device was off for long.
         let age = if self.is_own(account) { Age::Fresh } else { self.age_of(contact, now) };
         match age {
@@ -420,6 +426,10 @@ impl Core {
         }
         if let Some(message) = self.outbox.get_mut(counter) {
             message.sealed = sealed;
+        }
+        // What is said in a group makes nobody a contact.
+        if is_told {
+            self.wrote(counter, accounts);
         }
         Readiness::Sealed
     }
@@ -569,6 +579,9 @@ impl Core {
             Some(Refusal::DeviceMismatch) => self.on_mismatch(refused, now),
             Some(Refusal::UnknownAccount) => self.on_unknown_account(counter, now),
             Some(Refusal::MailboxFull) => self.fail(counter, Failure::MailboxFull, now),
+            Some(Refusal::TooManyStrangers) => {
+                self.fail(counter, Failure::TooManyStrangers, now);
+            }
             Some(refusal) if refusal.retryable() => self.pause(refused, now),
             None if refused.retry_after_ms > 0 => self.pause(refused, now),
             _ => {

@@ -1,8 +1,10 @@
 //! The face of the SDK.
 
 mod devices;
+mod people;
 mod presence;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use godwit_base::{AccountId, DeviceId, Handle, JoinLink, MessageId};
@@ -16,8 +18,8 @@ use super::request::{Request, Response};
 use super::stream::{EventStream, InboxReader, Since};
 use crate::core::{GroupCommand, GroupOutcome};
 use crate::{
-    ChatId, ChatSummary, ConnectionState, Error, Event, GroupInfo, HistoryItem, Me, MessageState,
-    SafetyNumber,
+    ChatId, ChatSummary, ConnectionState, Contact, Error, Event, GroupInfo, HistoryItem, Me,
+    MessageState, SafetyNumber,
 };
 
 /// Most bytes of texts in one [`Client::send_all`], 4 MiB: an eighth of the outbox.
@@ -88,9 +90,9 @@ impl Client {
     /// link is up, also after this process has ended and another opened the home.
     ///
     /// # Errors
-    /// [`Error::TextTooLong`], [`Error::OutboxFull`], [`Error::KeyChanged`], or trouble with the
-    /// home's files. Nothing was sent then, save that after [`Error::Storage`] it is not known: the commit
-    /// may have come through. Look into the history before you send again. An empty text is a message
+    /// [`Error::TextTooLong`], [`Error::OutboxFull`], [`Error::KeyChanged`], [`Error::Blocked`], or
+    /// trouble with the home's files. Nothing was sent then, save that after [`Error::Storage`] it is not
+    /// known: the commit may have come through. Look into the history before you send again. An empty text is a message
     /// too.
     ///
     /// # Cancel safety
@@ -226,10 +228,20 @@ impl Client {
     /// # Cancel safety
     /// Safe: it only reads.
     pub async fn chats(&self) -> Result<Vec<ChatSummary>, Error> {
-        match self.host.ask(Request::Chats).await? {
-            Response::Chats(chats) => Ok(with_groups(chats, self.groups().await?)),
-            _ => Err(Error::OtherVersion),
+        let Response::Chats(chats) = self.host.ask(Request::Chats).await? else {
+            return Err(Error::OtherVersion);
+        };
+        let mut chats = with_groups(chats, self.groups().await?);
+        let people = self.contacts().await?;
+        let people: BTreeMap<&Handle, &Contact> = people.iter().map(|p| (&p.handle, p)).collect();
+        for chat in &mut chats {
+            let person = chat.with.contact().and_then(|with| people.get(with));
+            if let Some(person) = person {
+                chat.name.clone_from(&person.name);
+                (chat.blocked, chat.muted_until_ms) = (person.blocked, person.muted_until_ms);
+            }
         }
+        Ok(chats)
     }
 
     /// Marks everything received in a chat as read and tells its sender.
@@ -384,6 +396,8 @@ fn with_groups(mut chats: Vec<ChatSummary>, groups: Vec<GroupInfo>) -> Vec<ChatS
                 verified: false,
                 notice: group.frozen,
                 name: group.name,
+                blocked: false,
+                muted_until_ms: 0,
             }),
             None => {}
         }

@@ -459,6 +459,30 @@ impl Engine {
             Request::SetVisibility { visibility, anew } => {
                 self.core.set_visibility(visibility, anew, now).map(|()| Response::Done)
             }
+            request => self.about_people(request, now),
+        }
+    }
+
+    /// Commands about others and how this account is shown to them.
+    fn about_people(&mut self, request: Request, now: Now) -> Answer {
+        let done = |()| Response::Done;
+        match request {
+            Request::People => Ok(Response::People(self.core.people())),
+            Request::SetBlocked { with, blocked } => {
+                self.core.set_blocked(&with, blocked, now).map(done)
+            }
+            Request::SetMuted { with, until_ms } => {
+                self.core.set_muted(&with, until_ms, now).map(done)
+            }
+            Request::Profile => Ok(Response::Profile(self.core.profile())),
+            Request::SetProfile { name, about, picture } => {
+                let (name, about) = (name.as_deref(), about.as_deref());
+                self.core.set_profile(name, about, picture.as_deref(), now).map(done)
+            }
+            Request::PictureOf { with } => Ok(Response::Picture(self.core.picture_of(&with))),
+            Request::Report { with, reason, messages } => {
+                self.core.report(&with, &reason, &messages).map(done)
+            }
             _ => Err(Error::OtherVersion),
         }
     }

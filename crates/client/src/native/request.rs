@@ -10,9 +10,9 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::core::{GroupCommand, GroupOutcome, SendKey};
 use crate::{
-    Act, Arrived, ChatId, ChatSummary, Context, DeviceInfo, Error, GroupInfo, HistoryItem,
-    LinkingState, Media, MediaInfo, MessageState, Presence, Recipient, SafetyNumber, Settings,
-    Visibility,
+    Act, Arrived, ChatId, ChatSummary, Contact, Context, DeviceInfo, Error, GroupInfo, HistoryItem,
+    LinkingState, Media, MediaInfo, MessageState, OwnProfile, Presence, Recipient, Reported,
+    SafetyNumber, Settings, Visibility,
 };
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -123,6 +123,31 @@ pub(crate) enum Request {
         command: GroupCommand,
     },
     Groups,
+    /// Whom this account knows, and what was decided of others.
+    People,
+    SetBlocked {
+        with: Handle,
+        blocked: bool,
+    },
+    SetMuted {
+        with: Handle,
+        until_ms: u64,
+    },
+    Profile,
+    /// What is none stays as it is.
+    SetProfile {
+        name: Option<String>,
+        about: Option<String>,
+        picture: Option<Vec<u8>>,
+    },
+    PictureOf {
+        with: Handle,
+    },
+    Report {
+        with: Handle,
+        reason: String,
+        messages: Vec<Reported>,
+    },
     /// Dial now, if a delay is being waited out.
     DialNow,
     ApproveLink {
@@ -222,6 +247,9 @@ pub(crate) enum Response {
     Groups(Vec<GroupInfo>),
     Presence(Option<Presence>),
     Visibility(Visibility),
+    People(Vec<Contact>),
+    Profile(OwnProfile),
+    Picture(Option<Vec<u8>>),
     Done,
 }
 

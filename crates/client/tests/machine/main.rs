@@ -21,6 +21,7 @@ mod liars;
 mod link;
 mod lists;
 mod model;
+mod people;
 mod posts;
 mod presence;
 mod removed;

@@ -14,7 +14,7 @@ impl World {
     }
 
     /// The chats that it last said were open.
-    fn watched(&mut self, at: usize) -> Option<Vec<v1::OpenChat>> {
+    pub(crate) fn watched(&mut self, at: usize) -> Option<Vec<v1::OpenChat>> {
         let said = self.said(at);
         said.into_iter().rev().find_map(|message| match message {
             ToServer::PresenceWatch(watch) => Some(watch.chats),
@@ -22,7 +22,7 @@ impl World {
         })
     }
 
-    fn set(&mut self, at: usize) -> Option<v1::PresenceSet> {
+    pub(crate) fn set(&mut self, at: usize) -> Option<v1::PresenceSet> {
         let said = self.said(at);
         said.into_iter().rev().find_map(|message| match message {
             ToServer::PresenceSet(set) => Some(set),
@@ -30,7 +30,7 @@ impl World {
         })
     }
 
-    fn opens(&mut self, of: &str, with: &str) -> Option<Presence> {
+    pub(crate) fn opens(&mut self, of: &str, with: &str) -> Option<Presence> {
         let now = self.now();
         self.device(of).core().open_chat(&handle(with), now)
     }

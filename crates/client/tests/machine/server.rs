@@ -115,6 +115,7 @@ pub(crate) struct Server {
     pub(crate) resumed: u32,
     pub(crate) fetches: u32,
     pub(crate) submitted: Vec<Vec<u8>>,
+    pub(crate) reports: Vec<v1::Report>,
     /// Devices that left their lists, by link key.
     revoked: BTreeMap<Vec<u8>, DeviceId>,
     /// Every device list that was offered, with its version.
@@ -159,6 +160,7 @@ impl Server {
             resumed: 0,
             fetches: 0,
             submitted: Vec::new(),
+            reports: Vec::new(),
             revoked: BTreeMap::new(),
             lists: Vec::new(),
             groups: BTreeMap::new(),
@@ -275,6 +277,11 @@ impl Server {
             ToServer::GroupFetch(fetch) => self.fetch_group(at, &fetch),
             ToServer::MediaGrant(wish) => self.grant_media(at, &wish),
             ToServer::MediaFetched(fetched) => self.note_media(at, &fetched),
+            ToServer::Report(report) => {
+                let request = report.request;
+                self.reports.push(report);
+                self.say(at, v1::ReportTaken { request });
+            }
             ToServer::Terms(_)
             | ToServer::Relay(_)
             | ToServer::Claim(_)

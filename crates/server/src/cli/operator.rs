@@ -18,6 +18,7 @@ use crate::admin::{AskError, Question, ask, invite as new_invite};
 use crate::config::{Config, ConfigError};
 use crate::keys::{KeyError, rotate_server_key};
 use crate::node::name_of;
+use crate::reports::read as read_reports;
 use crate::serve::{STORE_FOLDER, StartError, store_options};
 
 /// Why a command failed. Each says what to do.
@@ -79,6 +80,36 @@ pub fn tree(look: &Look) -> Result<String, CommandError> {
         true => format!("{}\n", answer.get("tree").unwrap_or(&Value::Null)),
         false => answer.get("text").and_then(Value::as_str).unwrap_or_default().to_owned(),
     })
+}
+
+/// Lists what people reported, oldest first; the files are read, whether the server runs or not.
+///
+/// # Errors
+/// No data folder, or its files cannot be read.
+pub fn reports(look: &Look) -> Result<String, CommandError> {
+    let data = look.place.data()?;
+    let reports =
+        read_reports(&data).map_err(|cause| CommandError::Path { path: data.clone(), cause })?;
+    let mut out = String::new();
+    for report in reports {
+        if look.json {
+            let _ = writeln!(out, "{}", json!(report));
+            continue;
+        }
+        let shown = |text: &str| text.escape_debug().to_string();
+        let _ = writeln!(
+            out,
+            "{} reported by {} at {} (unix ms): {}",
+            report.handle,
+            report.by,
+            report.at_ms,
+            shown(&report.reason)
+        );
+        for message in &report.messages {
+            let _ = writeln!(out, "    {}  {}", message.id, shown(&message.text));
+        }
+    }
+    Ok(out)
 }
 
 /// Makes an invite code.

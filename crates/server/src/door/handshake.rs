@@ -101,7 +101,9 @@ pub(super) async fn admit(node: &Arc<Node>, mut visitor: Visitor) {
             Meters::count(&node.meters.handshakes, kind);
             let early = visitor.first.get(answered.consumed..).unwrap_or_default();
             let Answered { transport, peer, .. } = answered;
-            tokio::spawn(Session::new(Arc::clone(node), visitor.socket, transport, peer, early));
+            let Visitor { socket, address, .. } = visitor;
+            let session = Session::new(Arc::clone(node), socket, transport, peer, address, early);
+            tokio::spawn(session);
         }
     }
 }

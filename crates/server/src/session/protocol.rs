@@ -103,6 +103,7 @@ pub(super) enum Request {
     MediaGrant(DeviceId, v1::MediaGrantRequest),
     MediaFetched(DeviceId, v1::MediaFetched),
     Terms(v1::TermsRequest),
+    Report(DeviceId, v1::Report),
 }
 
 /// Whose rate a request takes from.
@@ -239,6 +240,10 @@ impl Machine {
             ToServer::GroupProgress(ask) => {
                 self.ask_as_device(ask.request, |device| Request::GroupProgress(device, ask))
             }
+            ToServer::Report(report) => match self.device() {
+                Some(device) => self.ask(report.request, Request::Report(device, report)),
+                None => refuse_request(report.request, Refusal::NotRegistered, 0),
+            },
         }
     }
 
@@ -341,6 +346,13 @@ impl Machine {
     pub(super) fn not_taken(&mut self, counter: u64) -> ToClient {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.refuse_for_now(counter, Refusal::Busy, BUSY_MS)
+    }
+
+    /// The submission just made begins more conversations than its account may. Final, and nothing
+    /// after it is held up.
+    pub(super) fn begins_too_many(&mut self, counter: u64, wait_ms: u32) -> ToClient {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        refused(counter, 0, Refusal::TooManyStrangers, wait_ms.max(1)).into()
     }
 
     /// The store decided a submission.

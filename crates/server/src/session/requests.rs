@@ -18,7 +18,8 @@ use godwit_wire::{Refusal, ToClient, v1};
 use super::groups;
 use super::protocol::{BUSY_MS, DISK_FULL_MS, Request, Stranger, UNAVAILABLE_MS, refused};
 use crate::media;
-use crate::node::Node;
+use crate::node::{Mark, Node};
+use crate::reports::Report;
 
 /// Something the session waits for.
 pub(super) enum Job {
@@ -78,11 +79,11 @@ impl Jobs {
 }
 
 /// Starts a request.
-pub(super) fn start(node: &Arc<Node>, request: Request) -> Job {
+pub(super) fn start(node: &Arc<Node>, from: Option<Mark>, request: Request) -> Job {
     let node = Arc::clone(node);
     Job::Request(match request {
         Request::Register(who, register) => Box::pin(run_register(node, who, register)),
-        Request::Fetch(device, fetch) => Box::pin(run_fetch(node, device, fetch)),
+        Request::Fetch(device, fetch) => Box::pin(run_fetch(node, device, from, fetch)),
         Request::PublishKeys(device, keys) => Box::pin(run_publish(node, device, keys)),
         Request::PublishList(device, list) => Box::pin(run_publish_list(node, device, list)),
         Request::Recover(who, account, list) => {
@@ -98,6 +99,7 @@ pub(super) fn start(node: &Arc<Node>, request: Request) -> Job {
         Request::MediaFetched(device, fetched) => {
             Box::pin(run_media_fetched(node, device, fetched))
         }
+        Request::Report(device, report) => Box::pin(run_report(node, device, report)),
         Request::Terms(terms) => {
             Box::pin(std::future::ready(Reply::say(node.terms(terms.request))))
         }
@@ -310,26 +312,81 @@ async fn run_media_fetched(node: Arc<Node>, device: DeviceId, fetched: v1::Media
     }
 }
 
-async fn run_fetch(node: Arc<Node>, device: DeviceId, fetch: v1::Fetch) -> Reply {
+async fn run_report(node: Arc<Node>, by: DeviceId, report: v1::Report) -> Reply {
+    let request = report.request;
+    match take_report(&node, by, report).await {
+        Ok(()) => {
+            node.reported(by, None);
+            Reply::say(v1::ReportTaken { request })
+        }
+        Err(no) => {
+            node.reported(by, Some(no.refusal));
+            Reply::refuse(request, no)
+        }
+    }
+}
+
+async fn take_report(node: &Arc<Node>, by: DeviceId, report: v1::Report) -> Result<(), No> {
+    node.allow_report(by.account)
+        .map_err(|retry_after_ms| No { refusal: Refusal::RateLimited, retry_after_ms })?;
+    let account = Who::Account(AccountId(report.account));
+    let profile = node.store.profile(account).await?.ok_or(Refusal::UnknownAccount)?;
+    let at_ms = node.clock.unix_ms();
+    let report = Report::new(at_ms, by, profile.handle.into(), report);
+    let node = Arc::clone(node);
+    // It waits for the disk, which a worker of sessions may not.
+    let written = tokio::task::spawn_blocking(move || node.reports.add(&report)).await;
+    match written {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "a report could not be written");
+            Err(No { refusal: Refusal::DiskFull, retry_after_ms: DISK_FULL_MS })
+        }
+        Err(_) => Err(Refusal::Internal.into()),
+    }
+}
+
+async fn run_fetch(
+    node: Arc<Node>,
+    device: DeviceId,
+    from: Option<Mark>,
+    fetch: v1::Fetch,
+) -> Reply {
     let request = fetch.request;
-    match bundles(&node, device, fetch).await {
+    match bundles(&node, device, from, fetch).await {
         Ok(bundles) => Reply::say(bundles),
         Err(no) => Reply::refuse(request, no),
     }
 }
 
-async fn bundles(node: &Node, asker: DeviceId, fetch: v1::Fetch) -> Result<v1::Bundles, No> {
+async fn bundles(
+    node: &Node,
+    asker: DeviceId,
+    from: Option<Mark>,
+    fetch: v1::Fetch,
+) -> Result<v1::Bundles, No> {
     node.allow_lookup(asker)
         .map_err(|retry_after_ms| No { refusal: Refusal::RateLimited, retry_after_ms })?;
     let who = match fetch.who {
-        // A handle that breaks the rules is nobody's.
+        // A handle that breaks the rules is nobody's, and tells nothing.
         Some(v1::fetch::Who::Handle(handle)) => {
             Who::Handle(handle.parse().map_err(|_| Refusal::UnknownAccount)?)
         }
         Some(v1::fetch::Who::Account(account)) => Who::Account(AccountId(account)),
         None => return Err(Refusal::Malformed.into()),
     };
-    let profile = node.store.profile(who).await?.ok_or(Refusal::UnknownAccount)?;
+    let is_handle = matches!(who, Who::Handle(_));
+    if is_handle {
+        node.allow_handles(from)
+            .map_err(|retry_after_ms| No { refusal: Refusal::RateLimited, retry_after_ms })?;
+    }
+    let Some(profile) = node.store.profile(who).await? else {
+        // Ids are hashes of keys: nobody tries those out.
+        if is_handle {
+            node.lookup_failed(asker, from);
+        }
+        return Err(Refusal::UnknownAccount.into());
+    };
     let wanted = |number: &DeviceNumber| {
         let device = DeviceId { account: profile.account, number: *number };
         device != asker && (fetch.devices.is_empty() || fetch.devices.contains(&number.0))

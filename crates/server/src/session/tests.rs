@@ -1,6 +1,7 @@
 //! The session's bounds, on a pipe instead of a socket.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -17,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, d
 use super::inbound::{TURN_BYTES_MAX, TURN_FRAMES_MAX};
 use super::*;
 use crate::config::Config;
+use crate::node::FAILED_LOOKUPS_PER_ADDRESS_PER_HOUR;
 use crate::presence::{Moment, Rule};
 use crate::{Server, Setup};
 
@@ -34,6 +36,14 @@ async fn lab(change: impl FnOnce(&mut Setup)) -> (Server, TempDir) {
 
 /// A session and the device's end of its link.
 fn session(node: &Arc<Node>, pipe_bytes: usize) -> (Session, DuplexStream, Transport) {
+    session_from(Ipv4Addr::LOCALHOST.into(), node, pipe_bytes)
+}
+
+fn session_from(
+    address: IpAddr,
+    node: &Arc<Node>,
+    pipe_bytes: usize,
+) -> (Session, DuplexStream, Transport) {
     let server = StaticKey::generate().unwrap();
     let keys = ServerKeys::new(server.clone(), None);
     let me = StaticKey::generate().unwrap();
@@ -44,7 +54,8 @@ fn session(node: &Arc<Node>, pipe_bytes: usize) -> (Session, DuplexStream, Trans
     let (near, far) = duplex(pipe_bytes);
     let socket = Socket::Boxed(Box::new(near));
     let peer = Peer::Device(ALICE);
-    (Session::new(Arc::clone(node), socket, established.transport, peer, &[]), far, client)
+    let transport = established.transport;
+    (Session::new(Arc::clone(node), socket, transport, peer, address, &[]), far, client)
 }
 
 fn frame(transport: &mut Transport, message: impl Into<ToServer>) -> Vec<u8> {
@@ -170,6 +181,55 @@ fn said(mut bytes: &[u8], transport: &mut Transport) -> Vec<ToClient> {
     }
     assert!(bytes.is_empty(), "a frame is incomplete");
     said
+}
+
+/// Looks up a handle or an account that nobody has, and says how that was refused.
+async fn refusal_of(
+    (session, far, client): &mut (Session, DuplexStream, Transport),
+    who: v1::fetch::Who,
+) -> Option<Refusal> {
+    let fetch = v1::Fetch { request: 1, who: Some(who), keys: false, devices: Vec::new() };
+    far.write_all(&frame(client, fetch)).await.unwrap();
+    let mut bytes = [0; 256];
+    let read = tokio::select! {
+        () = &mut *session => panic!("the session ended"),
+        read = far.read(&mut bytes) => read.unwrap(),
+    };
+    match said(&bytes[..read], client).as_slice() {
+        [ToClient::Refused(refused)] => Refusal::from_number(refused.code),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn so_many_handles_are_tried_out_from_one_address_whatever_the_device() {
+    let clock = ManualClock::at(1_700_000_000_000);
+    let (server, _data) = lab(|setup| {
+        setup.clock = Arc::new(clock.clone());
+        setup.config.rate.lookups_per_hour = 1_000_000; // the device's own bound is another
+    })
+    .await;
+    let node = &server.node;
+    let handle = || v1::fetch::Who::Handle("nobody".into());
+    let home = |last| IpAddr::from([192, 0, 2, last]);
+    let mut first = session_from(home(1), node, 1 << 10);
+    for _ in 1..FAILED_LOOKUPS_PER_ADDRESS_PER_HOUR {
+        assert_eq!(refusal_of(&mut first, handle()).await, Some(Refusal::UnknownAccount));
+    }
+    let mut second = session_from(home(1), node, 1 << 10);
+    let mut elsewhere = session_from(home(2), node, 1 << 10);
+    let mut here = session(node, 1 << 10);
+    assert_eq!(refusal_of(&mut second, handle()).await, Some(Refusal::UnknownAccount), "the last");
+    for device in [&mut first, &mut second] {
+        assert_eq!(refusal_of(device, handle()).await, Some(Refusal::RateLimited));
+        let account = v1::fetch::Who::Account(7);
+        assert_eq!(refusal_of(device, account).await, Some(Refusal::UnknownAccount));
+    }
+    assert_eq!(refusal_of(&mut elsewhere, handle()).await, Some(Refusal::UnknownAccount));
+    assert_eq!(refusal_of(&mut here, handle()).await, Some(Refusal::UnknownAccount));
+    clock.advance(3_600_000 / u64::from(FAILED_LOOKUPS_PER_ADDRESS_PER_HOUR));
+    assert_eq!(refusal_of(&mut second, handle()).await, Some(Refusal::UnknownAccount));
+    assert_eq!(refusal_of(&mut first, handle()).await, Some(Refusal::RateLimited));
 }
 
 fn record(n: u64) -> Record {

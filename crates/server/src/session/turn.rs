@@ -19,7 +19,7 @@ use super::requests::{self, Done, Job, Jobs, Made};
 use super::socket::Socket;
 use super::{Next, Over};
 use crate::meters::Meters;
-use crate::node::Node;
+use crate::node::{Mark, Node};
 use crate::registry::Bound;
 use crate::seat::{Seat, Word};
 
@@ -57,6 +57,7 @@ pub(super) struct Tally {
 pub(super) struct Turn<'a> {
     pub(super) node: &'a Arc<Node>,
     pub(super) seat: &'a Arc<Seat>,
+    pub(super) from: Option<Mark>,
     pub(super) machine: &'a mut Machine,
     pub(super) jobs: &'a mut Jobs,
     pub(super) feed: &'a mut Feed,
@@ -328,7 +329,7 @@ impl Turn<'_> {
             Effect::Ask(request) => {
                 self.unless_removed()?;
                 if !self.goodbye {
-                    self.jobs.push(requests::start(self.node, request));
+                    self.jobs.push(requests::start(self.node, self.from, request));
                 }
                 Ok(())
             }
@@ -397,6 +398,10 @@ impl Turn<'_> {
             if let Some(refused) = over {
                 return self.say(&refused);
             }
+        }
+        if let Err(wait_ms) = self.node.strangers.allow(&submission, self.now_ns) {
+            let refused = self.machine.begins_too_many(counter, wait_ms);
+            return self.say(&refused);
         }
         match self.node.store.submit(submission) {
             Ok(()) => Ok(()),

@@ -21,6 +21,7 @@ mod linking;
 mod lists;
 mod media;
 mod operator;
+mod people;
 mod person;
 mod refusals;
 mod route;

@@ -257,8 +257,9 @@ async fn dialling_anew_buys_no_second_burst() {
 async fn above_its_rate_a_device_looks_nobody_up() {
     let world = World::with(|setup| setup.config.rate.lookups_per_hour = 2).await;
     let (mut alice, mut carol) = (world.joins("alice").await, world.joins("carol").await);
-    assert!(fetch(&mut alice, "carol", false).await.is_ok());
-    assert_eq!(fetch(&mut alice, "nobody", false).await, Err(Refusal::UnknownAccount));
+    for _ in 0..2 {
+        assert!(fetch(&mut alice, "carol", false).await.is_ok());
+    }
     let who = Some(v1::fetch::Who::Handle("carol".into()));
     let fetch_again = v1::Fetch { request: 7, who, keys: true, devices: Vec::new() };
     alice.link().says(&[fetch_again.into()]).await;

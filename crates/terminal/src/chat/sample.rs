@@ -57,12 +57,14 @@ impl Sample {
 
 pub(crate) fn chat(with: &str, last_text: &str, unread: u32) -> ChatSummary {
     ChatSummary {
-        name: None,
         with: handle(with),
         last_text: Some(last_text.to_owned()),
         last_at_ms: NOW - 60_000,
         unread,
         verified: false,
         notice: None,
+        name: None,
+        blocked: false,
+        muted_until_ms: 0,
     }
 }

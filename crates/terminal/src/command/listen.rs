@@ -7,11 +7,14 @@ use godwit_client::{
     Arrived, Client, ConnectionState, Event, EventStream, InboxReader, MessageState, Since,
 };
 
+use super::people::person_line;
 use super::presence;
 use crate::arguments::Listen;
 use crate::failure::Failure;
 use crate::output::{self, Output};
-use crate::record::{Heard, Kind, Message, change_line, message_line, presence_line};
+use crate::record::{
+    Heard, Kind, Message, Names, Person, change_line, message_line, presence_line,
+};
 use crate::text::one_line;
 use crate::time::{LocalTime, now_ms};
 
@@ -24,7 +27,8 @@ pub(super) async fn listen(
     let events = client.events(Since::Now);
     let inbox = client.inbox()?;
     let time = LocalTime::of_machine();
-    let mut ear = Ear { client, listen, output, inbox, time, heard: 0, is_offline: false };
+    let names = Names::known_to(client).await?;
+    let mut ear = Ear { client, listen, output, inbox, time, names, heard: 0, is_offline: false };
     let limit = listen.timeout;
     let ended = super::within(limit, ear.hear(events)).await;
     let heard = ear.heard;
@@ -47,6 +51,7 @@ struct Ear<'a> {
     output: &'a mut Output,
     inbox: InboxReader,
     time: LocalTime,
+    names: Names,
     heard: u64,
     is_offline: bool,
 }
@@ -88,7 +93,8 @@ impl Ear<'_> {
         let time = &self.time;
         match arrived {
             Arrived::Message(item) => {
-                let heard = Heard::Message(Box::new(Message::heard(item)));
+                let message = Message::heard(item).named(&self.names);
+                let heard = Heard::Message(Box::new(message));
                 self.output.record(&heard, |_| message_line(item, time))?;
                 self.heard += 1;
             }
@@ -139,6 +145,12 @@ impl Ear<'_> {
                 let time = &self.time;
                 self.output.record(&Heard::presence(&with, &presence), |_| {
                     format!("-- {with}: {}", presence_line(&presence, time, now_ms()))
+                })
+            }
+            Event::Contact(contact) => {
+                self.names.learn(&contact);
+                self.output.record(&Heard::Contact(Person::new(&contact)), |_| {
+                    format!("-- {}", person_line(&contact))
                 })
             }
             Event::CaughtUp => self.caught_up().await,

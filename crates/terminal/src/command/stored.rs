@@ -5,7 +5,7 @@ use godwit_client::Client;
 use crate::arguments::{History, Search};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::record::{Message, message_line};
+use crate::record::{Message, Names, message_line};
 use crate::text::{fitted, one_line};
 use crate::time::{LocalTime, now_ms};
 
@@ -22,6 +22,7 @@ pub(super) async fn history(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let time = LocalTime::of_machine();
+    let names = Names::known_to(client).await?;
     let mut after = match history.limit {
         Some(limit) => first_of_last(client, history, limit).await?,
         None => 0,
@@ -31,7 +32,7 @@ pub(super) async fn history(
         let Some(last) = page.last() else { return Ok(()) };
         after = last.row;
         for item in &page {
-            output.record(&Message::stored(item), |_| message_line(item, &time))?;
+            output.record(&Message::stored(item).named(&names), |_| message_line(item, &time))?;
         }
     }
 }
@@ -65,9 +66,10 @@ pub(super) async fn chats(client: &Client, output: &mut Output) -> Result<(), Fa
                 0 => String::new(),
                 unread => format!("({unread})"),
             };
+            let blocked = if chat.blocked { " [blocked]" } else { "" };
             let verified = if chat.verified { "verified" } else { "" };
             let line = format!(
-                "{:<20} {unread:>6} {at:>8} {verified:<8}  {}",
+                "{:<20} {unread:>6} {at:>8} {verified:<8}{blocked}  {}",
                 one_line(&chat.title()),
                 fitted(&text, PREVIEW_COLUMNS)
             );

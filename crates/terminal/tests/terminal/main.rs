@@ -31,6 +31,7 @@ mod known;
 mod licence;
 mod lines;
 mod messenger;
+mod people;
 mod proxy;
 mod screen;
 mod stage;

@@ -47,6 +47,28 @@ fn two_people_talk_and_see_the_ticks_change() {
 }
 
 #[test]
+fn who_is_online_and_who_types_is_seen_above_the_chat_and_by_scripts() {
+    if !is_here() {
+        return;
+    }
+    let (_server, alice, bob) = stage();
+    let a = Screen::open(&alice, 90, 24, &["NO_COLOR=1"]);
+    begins(&a, "bob");
+    let mut listen = bob.start(&["listen", "--json", "--presence", "alice"]);
+    a.shows("bob · online");
+    a.types("wait, I am wri");
+    let mut heard = listen.next_event("presence");
+    while heard["typing"] != true {
+        heard = listen.next_event("presence");
+    }
+    assert_eq!((&heard["who"], &heard["state"]), (&"alice".into(), &"online".into()));
+    let b = Screen::open(&bob, 90, 24, &["NO_COLOR=1"]);
+    begins(&b, "alice");
+    b.types("so am I");
+    a.shows("bob · typing");
+}
+
+#[test]
 fn a_pending_message_waits_for_the_server() {
     if !is_here() {
         return;

@@ -10,8 +10,8 @@ use super::{Field, Rule, Shape};
 use crate::limits::{
     ACCOUNT_KEY_BYTES, CLIENT_NAME_BYTES_MAX, GROUP_LOG_PAGE_MAX, INVITE_BYTES_MAX,
     KT_PROOF_BYTES_MAX, LINK_KEY_BYTES, MEDIA_BLOB_BYTES, MEDIA_TICKET_BYTES_MAX, OPEN_CHATS_MAX,
-    PASS_BYTES, RELAY_BODY_BYTES_MAX, RELAY_MESSAGES_MAX, RENDEZVOUS_BYTES, SIGNATURE_BYTES,
-    WELCOME_TICKET_BYTES_MAX,
+    PASS_BYTES, REASON_BYTES_MAX, RELAY_BODY_BYTES_MAX, RELAY_MESSAGES_MAX, RENDEZVOUS_BYTES,
+    REPORTED_MESSAGES_MAX, REPORTED_TEXT_BYTES_MAX, SIGNATURE_BYTES, WELCOME_TICKET_BYTES_MAX,
 };
 
 const fn shape(name: &'static str, fields: &'static [Field]) -> Shape {
@@ -465,3 +465,25 @@ pub(crate) static PROGRESS: Shape = shape(
 
 pub(crate) static REACHED: Shape =
     shape("Reached", &[fixed64(1, "account"), from_one_64(2, "up_to")]);
+
+pub(crate) static REPORT: Shape = shape(
+    "Report",
+    &[
+        from_one(1, "request"),
+        fixed64(2, "account"),
+        bytes(3, "reason", 0, REASON_BYTES_MAX),
+        many(4, "messages", 0, REPORTED_MESSAGES_MAX, &REPORTED_MESSAGE),
+    ],
+);
+
+pub(crate) static REPORTED_MESSAGE: Shape = shape(
+    "ReportedMessage",
+    &[
+        n32(1, "device"),
+        n64(2, "counter"),
+        n64(3, "sent_at_ms"),
+        bytes(4, "text", 0, REPORTED_TEXT_BYTES_MAX),
+    ],
+);
+
+pub(crate) static REPORT_TAKEN: Shape = shape("ReportTaken", &[from_one(1, "request")]);

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use godwit_base::limits::{DEVICES_MAX, GROUP_ID_BYTES, HANDLE_BYTES_MAX};
 use godwit_wire::{
-    OPEN_CHATS_MAX, PASS_BYTES, RELAY_MESSAGES_MAX, ToClient, ToServer, WELCOME_TICKET_BYTES_MAX,
-    v1,
+    OPEN_CHATS_MAX, PASS_BYTES, REASON_BYTES_MAX, RELAY_MESSAGES_MAX, REPORTED_MESSAGES_MAX,
+    REPORTED_TEXT_BYTES_MAX, ToClient, ToServer, WELCOME_TICKET_BYTES_MAX, v1,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -221,6 +221,20 @@ fn media_to_client() -> impl Strategy<Value = ToClient> {
     ]
 }
 
+prop_compose! {
+    fn reported()(device: u32, counter: u64, sent_at_ms: u64, text in text(REPORTED_TEXT_BYTES_MAX))
+        -> v1::ReportedMessage { v1::ReportedMessage { device, counter, sent_at_ms, text } }
+}
+
+prop_compose! {
+    fn report()(
+        request in 1..=u32::MAX,
+        account: u64,
+        reason in text(REASON_BYTES_MAX),
+        messages in vec(reported(), 0..=REPORTED_MESSAGES_MAX),
+    ) -> v1::Report { v1::Report { request, account, reason, messages } }
+}
+
 /// Any valid message of a device.
 pub(crate) fn to_server() -> impl Strategy<Value = ToServer> {
     let request = 1..=u32::MAX;
@@ -248,6 +262,7 @@ pub(crate) fn to_server() -> impl Strategy<Value = ToServer> {
         (request, group()).prop_map(|(request, group)| v1::GroupRoster { request, group }.into()),
         group_progress().prop_map(ToServer::from),
         vec(open_chat(), 0..=OPEN_CHATS_MAX).prop_map(|chats| v1::PresenceWatch { chats }.into()),
+        report().prop_map(ToServer::from),
     ]
 }
 
@@ -427,7 +442,9 @@ pub(crate) fn to_client() -> impl Strategy<Value = ToClient> {
             version
         }
         .into()),
-        (request, blob(0..300)).prop_map(|(request, body)| v1::Relayed { request, body }.into()),
+        (request.clone(), blob(0..300))
+            .prop_map(|(request, body)| v1::Relayed { request, body }.into()),
+        request.prop_map(|request| v1::ReportTaken { request }.into()),
         presence().prop_map(ToClient::from),
         of_groups(),
     ]

@@ -229,6 +229,7 @@ pub(crate) fn to_server() -> Vec<(&'static str, ToServer)> {
             "request 17: who has counter 301 of our device 1 in group 70..7f",
             v1::GroupProgress { request: 17, group: group(), origin: 1, counter: 301 }.into(),
         ),
+        ("request 13: 1122334455667788 is reported, with one message", report().into()),
     ]
 }
 
@@ -410,6 +411,7 @@ pub(crate) fn to_client() -> Vec<(&'static str, ToClient)> {
             v1::Progress { request: 17, reached: vec![v1::Reached { account: BOB, up_to: 302 }] }
                 .into(),
         ),
+        ("request 13 is stored", v1::ReportTaken { request: 13 }.into()),
     ]
 }
 
@@ -423,6 +425,16 @@ fn grant() -> v1::MediaGrant {
         ticket_expires_ms: TIME_MS + 3_600_000,
         blob_expires_ms: TIME_MS + 30 * 86_400_000,
     }
+}
+
+fn report() -> v1::Report {
+    let message = v1::ReportedMessage {
+        device: 2,
+        counter: 300,
+        sent_at_ms: TIME_MS,
+        text: "send money".into(),
+    };
+    v1::Report { request: 13, account: BOB, reason: "spam".into(), messages: vec![message] }
 }
 
 fn refused() -> v1::Refused {

@@ -36,6 +36,8 @@ pub(super) fn failure_number(state: MessageState) -> i64 {
             Failure::NotMember => 6,
             Failure::GroupFrozen => 7,
             Failure::OnlyAdmins => 8,
+            Failure::Blocked => 30,
+            Failure::TooManyStrangers => 31,
             Failure::Refused(code) => REFUSED + i64::from(code),
         },
         _ => 0,
@@ -57,6 +59,8 @@ pub(super) fn state_of(state: i64, failure: i64) -> MessageState {
             6 => Failure::NotMember,
             7 => Failure::GroupFrozen,
             8 => Failure::OnlyAdmins,
+            30 => Failure::Blocked,
+            31 => Failure::TooManyStrangers,
             code => Failure::Refused(u16::try_from(code - REFUSED).unwrap_or(u16::MAX)),
         }),
     }
@@ -99,6 +103,8 @@ mod tests {
             Failure::NotMember,
             Failure::GroupFrozen,
             Failure::OnlyAdmins,
+            Failure::Blocked,
+            Failure::TooManyStrangers,
             Failure::Refused(0),
             Failure::Refused(u16::MAX),
         ];

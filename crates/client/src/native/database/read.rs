@@ -163,7 +163,10 @@ impl Reader {
                     verified: row.get(15)?,
                     notice: row.get(16)?,
                     unread: row.get(17)?,
+                    // The core knows; `Client::chats` asks it.
                     name: None,
+                    blocked: false,
+                    muted_until_ms: 0,
                 })
             })?;
             rows.collect()

@@ -111,6 +111,8 @@ fn empty(with: &ChatId) -> ChatSummary {
         verified: false,
         notice: None,
         name: None,
+        blocked: false,
+        muted_until_ms: 0,
     }
 }
 

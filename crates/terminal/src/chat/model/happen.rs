@@ -38,7 +38,10 @@ impl Model {
             {
                 self.presence = Some(presence);
             }
-            Event::CaughtUp | Event::Group { .. } => self.effects.push(Effect::LoadChats),
+            // Its name, or that it is blocked, stands in the list.
+            Event::CaughtUp | Event::Group { .. } | Event::Contact(_) => {
+                self.effects.push(Effect::LoadChats);
+            }
             Event::Connection(state) => self.connected(state),
             Event::Warning { kind, with, text } => {
                 let who = with.map(|with| format!("{with}: ")).unwrap_or_default();

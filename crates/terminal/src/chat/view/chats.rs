@@ -92,6 +92,7 @@ fn entry(
         _ => " 999+ ".to_owned(),
     };
     let (text, style) = match (&chat.notice, &chat.last_text) {
+        _ if chat.blocked => ("blocked".to_owned(), theme.faint()),
         (Some(notice), _) => (format!("! {}", one_line(notice)), theme.warning()),
         (None, Some(text)) => (one_line(text).into_owned(), theme.faint()),
         (None, None) => (String::new(), theme.faint()),

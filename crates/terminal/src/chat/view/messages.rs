@@ -68,11 +68,11 @@ fn header(frame: &mut Frame<'_>, model: &Model, open: &Conversation, theme: &The
     let name = fitted(&title(model, open), columns).into_owned();
     let buffer = frame.buffer_mut();
     buffer.set_string(area.x + 1, area.y, &name, theme.strong());
-    let is_verified = model.open_chat().is_some_and(|chat| chat.verified);
-    let (text, style) = match is_verified {
+    let (text, style) = match model.open_chat() {
         _ if open.with.group().is_some() => ("group", theme.faint()),
-        true => ("◆ verified", theme.good()),
-        false => ("not verified · Ctrl+S", theme.faint()),
+        Some(chat) if chat.blocked => ("blocked", theme.warning()),
+        Some(chat) if chat.verified => ("◆ verified", theme.good()),
+        _ => ("not verified · Ctrl+S", theme.faint()),
     };
     if width(&name) + width(text) + 3 <= columns {
         let x = area.right() - u16::try_from(width(text) + 1).unwrap_or(0);

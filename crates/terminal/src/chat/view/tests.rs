@@ -74,6 +74,21 @@ fn shows(model: &Model, name: &str) {
 }
 
 #[test]
+fn names_stand_behind_handles_and_a_block_is_seen() {
+    let mut model = talking((100, 20));
+    let mut bob = chat("bob", "see you there", 0);
+    bob.name = Some("Bob\nthe Builder".to_owned());
+    let mut carol = chat("carol", "buy this", 0);
+    carol.blocked = true;
+    model.update(Wakeup::Done(Outcome::Chats(Ok(vec![bob, carol]))), NOW);
+    let shown = text(&model);
+    assert_eq!(shown.matches("bob (Bob").count(), 2, "in the list and above the chat: {shown}");
+    assert!(shown.contains("blocked") && !shown.contains("buy this"), "{shown}");
+    model.open(&handle("carol"), Place::Newest);
+    assert_eq!(text(&model).matches("blocked").count(), 2);
+}
+
+#[test]
 fn the_list_alone() {
     shows(&model((72, 9)), "list");
 }

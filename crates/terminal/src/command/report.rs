@@ -1,0 +1,76 @@
+//! `godwit report`: messages of somebody, in clear, to the operator of the server.
+
+use std::time::Duration;
+
+use godwit_base::Handle;
+use godwit_client::{Client, Reported};
+use serde::Serialize;
+
+use super::within;
+use crate::arguments::Report;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Longest wait for the server's answer: what `join` waits.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// Messages looked through for those that can be reported.
+const PAGE: u32 = 500;
+
+#[derive(Serialize)]
+struct Done<'a> {
+    event: &'static str,
+    with: &'a Handle,
+    messages: usize,
+}
+
+/// Whether the user knows what a report is.
+pub(super) fn is_meant(report: &Report) -> Result<(), Failure> {
+    if report.yes {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "nothing was sent: a report takes the last {} messages of {} out of the encryption, and the \
+         operator of the server can read them and your reason; if you want that, add --yes",
+        report.last, report.with
+    )))
+}
+
+/// Reports, and waits until the operator has it.
+pub(super) async fn report(
+    client: &Client,
+    report: &Report,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let messages = chosen(client, report).await?;
+    let count = messages.len();
+    let taken = within(Some(ANSWER_MAX), client.report(&report.with, &report.reason, messages));
+    match taken.await {
+        Some(taken) => taken?,
+        None => {
+            return Err(Failure::TimedOut(format!(
+                "no answer from the server within {} s: try again when it can be reached",
+                ANSWER_MAX.as_secs()
+            )));
+        }
+    }
+    let done = Done { event: "reported", with: &report.with, messages: count };
+    output.record(&done, |done| {
+        format!(
+            "reported {} with {} messages, which the operator of the server can read now",
+            done.with, done.messages
+        )
+    })
+}
+
+/// The last texts of the other side, oldest first.
+async fn chosen(client: &Client, report: &Report) -> Result<Vec<Reported>, Failure> {
+    let page = client.history(&report.with, None, PAGE).await?;
+    let theirs = page.into_iter().rev().filter(|item| !item.outgoing);
+    let texts = theirs.filter_map(|item| {
+        Some(Reported { id: item.id, sent_at_ms: item.sent_at_ms, text: item.text? })
+    });
+    let mut chosen: Vec<Reported> = texts.take(report.last.into()).collect();
+    chosen.reverse();
+    Ok(chosen)
+}
