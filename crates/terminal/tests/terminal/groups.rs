@@ -152,7 +152,7 @@ fn what_is_said_in_a_group_everybody_sees_once_and_who_was_removed_nothing_more(
     // She hears that she is out, and nothing of what was said since.
     carol.run(&["send", "alice", "am I out?"]).succeeds();
     assert_eq!(texts_of(carol, &group), ["to all", "and back"]);
-    carol.run(&["send", &group, "hello?"]).fails(1, "not in this group");
+    carol.run(&["send", &group, "hello?"]).fails(4, "not in this group");
     let info = json_of(alice, &["info", sent["id"].as_str().unwrap()]);
     let states: Vec<&Value> =
         info["recipients"].as_array().unwrap().iter().map(|to| &to["state"]).collect();
