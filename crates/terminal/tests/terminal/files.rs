@@ -171,6 +171,28 @@ fn a_file_leaves_the_server_when_every_device_has_it_and_then_a_save_says_what_t
 }
 
 #[test]
+fn the_senders_other_devices_are_waited_for_as_well() {
+    let server = Server::start();
+    let (phone, bob) = (server.joined("alice"), server.joined("bob"));
+    let tablet = links(&server, &phone);
+    let desk = Desk::with("note.txt", b"for both sides");
+    phone.run(&["send", "bob", "--file", &desk.text("note.txt")]).succeeds();
+    let out = desk.text("saved.txt");
+    let save = |home: &Home, message: &Value| {
+        let _ = std::fs::remove_dir_all(Path::new(home.path()).join("media"));
+        home.run(&["save", id(message), "--out", &out, "--force"])
+    };
+    let (here, there) = (hears(&tablet), hears(&bob));
+    assert_eq!(here["media"], there["media"]);
+    save(&bob, &there).succeeds();
+    // The one that sent it may look at it again, and is not counted.
+    save(&phone, &there).succeeds();
+    save(&tablet, &here).succeeds();
+    save(&bob, &there).fails(4, "ask the sender to send it again");
+    assert_eq!(std::fs::read(&out).unwrap(), b"for both sides");
+}
+
+#[test]
 fn a_server_that_gives_anothers_file_or_a_changed_one_is_caught() {
     let server = Server::start();
     let (alice, bob) = (server.joined("alice"), server.joined("bob"));
