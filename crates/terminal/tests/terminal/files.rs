@@ -293,3 +293,25 @@ fn a_photo_tells_its_size_and_a_voice_note_its_length_and_loudness() {
     let found = bob.run(&["search", "MEMO"]).succeeds().output;
     assert!(found.contains("🎤"), "files are found by their names: {found}");
 }
+
+#[test]
+fn a_file_for_a_group_is_saved_by_all_and_stays_for_who_comes_late() {
+    let server = Server::start();
+    let (alice, bob, carol) =
+        (server.joined("alice"), server.joined("bob"), server.joined("carol"));
+    let made = alice.run(&["group", "create", "trip", "bob", "carol", "--json"]).succeeds().json();
+    let group = format!("group:{}", made[0]["group"].as_str().unwrap());
+    let desk = Desk::with("map.raw", &content(200_000));
+    alice.run(&["send", &group, "the way", "--file", &desk.text("map.raw")]).succeeds();
+    for home in [&bob, &carol] {
+        let heard = hears(home);
+        assert_eq!(
+            (&heard["text"], &heard["media"]["name"]),
+            (&json!("the way"), &json!("map.raw"))
+        );
+        let out = desk.text("saved.raw");
+        home.run(&["save", id(&heard), "--out", &out, "--force"]).succeeds();
+        assert!(std::fs::read(&out).unwrap() == content(200_000), "another file");
+    }
+    assert_eq!(blobs(&server).len(), 1, "nobody's word lets a group's file go");
+}
