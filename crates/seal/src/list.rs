@@ -252,9 +252,9 @@ fn former(
     let until_ms = now_ms.saturating_add(FORMER_KEEP_MS);
     let gone = previous.devices.iter().filter(|entry| is_gone(entry));
     let gone = gone.map(|entry| Former { entry: entry.clone(), until_ms });
-    // A clock that was ahead when one was removed must not make it a former device for longer.
     let is_named = |former: &&Former| former.until_ms > now_ms && is_gone(&former.entry);
     let earlier = previous.former.iter().filter(is_named);
+    // A clock that was ahead when one was removed must not make it a former device for longer.
     let earlier =
         earlier.map(|former| Former { until_ms: former.until_ms.min(until_ms), ..former.clone() });
     let mut all: Vec<Former> = earlier.chain(gone).collect();
