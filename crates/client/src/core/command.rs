@@ -83,6 +83,7 @@ impl Commands {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::output::rows_put;
 
     #[test]
     fn the_newest_are_remembered() {
@@ -94,15 +95,7 @@ mod tests {
         assert_eq!(commands.get(&key(0)), None);
         assert_eq!(commands.get(&key(1)), Some(Made { first: 1, count: 1 }));
         let vault = Vault::new(godwit_seal::RowKey::from_bytes(&[1; 32]));
-        let rows: Vec<Row> = commands
-            .changes(&vault)
-            .unwrap()
-            .into_iter()
-            .filter_map(|write| match write {
-                Write::Put { table, key, value } => Some((table, key, value)),
-                _ => None,
-            })
-            .collect();
+        let rows = rows_put(commands.changes(&vault).unwrap());
         let restored = Commands::restore(&vault, &rows).unwrap();
         assert_eq!((restored.order, restored.made), (commands.order, commands.made));
     }

@@ -505,6 +505,7 @@ mod tests {
     use godwit_seal::{AccountKey, DeviceKeys, Trust};
 
     use super::*;
+    use crate::core::output::rows_put;
 
     fn contacts_for(room: usize) -> Contacts {
         Contacts { room, ..Contacts::of(DeviceId::new(0, 1)) }
@@ -569,15 +570,7 @@ mod tests {
         let list = contacts.get(alice).unwrap().list.clone();
         let key = *list.account_key();
         contacts.forget_one(|_, _| true);
-        let rows: Vec<Row> = contacts
-            .changes(&vault)
-            .unwrap()
-            .into_iter()
-            .filter_map(|write| match write {
-                Write::Put { table, key, value } => Some((table, key, value)),
-                _ => None,
-            })
-            .collect();
+        let rows = rows_put(contacts.changes(&vault).unwrap());
         let mut contacts = Contacts::restore(&vault, DeviceId::new(0, 1), &rows).unwrap();
         let handle: Handle = "alice".parse().unwrap();
         assert_eq!(contacts.pinned(alice), Some(&key));

@@ -581,6 +581,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::output::rows_put;
 
     fn message(bytes: usize) -> Outgoing {
         let target = Target::Account(AccountId(1));
@@ -724,15 +725,7 @@ mod tests {
         outbox.push(1, sealed(3));
         outbox.push(2, message(4));
         outbox.accept(1);
-        let rows: Vec<Row> = outbox
-            .changes(&vault)
-            .unwrap()
-            .into_iter()
-            .filter_map(|write| match write {
-                Write::Put { table, key, value } => Some((table, key, value)),
-                _ => None,
-            })
-            .collect();
+        let rows = rows_put(outbox.changes(&vault).unwrap());
         let restored = Outbox::restore(&vault, &rows).unwrap();
         assert_eq!(restored.pending, outbox.pending);
         assert_eq!(restored.log, outbox.log);

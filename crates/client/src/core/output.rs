@@ -302,3 +302,13 @@ impl fmt::Debug for Write {
         }
     }
 }
+
+/// The rows that these writes put, as a restart reads them.
+#[cfg(test)]
+pub(crate) fn rows_put(writes: Vec<Write>) -> Vec<Row> {
+    let put = |write| match write {
+        Write::Put { table, key, value } => Some((table, key, value)),
+        _ => None,
+    };
+    writes.into_iter().filter_map(put).collect()
+}

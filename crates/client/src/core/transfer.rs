@@ -350,6 +350,7 @@ mod tests {
     use godwit_seal::RowKey;
 
     use super::*;
+    use crate::core::output::rows_put;
 
     #[test]
     fn what_waits_comes_back_after_a_restart() {
@@ -361,14 +362,7 @@ mod tests {
         transfers.changed.insert([7; 16]);
         transfers.fetched.insert(BlobId([4; 32]), true);
         transfers.fetched_changed.insert(BlobId([4; 32]));
-        let rows = |writes: Vec<Write>| -> Vec<Row> {
-            let put = |write| match write {
-                Write::Put { table, key, value } => Some((table, key, value)),
-                _ => None,
-            };
-            writes.into_iter().filter_map(put).collect()
-        };
-        let written = rows(transfers.changes(&vault).unwrap());
+        let written = rows_put(transfers.changes(&vault).unwrap());
         let restored = Transfers::restore(&vault, &written).unwrap();
         assert_eq!(restored.uploads, BTreeMap::from([([7; 16], upload)]));
         assert_eq!(restored.fetched, BTreeMap::from([(BlobId([4; 32]), false)]), "not yet told");
@@ -377,6 +371,6 @@ mod tests {
         assert!(!transfers.owes());
         let deleted = transfers.changes(&vault).unwrap();
         assert_eq!(deleted.len(), 2);
-        assert!(rows(deleted).is_empty(), "what is done leaves no row");
+        assert!(rows_put(deleted).is_empty(), "what is done leaves no row");
     }
 }

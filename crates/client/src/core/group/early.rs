@@ -236,6 +236,7 @@ impl Core {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::output::rows_put;
 
     fn early(device: u32, bytes: usize) -> Early {
         let what = What::Share(Blob(vec![0; bytes]));
@@ -268,15 +269,7 @@ mod tests {
         let hint = GroupHint([1; 3]);
         (0..300).for_each(|n| waiting.keep(hint, early(n, 1)));
         waiting.keep(GroupHint([2; 3]), early(0, 1));
-        let rows: Vec<Row> = waiting
-            .changes(&vault)
-            .unwrap()
-            .into_iter()
-            .filter_map(|write| match write {
-                Write::Put { table, key, value } => Some((table, key, value)),
-                _ => None,
-            })
-            .collect();
+        let rows = rows_put(waiting.changes(&vault).unwrap());
         let mut restored = Waiting::restore(&vault, &rows).unwrap();
         let taken: Vec<u32> = restored.take(hint, None).iter().map(|early| early.device).collect();
         assert_eq!(taken, (0..300).collect::<Vec<_>>());
