@@ -14,7 +14,7 @@
 //! | `annotate` | what is said about a message |
 //! | `timer` | messages that disappear, settings |
 //! | `repair` | messages that did not open |
-//! | `identity` `joining` `keys` `listing` `linking` `own` | who we are, and our other devices |
+//! | `identity` `joining` `keys` `listing` `linking` `own` `past` | who we are, and our other devices |
 //! | `group` | groups: their logs, and changes of them |
 //! | `transfer` | files on their way: what waits for them, tickets |
 //! | `reading` `verifying` | marks that the user sets |
@@ -45,6 +45,7 @@ mod now;
 mod outbox;
 mod output;
 mod own;
+mod past;
 mod pin;
 mod presence;
 mod profile;
@@ -115,6 +116,10 @@ pub(crate) use link::SKEW_MS;
 pub use now::Now;
 pub use outbox::{OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX};
 pub use output::{AHEAD_MAX, Annotation, Batch, LinkOrder, Row, Table, Ticket, Write};
+pub use past::{
+    HISTORY_BYTES_MAX, HISTORY_ROWS_MAX, PACK_BYTES_MAX, PACK_ROWS_MAX, PastItem, PastSaid,
+    PastWanted,
+};
 pub use presence::OPEN_MS;
 pub use profile::{ABOUT_BYTES_MAX, DISPLAY_NAME_BYTES_MAX, PROFILE_PICTURE_BYTES_MAX};
 pub use transfer::{FETCHED_MAX, Pending, UPLOADS_MAX, Way};

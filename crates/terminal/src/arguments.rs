@@ -446,6 +446,10 @@ pub(crate) struct Approve {
     #[arg(long)]
     pub(crate) yes: bool,
 
+    /// Do not give the new device what was said so far
+    #[arg(long)]
+    pub(crate) no_history: bool,
+
     /// Seconds to wait for the new device [default: ten minutes, as long as a code is good]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,

@@ -43,6 +43,12 @@ impl Stamp {
         let DeviceId { account, number } = id.device;
         Self { at_ms, device: (account.0, number.0), counter: id.counter }
     }
+
+    /// The id of the message that said it.
+    pub(super) const fn id(&self) -> MessageId {
+        let device = DeviceId::new(self.device.0, self.device.1);
+        MessageId { device, counter: self.counter }
+    }
 }
 
 impl Core {

@@ -6,6 +6,7 @@ use prost::Message;
 use self::format::body::Content as Wire;
 use super::blocking::ContactSetting;
 use super::kinds::{self, Mark};
+use super::past::Past;
 use super::presence::Pass;
 use super::profile::Profile;
 use crate::{Act, Context, Details, Media, Note, Poll, Visibility};
@@ -57,6 +58,8 @@ pub(crate) enum Content {
     Profile(Option<Profile>),
     /// What another device of ours was told about others.
     ContactSettings(Vec<(AccountId, ContactSetting)>),
+    /// Messages from before a device of our own account was linked.
+    Past(Past),
     /// A kind that a later version knows.
     Unknown,
 }
@@ -161,6 +164,11 @@ impl Body {
         encode(Wire::Mark(format::Mark { mark }))
     }
 
+    /// The body of a pack of history.
+    pub(crate) fn past(past: &Past) -> Vec<u8> {
+        encode(Wire::History(past.to_wire()))
+    }
+
     /// The body of a read receipt.
     pub(crate) fn read(device: DeviceNumber, up_to: u64) -> Vec<u8> {
         encode(Wire::Read(format::Read { device: device.0, up_to }))
@@ -252,6 +260,7 @@ impl Body {
             | Content::About { .. }
             | Content::GroupKey(_)
             | Content::Mark(_)
+            | Content::Past(_)
             | Content::AskSettings
             | Content::PresenceSetting { .. }
             | Content::Profile(_)

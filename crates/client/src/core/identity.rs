@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::keys::to_wire;
 use super::output::{Row, Table, Write};
+use super::past::{Giving, OWN_ROWS_FROM};
 use super::vault::{Blob, Vault};
 
 /// Keys of the rows in [`Table::Me`].
@@ -74,6 +75,9 @@ pub(crate) struct HomeRecord {
     /// Of the device that this one put on the list last.
     #[serde(default)]
     pub(crate) first_keys: Option<FirstKeys>,
+    /// A new device is being given the history.
+    #[serde(default)]
+    pub(crate) giving: Option<Giving>,
 }
 
 /// What a new device gave along so that it can be written to from the list on that has it. Its
@@ -123,6 +127,7 @@ impl HomeRecord {
             links: BTreeMap::new(),
             without_receipts: false,
             first_keys: None,
+            giving: None,
         }
     }
 }
@@ -156,13 +161,13 @@ impl Identity {
     pub(crate) fn linked(link: &JoinLink, handle: &Handle, seat: Seat) -> Self {
         let Seat { keys, link_key, list } = seat;
         let home = HomeRecord::new(link, handle, &link_key, true);
-        let counters = Counters::FIRST;
+        let counters = Counters { row: OWN_ROWS_FROM, ..Counters::FIRST };
         Self { account_key: None, keys, list, next: None, link_key, home, counters }
     }
 
     /// The same as the account's main device.
     pub(crate) fn with_account_key(self, account_key: AccountKey) -> Self {
-        Self { account_key: Some(account_key), ..self }
+        Self { account_key: Some(account_key), counters: Counters::FIRST, ..self }
     }
 
     /// The account key, on the main device.
@@ -214,7 +219,7 @@ impl Identity {
     }
 
     /// Whether this device signs the account's list.
-    pub(crate) fn is_main(&self) -> bool {
+    pub(crate) const fn is_main(&self) -> bool {
         self.account_key.is_some()
     }
 

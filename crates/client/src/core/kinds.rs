@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use super::blocking::ContactSetting;
 use super::body::{SETTINGS_A_MESSAGE, format};
+use super::past::Past;
 use super::profile::Profile;
 use super::vault::Blob;
 use super::{Content, TEXT_BYTES_MAX};
@@ -214,6 +215,7 @@ fn known(content: format::body::Content) -> Option<Content> {
             }
             format::mark::Mark::Receipts(on) => Some(Content::Mark(Mark::Receipts(on))),
         },
+        Wire::History(pack) => Past::of_wire(pack).map(Content::Past),
         Wire::PresenceSetting(said) if said.pass.is_empty() => Some(Content::AskSettings),
         Wire::Profile(said) => Some(Content::Profile(read_profile(said))),
         Wire::ContactSettings(said) => Some(Content::ContactSettings(read_settings(said))),
@@ -363,7 +365,7 @@ pub(super) const fn reference(id: MessageId) -> format::MessageRef {
     format::MessageRef { account: device.account.0, device: device.number.0, counter }
 }
 
-fn referenced(id: Option<&format::MessageRef>) -> Option<MessageId> {
+pub(super) fn referenced(id: Option<&format::MessageRef>) -> Option<MessageId> {
     let format::MessageRef { account, device, counter } = *id?;
     let number = godwit_base::DeviceNumber(device);
     Some(MessageId { device: DeviceId { account: AccountId(account), number }, counter })

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::asking::Request;
 use super::now::Now;
+use super::past::Giving;
 use super::{Core, refusal_of};
 use crate::{DeviceInfo, Error, Event, LinkingState};
 
@@ -22,6 +23,8 @@ pub(super) struct Linking {
     rendezvous: [u8; 16],
     stage: Stage,
     until_ms: u64,
+    /// The new device is to have the history.
+    with_history: bool,
     /// The stage's requests are on their way on this link.
     asked: bool,
 }
@@ -61,17 +64,19 @@ impl Core {
             rendezvous: *code.rendezvous(),
             stage: Stage::Answer { approval: Box::new(approval), card },
             until_ms: now.mono_ms + LINKING_MS,
+            with_history: false,
             asked: false,
         });
         Ok(())
     }
 
-    /// The user has compared the digits, and they are the same.
+    /// The user has compared the digits, and they are the same. `with_history`: the new device is given
+    /// what was said so far.
     ///
     /// # Errors
     /// [`Error::Linking`] if no digits are shown or the list has changed meanwhile; otherwise as
     /// [`add_device`](Self::add_device).
-    pub fn confirm_link(&mut self, now: Now) -> Result<(), Error> {
+    pub fn confirm_link(&mut self, with_history: bool, now: Now) -> Result<(), Error> {
         match self.linking.take() {
             Some(Linking { stage: Stage::User(candidate), rendezvous, until_ms, .. }) => {
                 let entry =
@@ -79,7 +84,8 @@ impl Core {
                 let keys = candidate.first_keys().clone();
                 self.add_device(entry, *candidate.link_key(), keys, now)?;
                 let stage = Stage::List(candidate);
-                self.linking = Some(Linking { rendezvous, stage, until_ms, asked: false });
+                let asked = false;
+                self.linking = Some(Linking { rendezvous, stage, until_ms, with_history, asked });
                 Ok(())
             }
             other => {
@@ -209,6 +215,10 @@ impl Core {
             }
             (Some(Request::Leave), Stage::Telling { number, .. }) => {
                 linking.stage = Stage::Done(LinkingState::Linked { device: number.0 });
+                if linking.with_history {
+                    self.me.home.giving = Some(Giving::new(number, self.me.counters.row));
+                    self.home_changed = true;
+                }
                 self.say_linking();
             }
             (_, stage) => linking.stage = stage,

@@ -213,6 +213,16 @@ pub enum Write {
         /// The body, sealed with `Vault::body`.
         sealed: Vec<u8>,
     },
+    /// Adds a message from before this device was linked, with what was said about it, unless a message
+    /// of this id or row is there. No event.
+    Past {
+        /// What to show. Its text is not to be stored.
+        item: HistoryItem,
+        /// The body, sealed with `Vault::body`.
+        sealed: Vec<u8>,
+        /// What was said about it.
+        said: Vec<Annotation>,
+    },
     /// Removes a placeholder that is replaced, if it is there. No event.
     Forget {
         /// Of which message.
@@ -291,6 +301,7 @@ impl fmt::Debug for Write {
             Self::Put { table, value, .. } => write!(f, "Put({table:?}, {} B)", value.len()),
             Self::Delete { table, .. } => write!(f, "Delete({table:?})"),
             Self::Message { item, .. } => write!(f, "Message({})", item.id),
+            Self::Past { item, .. } => write!(f, "Past({})", item.id),
             Self::Forget { id } => write!(f, "Forget({id})"),
             Self::State { counter, state, .. } => write!(f, "State({counter}, {state})"),
             Self::Watermark { up_to, state, .. } => write!(f, "Watermark({up_to}, {state})"),

@@ -247,7 +247,8 @@ impl Core {
             Content::Mark(mark) if self.is_own(from.account) => {
                 self.on_mark(place, stamp, &mark, &inner.body);
             }
-            Content::Mark(_) => {}
+            Content::Past(past) if self.is_own(from.account) => self.on_past(past),
+            Content::Mark(_) | Content::Past(_) => {}
             Content::Timer(seconds) => {
                 let with = body.sent_to.as_ref().map_or(from.account, |to| to.account);
                 let with = if self.is_own(from.account) { with } else { from.account };

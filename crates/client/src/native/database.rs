@@ -36,6 +36,8 @@ const SCHEMA: &str = include_str!("database/schema.sql");
 pub(crate) struct Owner {
     pub(crate) handle: Handle,
     pub(crate) device: DeviceId,
+    /// Rows up to this did not arrive here: another device has given them.
+    pub(crate) given_up_to: u64,
 }
 
 fn storage(error: &rusqlite::Error) -> Error {

@@ -131,7 +131,11 @@ pub(crate) struct Parts {
 impl Engine {
     pub(crate) fn start(parts: Parts, home: &Home, voice: Voice) -> Result<Self, Error> {
         let Parts { core, vault, db, ownership } = parts;
-        let owner = Owner { handle: core.handle().clone(), device: core.device() };
+        let owner = Owner {
+            handle: core.handle().clone(),
+            device: core.device(),
+            given_up_to: core.given_up_to(),
+        };
         let reader = database::open_reader(&home.database(), vault.clone(), owner.clone())?;
         let storage = Storage::start(Writer::new(db, vault, owner), reader)?;
         let moving = Moving::start(home.files()?, core.server(), voice.clone())?;
@@ -213,6 +217,7 @@ impl Engine {
         stop: &mut watch::Receiver<bool>,
         stage: Stage,
     ) -> Result<bool, Error> {
+        self.give_history().await?;
         self.flush().await?;
         match self.wake(calls, stop, stage).await {
             Wake::Committed(Ok(events)) => self.finish(events),
@@ -237,6 +242,18 @@ impl Engine {
             }
         }
         Ok(false)
+    }
+
+    /// A new device is given what was said before it was linked, as far as there is room now.
+    async fn give_history(&mut self) -> Result<(), Error> {
+        while let Some(wanted) = self.core.history_wanted() {
+            let Response::Past(items) = self.storage.ask(Request::Past(wanted)).await? else {
+                return Err(Error::OtherVersion);
+            };
+            let now = self.now();
+            self.core.give_history(items, now);
+        }
+        Ok(())
     }
 
     async fn wake(
@@ -426,7 +443,10 @@ impl Engine {
             Request::ApproveLink { code } => {
                 self.core.approve_link(&code, now).map(|()| Response::Done)
             }
-            Request::ConfirmLink => self.core.confirm_link(now).map(|()| Response::Done),
+            Request::ConfirmLink { with_history } => {
+                self.core.confirm_link(with_history, now).map(|()| Response::Done)
+            }
+            Request::GivesHistory => Ok(Response::Flag(self.core.gives_history())),
             Request::CancelLink => {
                 self.core.cancel_link();
                 Ok(Response::Done)

@@ -8,7 +8,7 @@ use godwit_seal::FileKey;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::core::{GroupCommand, GroupOutcome, SendKey};
+use crate::core::{GroupCommand, GroupOutcome, PastItem, PastWanted, SendKey};
 use crate::{
     Act, Arrived, ChatId, ChatSummary, Contact, Context, DeviceInfo, Error, GroupInfo, HistoryItem,
     LinkingState, Media, MediaInfo, MessageState, OwnProfile, Presence, Recipient, Reported,
@@ -153,7 +153,13 @@ pub(crate) enum Request {
     ApproveLink {
         code: String,
     },
-    ConfirmLink,
+    ConfirmLink {
+        with_history: bool,
+    },
+    /// Whether a new device is still being given the history.
+    GivesHistory,
+    /// Rows for that, newest first.
+    Past(PastWanted),
     CancelLink,
     Linking,
     Devices,
@@ -250,6 +256,7 @@ pub(crate) enum Response {
     People(Vec<Contact>),
     Profile(OwnProfile),
     Picture(Option<Vec<u8>>),
+    Past(Vec<PastItem>),
     Done,
 }
 
@@ -264,6 +271,7 @@ impl Request {
                 | Self::HistoryAfter { .. }
                 | Self::ArrivedAfter { .. }
                 | Self::Message { .. }
+                | Self::Past(_)
                 | Self::Chats
                 | Self::Search { .. }
         )

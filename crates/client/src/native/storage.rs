@@ -92,6 +92,7 @@ fn read(reader: &Reader, request: &Request) -> Answer {
         Request::ArrivedAfter { row, limit } => {
             reader.arrived_after(*row, *limit).map(Response::Arrived)
         }
+        Request::Past(wanted) => reader.past(*wanted).map(Response::Past),
         Request::Message { id } => {
             reader.message(*id).map(|found| Response::Messages(found.into_iter().collect()))
         }

@@ -239,6 +239,12 @@ impl Device {
                 events.push(Event::Message(item));
                 ahead.into_iter().for_each(|changed| self.history.change(changed, events));
             }
+            Write::Past { item, said, .. } => {
+                if !self.history.has(item.id) && !self.history.items.contains_key(&item.row) {
+                    self.history.items.insert(item.row, item);
+                    said.into_iter().for_each(|one| self.history.annotate(one, &mut Vec::new()));
+                }
+            }
             Write::Forget { id } => self.history.items.retain(|_, item| item.id != id),
             Write::State { counter, with, state, at_ms } => {
                 let item =

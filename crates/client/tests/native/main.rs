@@ -12,6 +12,7 @@ mod cancel;
 mod examples;
 mod files;
 mod killed;
+mod linked;
 mod owner;
 mod stage;
 mod talk;

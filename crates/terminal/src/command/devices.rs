@@ -36,6 +36,7 @@ enum Line {
         #[serde(skip_serializing_if = "Option::is_none")]
         account: Option<String>,
     },
+    HistoryGiven {},
     Revoked {
         device: String,
     },
@@ -113,7 +114,7 @@ pub(super) async fn approve(
             client.cancel_link().await?;
             return Err(Failure::Other("not linked: the digits were not confirmed".to_owned()));
         }
-        client.confirm_link().await?;
+        client.confirm_link(!approve.no_history).await?;
         Ok::<u32, Failure>(client.linked().await?)
     };
     let Some(device) = within(approve.timeout, linked).await else {
@@ -121,7 +122,14 @@ pub(super) async fn approve(
         return Err(Failure::TimedOut("the new device did not answer: begin again".to_owned()));
     };
     let line = Line::Linked { device: device?.to_string(), account: None };
-    output.record(&line, |_| "linked: `godwit devices` lists it".to_owned())
+    output.record(&line, |_| "linked: `godwit devices` lists it".to_owned())?;
+    if !approve.no_history {
+        // What does not go out in time goes on whenever this device runs.
+        taken(client.history_given()).await?;
+        let line = Line::HistoryGiven {};
+        output.record(&line, |_| "it was given the history".to_owned())?;
+    }
+    Ok(())
 }
 
 pub(super) async fn devices(

@@ -39,6 +39,8 @@ fn hears(home: &Home, count: usize) {
 fn a_linked_home_is_the_same_person_until_it_is_revoked() {
     let server = Server::start();
     let (phone, bob) = (server.joined("alice"), server.joined("bob"));
+    phone.run(&["send", "bob", "before"]).succeeds();
+    hears(&bob, 1);
     let tablet = links(&server, &phone);
     let devices = phone.run(&["devices", "--json"]).succeeds().json();
     assert_eq!(devices.len(), 2);
@@ -53,7 +55,8 @@ fn a_linked_home_is_the_same_person_until_it_is_revoked() {
     hears(&tablet, 1);
     tablet.run(&["send", "bob", "from the tablet"]).succeeds();
     hears(&phone, 1);
-    let all = ["bob: to both of you", "alice: from the phone", "alice: from the tablet"];
+    let all =
+        ["alice: before", "bob: to both of you", "alice: from the phone", "alice: from the tablet"];
     assert_eq!(chat(&phone, "bob"), all);
     assert_eq!(chat(&tablet, "bob"), all);
     hears(&bob, 2);

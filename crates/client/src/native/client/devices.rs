@@ -58,7 +58,8 @@ impl Client {
     }
 
     /// The user has compared the digits, and they are the same: the device is put on the account's
-    /// list.
+    /// list. `with_history`: it is given what was said so far, at most 20,000 messages and 8 MiB, the
+    /// newest first; [`history_given`](Self::history_given) waits for that.
     ///
     /// # Errors
     /// [`Error::Linking`] if none are shown or the list has changed, [`Error::TooManyDevices`],
@@ -66,8 +67,24 @@ impl Client {
     ///
     /// # Cancel safety
     /// Safe: done or not done; [`linking`](Self::linking) tells which.
-    pub async fn confirm_link(&self) -> Result<(), Error> {
-        self.done(Request::ConfirmLink).await
+    pub async fn confirm_link(&self, with_history: bool) -> Result<(), Error> {
+        self.done(Request::ConfirmLink { with_history }).await
+    }
+
+    /// Waits until a new device was given the history, as far as this device goes: the rest is the
+    /// outbox's. It goes on at the next start if this ends before.
+    ///
+    /// # Errors
+    /// When the client was closed.
+    ///
+    /// # Cancel safety
+    /// Safe: it only watches.
+    pub async fn history_given(&self) -> Result<(), Error> {
+        let mut events = self.host.events();
+        while let Response::Flag(true) = self.host.ask(Request::GivesHistory).await? {
+            changed(&mut events, |event| matches!(event, Event::Devices)).await?;
+        }
+        Ok(())
     }
 
     /// Gives linking up, such as when the digits differ.

@@ -7,7 +7,10 @@ use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::convert::{note_of, signed, state_of, unsigned};
 use super::{Owner, annotate, storage};
-use crate::core::{Body, Content, Shown, Vault};
+use crate::core::{
+    Body, Content, PACK_BYTES_MAX, PACK_ROWS_MAX, PastItem, PastSaid, PastWanted, Shown, Stamp,
+    Vault,
+};
 use crate::{Arrived, Changed, ChatId, ChatSummary, Error, HistoryItem, Media, MessageState, Note};
 
 /// Most messages of a page.
@@ -272,7 +275,7 @@ impl Reader {
     /// Both, oldest first. What was said about a message before it came has the message's row, and
     /// follows it.
     pub(crate) fn arrived_after(&self, row: u64, limit: u32) -> Result<Vec<Arrived>, Error> {
-        let limit = limit.min(PAGE_ROWS_MAX);
+        let (row, limit) = (row.max(self.owner.given_up_to), limit.min(PAGE_ROWS_MAX));
         let mut messages = self.incoming_after(row, limit)?;
         let mut changes = self.changes_after(row, limit)?;
         let is_full = |count: usize| u32::try_from(count).is_ok_and(|count| count >= limit);
@@ -297,6 +300,74 @@ impl Reader {
         );
         let key = params![signed(id.device.account.0), id.device.number.0, signed(id.counter)];
         Ok(self.page(&sql, key, 1, |_| true)?.pop())
+    }
+
+    /// Messages of all chats for a device that has none of them, newest first, until a pack is full.
+    /// What waits, has failed or may still come is not among them.
+    pub(crate) fn past(&self, wanted: PastWanted) -> Result<Vec<PastItem>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM message m JOIN chat c ON c.id = m.chat
+             WHERE m.row < ?1 AND m.row >= ?2 AND m.state IN (1, 2, 3) AND m.note <> 1
+             ORDER BY m.row DESC LIMIT ?3"
+        );
+        let read = || -> rusqlite::Result<Vec<PastItem>> {
+            let mut query = self.db.prepare_cached(&sql)?;
+            let before = i64::try_from(wanted.before).unwrap_or(i64::MAX);
+            let mut rows = query.query(params![before, signed(wanted.floor), PACK_ROWS_MAX])?;
+            let (mut pack, mut bytes) = (Vec::new(), 0);
+            while let Some(row) = rows.next()? {
+                let item = self.past_item(row)?;
+                bytes += item.bytes();
+                if bytes > PACK_BYTES_MAX && !pack.is_empty() {
+                    break;
+                }
+                pack.push(item);
+            }
+            Ok(pack)
+        };
+        read().map_err(|error| storage(&error))
+    }
+
+    fn past_item(&self, row: &rusqlite::Row<'_>) -> rusqlite::Result<PastItem> {
+        let item = self.item(row)?;
+        let opened = self.vault.open_body(item.id, row.get_ref(10)?.as_blob()?);
+        Ok(PastItem {
+            row: item.row,
+            id: item.id,
+            from: item.from,
+            outgoing: item.outgoing,
+            state: item.state,
+            note: note_of(row.get(7)?),
+            sent_at_ms: item.sent_at_ms,
+            received_at_ms: item.received_at_ms,
+            expires_at_ms: item.details.expires_at_ms,
+            body: opened.map(|body| body.to_vec()).unwrap_or_default(),
+            said: self.past_said(item.id, row.get(14)?)?,
+            with: item.with,
+        })
+    }
+
+    fn past_said(&self, about: MessageId, chat: i64) -> rusqlite::Result<Vec<PastSaid>> {
+        let MessageId { device, counter } = about;
+        let mut query = self.db.prepare_cached(
+            "SELECT row, author, by_device, by_counter, sender, at, body FROM annotation
+             WHERE chat = ?1 AND account = ?2 AND device = ?3 AND counter = ?4",
+        )?;
+        let key = params![chat, signed(device.account.0), device.number.0, signed(counter)];
+        let said = query.query_map(key, |row| {
+            let by = DeviceId::new(unsigned(row.get(1)?), row.get(2)?);
+            let id = MessageId { device: by, counter: unsigned(row.get(3)?) };
+            let stamp = Stamp {
+                at_ms: unsigned(row.get(5)?),
+                device: (by.account.0, by.number.0),
+                counter: id.counter,
+            };
+            let opened = self.vault.open_body(id, row.get_ref(6)?.as_blob()?);
+            let from = parsed(&row.get::<_, String>(4)?, "sender")?;
+            let row = unsigned(row.get(0)?);
+            Ok(opened.ok().map(|body| PastSaid { row, from, stamp, body: body.to_vec() }))
+        })?;
+        Ok(said.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
     /// What others, and other devices of this account, said about messages after a row, oldest first.
@@ -356,7 +427,11 @@ mod tests {
             let folder = tempfile::TempDir::new().unwrap();
             let path = folder.path().join("godwit.db");
             let vault = Vault::new(godwit_seal::RowKey::from_bytes(&[3; 32]));
-            let owner = Owner { handle: "alice".parse().unwrap(), device: DeviceId::new(1, 1) };
+            let owner = Owner {
+                handle: "alice".parse().unwrap(),
+                device: DeviceId::new(1, 1),
+                given_up_to: 0,
+            };
             let writer = Writer::new(open(&path).unwrap().0, vault.clone(), owner.clone());
             let reader = open_reader(&path, vault.clone(), owner).unwrap();
             Self { _folder: folder, vault, writer, reader }

@@ -23,7 +23,11 @@ impl Stage {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("godwit.db");
         let vault = Vault::new(godwit_seal::RowKey::from_bytes(&[3; 32]));
-        let owner = Owner { handle: "alice".parse().unwrap(), device: DeviceId::new(ALICE, 1) };
+        let owner = Owner {
+            handle: "alice".parse().unwrap(),
+            device: DeviceId::new(ALICE, 1),
+            given_up_to: 0,
+        };
         let writer = Writer::new(open(&path).unwrap().0, vault.clone(), owner.clone());
         let reader = open_reader(&path, vault.clone(), owner).unwrap();
         Self { _folder: folder, vault, writer, reader, row: 0 }

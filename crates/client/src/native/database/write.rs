@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::convert::{failure_number, note_number, signed, state_number, unsigned};
 use super::{Owner, storage};
-use crate::core::{Vault, Write};
+use crate::core::{Annotation, Vault, Write};
 use crate::{ChatId, Error, Event, HistoryItem, MessageState, Note};
 
 /// Commits what the core has staged.
@@ -59,6 +59,7 @@ impl Step<'_> {
                 self.run("DELETE FROM state WHERE tab = ?1 AND key = ?2", params![table as u8, key])
             }
             Write::Message { item, sealed } => self.message(item, &sealed),
+            Write::Past { item, sealed, said } => self.past(item, &sealed, said),
             Write::Forget { id } => self.run(
                 "DELETE FROM message WHERE account = ?1 AND device = ?2 AND counter = ?3",
                 params![signed(id.device.account.0), id.device.number.0, signed(id.counter)],
@@ -145,6 +146,28 @@ impl Step<'_> {
                 item.details.expires_at_ms.map(signed),
             ])?;
         if added == 1 { self.apply_ahead(chat, item) } else { Ok(()) }
+    }
+
+    /// A message from before this device was linked. Nobody is told: it is no news.
+    fn past(
+        &mut self,
+        item: HistoryItem,
+        sealed: &[u8],
+        said: Vec<Annotation>,
+    ) -> rusqlite::Result<()> {
+        let sql = "SELECT 1 FROM message WHERE row = ?1";
+        let row = signed(item.row);
+        let is_taken = self.tx.prepare_cached(sql)?.query_row([row], |_| Ok(())).optional()?;
+        if is_taken.is_some() {
+            return Ok(());
+        }
+        let told = self.events.len();
+        self.message(item, sealed)?;
+        for annotation in said {
+            self.annotate(annotation)?;
+        }
+        self.events.truncate(told);
+        Ok(())
     }
 
     fn state(
