@@ -399,6 +399,12 @@ impl Core {
         self.top_up(caught_up.one_time_left, now);
     }
 
+    /// Whether this device knows what the server has for it.
+    pub fn is_caught_up(&self) -> bool {
+        let is_read = self.inbox.is_empty() && !self.inbox.skips();
+        self.link.is_caught_up() && is_read && self.follows_groups()
+    }
+
     fn say(&mut self, event: Event) {
         self.staged.events.push(event);
     }

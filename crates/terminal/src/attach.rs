@@ -44,7 +44,7 @@ pub(crate) fn look(path: &Path, voice: bool) -> io::Result<MediaInfo> {
         info.voice = voice;
         return Ok(info);
     }
-    info.mime = kind_of(&head);
+    info.mime = kind_of(&head, &info.name);
     if let Some(picture) = thumbnail::of(file, &info.mime) {
         (info.width, info.height) = (picture.width, picture.height);
         info.thumbnail = picture.jpeg;
@@ -52,11 +52,13 @@ pub(crate) fn look(path: &Path, voice: bool) -> io::Result<MediaInfo> {
     Ok(info)
 }
 
-fn kind_of(head: &[u8]) -> String {
-    let known = infer::get(head).map(|kind| kind.mime_type());
-    let kind = known.filter(|kind| kind.len() <= MIME_BYTES_MAX);
-    let text = is_text(head).then_some("text/plain");
-    kind.or(text).unwrap_or(UNKNOWN).to_owned()
+/// By what is inside; where that says nothing, by the end of the name.
+fn kind_of(head: &[u8], name: &str) -> String {
+    let inside = infer::get(head).map(|kind| kind.mime_type());
+    let named = || mime_guess::from_path(name).first_raw();
+    let text = || is_text(head).then_some("text/plain");
+    let kind = inside.or_else(named).or_else(text);
+    kind.filter(|kind| kind.len() <= MIME_BYTES_MAX).unwrap_or(UNKNOWN).to_owned()
 }
 
 /// The last part of the path, without what a name should not hold, cut to what a message may say.
@@ -110,6 +112,7 @@ mod tests {
     fn kinds_are_told_by_what_is_inside() {
         assert_eq!(looked("a.jpg", b"%PDF-1.7\n").mime, "application/pdf");
         assert_eq!(looked("notes", "grüße".as_bytes()).mime, "text/plain");
+        assert_eq!(looked("broken.jpg", &[0, 1, 2, 255]).mime, "image/jpeg", "as it is named");
         assert_eq!(looked("empty", b"").mime, UNKNOWN);
         assert_eq!(looked("raw", &[0, 1, 2, 255]).mime, UNKNOWN);
         assert!(!looked("notes", b"text").voice, "no recording, no voice note");

@@ -24,7 +24,8 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
-use godwit_client::{Client, Error, MessageState};
+use godwit_base::GroupId;
+use godwit_client::{Client, ConnectionState, Error, MessageState};
 
 use crate::arguments::{Arguments, Command, LinkCommand, RecoveryCommand, Wait};
 use crate::failure::Failure;
@@ -57,13 +58,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 async fn on_home(home: &Path, command: Command, output: &mut Output) -> Result<(), Failure> {
     match command {
         Command::Join(join) => account::join(home, &join, output).await,
-        Command::Send(send) if send.lines => {
-            with_client(home, async |client| lines::send(client, &send, output).await).await
-        }
         Command::Send(send) => {
-            with_client(home, async |client| match &send.file {
-                Some(path) => files::send(client, &send, path, output).await,
-                None => send::one(client, &send, output).await,
+            with_client(home, async |client| {
+                meet(client, send.to.group()).await?;
+                match &send.file {
+                    _ if send.lines => lines::send(client, &send, output).await,
+                    Some(path) => files::send(client, &send, path, output).await,
+                    None => send::one(client, &send, output).await,
+                }
             })
             .await
         }
@@ -153,6 +155,33 @@ where
     let done = work(&client).await;
     client.close().await;
     done
+}
+
+/// Longest wait for news before what this device knows is printed, 3 s: five round trips of a 2G line.
+const FRESH_MAX: Duration = Duration::from_secs(3);
+
+/// Gives the client a moment to hear what happened while no command was running. Without a server, or
+/// on a slow link, what is printed is what this device knows.
+async fn fresh(client: &Client) -> Result<(), Failure> {
+    let mut connection = client.connection();
+    let is_offline = |state: &ConnectionState| matches!(state, ConnectionState::Offline { .. });
+    tokio::select! {
+        biased;
+        caught_up = within(Some(FRESH_MAX), client.caught_up()) => {
+            caught_up.transpose()?;
+        }
+        _ = connection.wait_for(is_offline) => {}
+    }
+    Ok(())
+}
+
+/// Makes a group known into which somebody has put this account while no command was running.
+async fn meet(client: &Client, group: Option<GroupId>) -> Result<(), Failure> {
+    let Some(id) = group else { return Ok(()) };
+    if client.groups().await?.iter().any(|known| known.id == id) {
+        return Ok(());
+    }
+    fresh(client).await
 }
 
 /// Adds an optional time limit to waiting; `None` when it ran out.

@@ -151,11 +151,15 @@ impl Core {
             Ok(list) => list,
             Err(error) => return Err(self.distrust(handle, &error.to_string())),
         };
+        let is_new = previous.is_none();
         self.make_room(account);
         self.contacts.learn(handle, list);
         self.contacts.was_looked_up(account, now.mono_ms);
         self.take_handle(handle, account);
         self.mark_age(account, now);
+        if is_new {
+            self.tell_groups_of(account);
+        }
         Ok(())
     }
 

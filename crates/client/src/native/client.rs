@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use godwit_base::{AccountId, DeviceId, Handle, JoinLink, MessageId};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use super::about::new_key;
 use super::home::Home;
@@ -333,6 +333,28 @@ impl Client {
         }
     }
 
+    /// Waits until this device knows what the server has for it: its mailbox is read, the logs of its
+    /// groups are here, and who is in them is known by name.
+    ///
+    /// Without a link that takes until there is one again: give it a limit, or watch
+    /// [`connection`](Self::connection) beside it.
+    ///
+    /// # Errors
+    /// When the client was closed.
+    ///
+    /// # Cancel safety
+    /// Safe: it only watches.
+    pub async fn caught_up(&self) -> Result<(), Error> {
+        let news = |event: &Event| {
+            matches!(event, Event::CaughtUp | Event::Group { .. } | Event::Contact(_))
+        };
+        let mut events = self.host.events();
+        while let Response::Flag(false) = self.host.ask(Request::IsCaughtUp).await? {
+            changed(&mut events, news).await?;
+        }
+        Ok(())
+    }
+
     /// Dials at once, if the client waits before its next attempt; for a user who knows that the
     /// server is back. Does nothing while there is a link, or while the link is stopped for good.
     ///
@@ -403,4 +425,19 @@ fn with_groups(mut chats: Vec<ChatSummary>, groups: Vec<GroupInfo>) -> Vec<ChatS
         }
     }
     chats
+}
+
+/// Waits for such an event, or for a gap in which one may have been.
+async fn changed(
+    events: &mut broadcast::Receiver<Event>,
+    is_it: impl Fn(&Event) -> bool,
+) -> Result<(), Error> {
+    loop {
+        match events.recv().await {
+            Ok(Event::Lagged(_)) | Err(broadcast::error::RecvError::Lagged(_)) => return Ok(()),
+            Ok(event) if is_it(&event) => return Ok(()),
+            Ok(_) => {}
+            Err(broadcast::error::RecvError::Closed) => return Err(Error::Closed),
+        }
+    }
 }

@@ -446,6 +446,7 @@ impl Engine {
             Request::ConfirmLink { with_history } => {
                 self.core.confirm_link(with_history, now).map(|()| Response::Done)
             }
+            Request::IsCaughtUp => Ok(Response::Flag(self.core.is_caught_up())),
             Request::GivesHistory => Ok(Response::Flag(self.core.gives_history())),
             Request::CancelLink => {
                 self.core.cancel_link();

@@ -118,6 +118,7 @@ pub(crate) enum Request {
         with: Handle,
         verified: bool,
     },
+    IsCaughtUp,
     /// Answered when the server has taken the change, or will not.
     ChangeGroup {
         command: GroupCommand,

@@ -7,6 +7,7 @@ use godwit_client::core::GroupCommand;
 use godwit_client::{Client, Error, GroupInfo};
 use serde::Serialize;
 
+use super::fresh;
 use super::group::{Changed, carry_out, title_of};
 use crate::arguments::Community;
 use crate::failure::Failure;
@@ -53,12 +54,14 @@ pub(super) async fn community(
             gather(client, under.community, gone.into_iter().collect()).await
         }
         Community::Show(which) => {
+            fresh(client).await?;
             let all = client.groups().await?;
             let id = which.community;
             let community = all.iter().find(|group| group.id == id).ok_or(Error::NoGroup(id))?;
             print(&all, community, output)
         }
         Community::List => {
+            fresh(client).await?;
             let all = client.groups().await?;
             let ids: BTreeSet<GroupId> = all.iter().filter_map(|group| group.community).collect();
             for community in all.iter().filter(|group| group.is_member && ids.contains(&group.id)) {

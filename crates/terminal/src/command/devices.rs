@@ -8,7 +8,7 @@ use std::time::Duration;
 use godwit_client::{Client, Joined, NewcomerEvent};
 use serde::Serialize;
 
-use super::within;
+use super::{fresh, within};
 use crate::arguments::{Approve, DevicesCommand, LinkStart, Recover, RecoveryShow};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -142,6 +142,7 @@ pub(super) async fn devices(
         let line = Line::Revoked { device: device.to_string() };
         return output.record(&line, |_| format!("device {device} is no device of yours any more"));
     }
+    fresh(client).await?;
     for one in client.devices().await? {
         let device = Device { device: one.device, this: one.this, main: one.main };
         output.record(&device, |device| {

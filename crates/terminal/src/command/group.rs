@@ -11,7 +11,7 @@ use godwit_client::{Client, GroupInfo, GroupMemberInfo};
 use serde::Serialize;
 
 use super::send::while_linked;
-use super::within;
+use super::{fresh, meet, within};
 use crate::arguments::Group;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -88,6 +88,8 @@ pub(super) async fn carry_out(
     client: &Client,
     command: GroupCommand,
 ) -> Result<GroupOutcome, Failure> {
+    let is_join = matches!(command, GroupCommand::Join(_));
+    meet(client, command.group().filter(|_| !is_join)).await?;
     let change = async { Ok(client.change_group(command).await?) };
     let outcome = within(Some(ANSWER_MAX), while_linked(client, change)).await;
     outcome.ok_or_else(|| {
@@ -126,6 +128,7 @@ async fn save_picture(client: &Client, id: GroupId, path: &Path) -> Result<(), F
 }
 
 async fn show(client: &Client, id: GroupId, output: &mut Output) -> Result<(), Failure> {
+    fresh(client).await?;
     let groups = client.groups().await?;
     let group = groups.iter().find(|group| group.id == id);
     let group = group.ok_or(godwit_client::Error::NoGroup(id))?;
@@ -149,6 +152,7 @@ async fn show(client: &Client, id: GroupId, output: &mut Output) -> Result<(), F
 }
 
 async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
+    fresh(client).await?;
     for group in client.groups().await?.iter().filter(|group| group.is_member) {
         output.record(&shown(group), |group| {
             format!("{}  {:>4}  {}", group.group, group.members.len(), title(group))

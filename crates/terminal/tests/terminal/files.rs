@@ -67,16 +67,16 @@ fn crosses(bytes: usize) {
     let server = Server::start();
     let proxy = Proxy::before(&server.join);
     let (alice, bob) = (joined(&proxy, "alice"), joined(&proxy, "bob"));
-    let desk = Desk::with("film.raw", &content(bytes));
+    let desk = Desk::with("film.bin", &content(bytes));
     let (after, most) = (bytes as u64 / 5, bytes as u64 * 3 / 2);
     proxy.cuts(Way::Up, 3, after);
-    let sent = alice.run(&["send", "bob", "look", "--file", &desk.text("film.raw"), "--json"]);
+    let sent = alice.run(&["send", "bob", "look", "--file", &desk.text("film.bin"), "--json"]);
     let sent = sent.succeeds().json().remove(0);
     assert_eq!(sent["state"], "accepted");
     assert_eq!(proxy.cuts_left(Way::Up), 0, "it was cut three times");
 
     let heard = hears(&bob);
-    let media = json!({ "name": "film.raw", "mime": "application/octet-stream", "bytes": bytes });
+    let media = json!({ "name": "film.bin", "mime": "application/octet-stream", "bytes": bytes });
     assert_eq!((&heard["text"], &heard["media"]), (&json!("look"), &media));
     proxy.cuts(Way::Down, 3, after);
     let out = desk.text("saved.raw");
@@ -92,7 +92,7 @@ fn crosses(bytes: usize) {
     bob.run(&["save", id(&heard), "--out", &out, "--force"]).succeeds();
     assert_eq!(proxy.passed(Way::Down), again, "it is in the home already");
     let history = bob.run(&["history", "alice"]).succeeds().output;
-    assert!(history.contains("📎 film.raw"), "{history}");
+    assert!(history.contains("📎 film.bin"), "{history}");
 }
 
 #[test]
@@ -111,14 +111,14 @@ fn an_upload_goes_on_after_its_client_was_killed() {
     let server = Server::start();
     let proxy = Proxy::before(&server.join);
     let (alice, bob) = (joined(&proxy, "alice"), joined(&proxy, "bob"));
-    let desk = Desk::with("film.raw", &content(BYTES));
+    let desk = Desk::with("film.bin", &content(BYTES));
     proxy.stands_after(BYTES as u64 / 2);
-    let sending = alice.start(&["send", "bob", "--file", &desk.text("film.raw")]);
+    let sending = alice.start(&["send", "bob", "--file", &desk.text("film.bin")]);
     proxy.wait_until_it_stands();
     sending.kill();
     proxy.goes_on();
     // The original may change or go: it was sealed into the home.
-    std::fs::remove_file(desk.path("film.raw")).unwrap();
+    std::fs::remove_file(desk.path("film.bin")).unwrap();
     let _opened = alice.start(&["listen", "--json"]);
     let heard = hears(&bob);
     assert_eq!((heard.get("text"), &heard["media"]["bytes"]), (None, &json!(BYTES)));

@@ -48,6 +48,23 @@ fn a_group_is_made_joined_by_a_link_changed_and_left() {
     assert_eq!((&listed["name"], &listed["members"]), (&json!("Egrets"), &json!(["alice"])));
 }
 
+/// No other command of bob's ran since alice put him into it.
+#[test]
+fn a_group_is_there_for_whoever_was_put_into_it() {
+    let server = Server::start();
+    let people = ["alice", "bob", "carol"];
+    let homes = people.map(|name| server.joined(name));
+    let [alice, bob, carol] = &homes;
+    let group = json_of(alice, &["group", "create", "Herons", "bob", "carol"])["group"].clone();
+    let group = group.as_str().unwrap();
+    let listed = json_of(bob, &["group", "list"]);
+    assert_eq!((&listed["group"], &listed["name"]), (&json!(group), &json!("Herons")));
+    assert_eq!(listed["members"], json!(people));
+    json_of(carol, &["send", &format!("group:{group}"), "hello"]);
+    json_of(carol, &["group", "leave", group]);
+    assert_eq!(json_of(alice, &["group", "show", group])["members"], json!(["alice", "bob"]));
+}
+
 #[test]
 fn what_a_group_does_not_allow_is_refused() {
     let server = Server::start();

@@ -80,7 +80,8 @@ pub struct GroupOutcome {
 }
 
 impl GroupCommand {
-    fn group(&self) -> Option<GroupId> {
+    /// The group that it is about; none if it makes one.
+    pub fn group(&self) -> Option<GroupId> {
         match self {
             Self::Create { .. } | Self::CreateCommunity { .. } => None,
             Self::Join(link) => Some(link.group),

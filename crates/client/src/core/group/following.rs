@@ -184,21 +184,35 @@ impl Core {
     /// Asks who the members are that are not known: their names are to be shown, and what is said is
     /// sealed for their devices.
     pub(super) fn know_members(&mut self, id: GroupId) {
-        let Some(known) = self.groups.get(id) else { return };
-        let own = self.me.device().account;
-        if known.group.member(own).is_none() {
-            return;
-        }
-        let strangers: Vec<AccountId> = known
-            .group
-            .members()
-            .map(|(account, _)| account)
-            .filter(|account| *account != own && self.contacts.get(*account).is_none())
-            .take(GROUP_MEMBERS_MAX)
-            .collect();
+        let strangers: Vec<AccountId> = self.strangers(id).take(GROUP_MEMBERS_MAX).collect();
         for account in strangers {
             self.lookups.want(Who::Account(account), Keys::None);
         }
+    }
+
+    /// Members of a group of ours who are not known; nobody of a group that we are not in.
+    fn strangers(&self, id: GroupId) -> impl Iterator<Item = AccountId> {
+        let own = self.me.device().account;
+        let ours = self.groups.get(id).filter(|known| known.group.member(own).is_some());
+        let members = ours.into_iter().flat_map(|known| known.group.members());
+        members
+            .map(|(account, _)| account)
+            .filter(move |account| *account != own && self.contacts.get(*account).is_none())
+    }
+
+    /// Somebody is known now: a group that waited for that name alone is shown anew.
+    pub(in crate::core) fn tell_groups_of(&mut self, account: AccountId) {
+        let with = self.groups.all().filter(|(_, known)| known.group.member(account).is_some());
+        let complete = with.map(|(id, _)| id).filter(|id| self.strangers(*id).next().is_none());
+        for group in complete.collect::<Vec<_>>() {
+            self.say(Event::Group { group });
+        }
+    }
+
+    /// Whether the logs of all groups are here, and who is in them is known.
+    pub(in crate::core) fn follows_groups(&self) -> bool {
+        let is_complete = |id| self.strangers(id).next().is_none();
+        self.groups.behind.is_empty() && self.groups.all().all(|(id, _)| is_complete(id))
     }
 }
 

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use godwit_base::JoinLink;
-use tokio::sync::broadcast;
 
-use super::{Client, Joined};
+use super::{Client, Joined, changed};
 use crate::native::home::Home;
 use crate::native::newcomer;
 use crate::native::request::{Request, Response};
@@ -203,21 +202,6 @@ impl Client {
         match self.host.ask(Request::RecoveryWords).await? {
             Response::Words(words) => Ok(words.0),
             _ => Err(Error::OtherVersion),
-        }
-    }
-}
-
-/// Waits for such an event, or for a gap in which one may have been.
-async fn changed(
-    events: &mut broadcast::Receiver<Event>,
-    is_it: impl Fn(&Event) -> bool,
-) -> Result<(), Error> {
-    loop {
-        match events.recv().await {
-            Ok(Event::Lagged(_)) | Err(broadcast::error::RecvError::Lagged(_)) => return Ok(()),
-            Ok(event) if is_it(&event) => return Ok(()),
-            Ok(_) => {}
-            Err(broadcast::error::RecvError::Closed) => return Err(Error::Closed),
         }
     }
 }
