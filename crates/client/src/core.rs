@@ -388,7 +388,7 @@ impl Core {
             ToClient::Roster(roster) => self.on_roster(&roster),
             ToClient::GroupReceipt(receipt) => self.on_group_receipt(&receipt, now),
             ToClient::ReportTaken(taken) => self.on_report_taken(&taken),
-            ToClient::Terms(_) | ToClient::Progress(_) => {}
+            ToClient::Terms(_) | ToClient::Progress(_) | ToClient::GroupReadTaken(_) => {}
             ToClient::Relayed(relayed) => self.on_relayed(&relayed),
             ToClient::Goodbye(goodbye) => self.on_goodbye(goodbye, now),
         }

@@ -145,4 +145,7 @@ checked! {
     Report: REPORT,
     ReportedMessage: REPORTED_MESSAGE,
     ReportTaken: REPORT_TAKEN,
+    GroupRead: GROUP_READ,
+    PostRead: POST_READ,
+    GroupReadTaken: GROUP_READ_TAKEN,
 }

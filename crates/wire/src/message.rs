@@ -157,6 +157,8 @@ direction! {
         GroupProgress(GroupProgress) = 18,
         /// Reports an account to the operator.
         Report(Report) = 20,
+        /// This account has read posts to a group.
+        GroupRead(GroupRead) = 21,
     }
 }
 
@@ -207,5 +209,7 @@ direction! {
         Progress(Progress) = 23,
         /// The report is stored.
         ReportTaken(ReportTaken) = 24,
+        /// What was read is stored.
+        GroupReadTaken(GroupReadTaken) = 25,
     }
 }

@@ -8,7 +8,7 @@ use godwit_wire::frame::{self, Header};
 use godwit_wire::preface::{ClientPreface, Mode, ServerPreface};
 use godwit_wire::{Refusal, ToClient, ToServer, v1};
 
-use crate::server_groups::Logged;
+use crate::server_groups::{Logged, Reach};
 
 /// An account and its devices, by number.
 pub(crate) struct Account {
@@ -38,7 +38,7 @@ pub(crate) enum Entry {
     Receipt { by: DeviceId, origin: u32, up_to: u64 },
     News { group: Vec<u8>, epoch: u64 },
     Post { from: DeviceId, counter: u64, group: Vec<u8>, epoch: u64, body: Vec<u8> },
-    Reach { group: Vec<u8>, origin: u32, posts: BTreeMap<u64, u32> },
+    Reach { group: Vec<u8>, origin: u32, posts: Vec<v1::PostReach> },
 }
 
 /// One end of a connection, as the server sees it.
@@ -95,6 +95,10 @@ pub(crate) struct Mischief {
     pub(crate) media_refused: Vec<(Refusal, u32)>,
     /// Whoever asks for a log is told that it goes to this epoch.
     pub(crate) claims_epoch: Option<u64>,
+    /// So many of the next reads of posts are refused for a while.
+    pub(crate) reads_limited: u32,
+    /// So many of the next reads of posts are stored and not answered.
+    pub(crate) reads_unanswered: u32,
     /// So many of the next submissions to groups are refused as of an old epoch.
     pub(crate) stale_posts: u32,
     /// Posts of these ids are handed over as of that group.
@@ -131,8 +135,10 @@ pub(crate) struct Server {
     pub(crate) posts: Vec<(DeviceId, u64, usize)>,
     /// Every submission to a group that was stored, and the devices that it was for.
     pub(crate) audience: Vec<(DeviceId, u64, BTreeSet<DeviceId>)>,
-    /// Which accounts have what was posted to a group, by device.
-    pub(crate) reached: BTreeMap<(Vec<u8>, DeviceId), BTreeMap<AccountId, u64>>,
+    /// Who has and has read what was posted to a group, by device.
+    pub(crate) reached: BTreeMap<(Vec<u8>, DeviceId), Reach>,
+    /// Everything that was said to be read, by whom; also what was refused or not answered.
+    pub(crate) group_reads: Vec<(DeviceId, v1::GroupRead)>,
 }
 
 /// A file that somebody asked to upload.
@@ -170,6 +176,7 @@ impl Server {
             posts: Vec::new(),
             audience: Vec::new(),
             reached: BTreeMap::new(),
+            group_reads: Vec::new(),
         }
     }
 
@@ -282,11 +289,10 @@ impl Server {
                 self.reports.push(report);
                 self.say(at, v1::ReportTaken { request });
             }
-            ToServer::Terms(_)
-            | ToServer::Relay(_)
-            | ToServer::Claim(_)
-            | ToServer::GroupProgress(_) => {}
+            ToServer::Terms(_) | ToServer::Relay(_) | ToServer::Claim(_) => {}
             ToServer::GroupRoster(roster) => self.show_roster(at, &roster),
+            ToServer::GroupProgress(ask) => self.show_progress(at, &ask),
+            ToServer::GroupRead(read) => self.take_read(at, &read),
         }
     }
 
@@ -480,14 +486,7 @@ impl Server {
                 );
             }
             Entry::Reach { group, origin, posts } => {
-                let posts = posts
-                    .iter()
-                    .map(|(counter, accounts)| v1::PostReach {
-                        counter: *counter,
-                        accounts: *accounts,
-                    })
-                    .collect();
-                let (group, origin) = (group.clone().into(), *origin);
+                let (group, origin, posts) = (group.clone().into(), *origin, posts.clone());
                 self.say(at, v1::GroupReceipt { seq: seq.0, group, origin, posts });
             }
             Entry::Receipt { by, origin, up_to } => self.say(

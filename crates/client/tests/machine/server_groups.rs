@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use godwit_base::limits::GROUP_RECEIPT_POSTS_MAX;
 use godwit_base::{AccountId, DeviceId, DeviceNumber};
 use godwit_wire::{Refusal, v1};
 
@@ -16,6 +17,31 @@ pub(crate) struct Logged {
     pub(crate) log: Vec<Vec<u8>>,
     pub(crate) members: BTreeMap<AccountId, v1::GroupRole>,
     pub(crate) settings: v1::GroupSettings,
+}
+
+/// How far the posts of one device to one group have come.
+#[derive(Default)]
+pub(crate) struct Reach {
+    /// The newest counter that each account has.
+    pub(crate) has: BTreeMap<AccountId, u64>,
+    /// The newest counter that each account has read.
+    pub(crate) read: BTreeMap<AccountId, u64>,
+    /// The posts that anybody has, and who.
+    posts: BTreeMap<u64, BTreeSet<AccountId>>,
+}
+
+impl Reach {
+    /// What is told of the posts after `after`, up to `up_to`.
+    fn between(&self, after: u64, up_to: u64) -> Vec<v1::PostReach> {
+        let count = |n: usize| u32::try_from(n).unwrap();
+        let read = |account: &AccountId| self.read.get(account).copied().unwrap_or_default();
+        let tell = |(counter, by): (&u64, &BTreeSet<AccountId>)| v1::PostReach {
+            counter: *counter,
+            accounts: count(by.len()),
+            readers: count(by.iter().filter(|account| read(account) >= *counter).count()),
+        };
+        self.posts.range(after + 1..=up_to).map(tell).collect()
+    }
 }
 
 impl Server {
@@ -196,13 +222,66 @@ impl Server {
             if by.account == from.account {
                 continue;
             }
-            let reached = self.reached.entry((group.clone(), from)).or_default();
-            let highest = reached.entry(by.account).or_default();
-            *highest = (*highest).max(counter);
-            let accounts = reached.values().filter(|up_to| **up_to >= counter).count();
-            let posts = BTreeMap::from([(counter, u32::try_from(accounts).unwrap())]);
+            let reach = self.reached.entry((group.clone(), from)).or_default();
+            let highest = reach.has.entry(by.account).or_default();
+            if counter > *highest {
+                *highest = counter;
+                reach.posts.entry(counter).or_default().insert(by.account);
+                self.tell_reach(&group, from, counter - 1, counter);
+            }
+        }
+    }
+
+    /// An account has read posts: no more of them than it has, and nothing of who is not counted.
+    pub(crate) fn take_read(&mut self, at: usize, read: &v1::GroupRead) {
+        let (by, request) = (self.device_at(at), read.request);
+        self.group_reads.push((by, read.clone()));
+        if self.mischief.reads_limited > 0 {
+            self.mischief.reads_limited -= 1;
+            return self.refuse(at, 0, request, Refusal::RateLimited, 200);
+        }
+        let group = read.group.to_vec();
+        for mark in &read.marks {
+            let from = DeviceId::new(mark.account, mark.device);
+            let Some(reach) = self.reached.get_mut(&(group.clone(), from)) else { continue };
+            let Some(has) = reach.has.get(&by.account) else { continue };
+            let up_to = mark.up_to.min(*has);
+            let before = reach.read.get(&by.account).copied().unwrap_or_default();
+            if up_to > before {
+                reach.read.insert(by.account, up_to);
+                self.tell_reach(&group, from, before, up_to);
+            }
+        }
+        if self.mischief.reads_unanswered > 0 {
+            self.mischief.reads_unanswered -= 1;
+            return;
+        }
+        self.say(at, v1::GroupReadTaken { request });
+    }
+
+    /// Who has what a device of the asking account posted.
+    pub(crate) fn show_progress(&mut self, at: usize, ask: &v1::GroupProgress) {
+        let origin =
+            DeviceId { account: self.device_at(at).account, number: DeviceNumber(ask.origin) };
+        let reach = self.reached.get(&(ask.group.to_vec(), origin));
+        let rows = reach.into_iter().flat_map(|reach| {
+            reach.has.iter().map(|(account, up_to)| v1::Reached {
+                account: account.0,
+                up_to: *up_to,
+                read_up_to: reach.read.get(account).copied().unwrap_or_default(),
+            })
+        });
+        let reached = rows.filter(|row| row.up_to >= ask.counter).collect();
+        self.say(at, v1::Progress { request: ask.request, reached });
+    }
+
+    /// Tells the devices of an author of the posts between. The real server has one record wait at most,
+    /// and tells of the newest.
+    fn tell_reach(&mut self, group: &[u8], from: DeviceId, after: u64, up_to: u64) {
+        let posts = self.reached[&(group.to_vec(), from)].between(after, up_to);
+        for posts in posts.chunks(GROUP_RECEIPT_POSTS_MAX) {
             for to in self.devices_of(from.account) {
-                let (group, posts) = (group.clone(), posts.clone());
+                let (group, posts) = (group.to_vec(), posts.to_vec());
                 self.append(to, Entry::Reach { group, origin: from.number.0, posts });
             }
         }

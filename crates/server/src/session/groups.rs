@@ -139,7 +139,11 @@ async fn progress(
     allow_lookup(node, device)?;
     let (group, origin) = (group_id(&ask.group)?, DeviceNumber(ask.origin));
     let reached = node.store.group_progress(device.account, group, origin, ask.counter).await?;
-    let row = |(account, up_to): (AccountId, u64)| v1::Reached { account: account.0, up_to };
+    let row = |(account, up_to): (AccountId, u64)| v1::Reached {
+        account: account.0,
+        up_to,
+        read_up_to: 0,
+    };
     Ok(reached.into_iter().map(row).collect())
 }
 

@@ -240,6 +240,7 @@ impl Machine {
             ToServer::GroupProgress(ask) => {
                 self.ask_as_device(ask.request, |device| Request::GroupProgress(device, ask))
             }
+            ToServer::GroupRead(_) => Effect::Nothing, // unknown here, so passed over
             ToServer::Report(report) => match self.device() {
                 Some(device) => self.ask(report.request, Request::Report(device, report)),
                 None => refuse_request(report.request, Refusal::NotRegistered, 0),
@@ -466,7 +467,7 @@ fn said(record: Record) -> ToClient {
             ToClient::GroupNews(v1::GroupNews { seq, group: group_bytes(group), epoch, missed })
         }
         Entry::GroupReceipt { group, origin, posts } => {
-            let reach = |(counter, accounts)| v1::PostReach { counter, accounts };
+            let reach = |(counter, accounts)| v1::PostReach { counter, accounts, readers: 0 };
             ToClient::GroupReceipt(v1::GroupReceipt {
                 seq,
                 group: group_bytes(group),

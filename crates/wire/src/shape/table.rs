@@ -2,8 +2,8 @@
 
 use godwit_base::limits::{
     BODY_BYTES_MAX, DEVICES_MAX, GROUP_ENTRY_BYTES_MAX, GROUP_ID_BYTES, GROUP_MEMBERS_MAX,
-    GROUP_RECEIPT_POSTS_MAX, GROUP_SECRET_BYTES, HANDLE_BYTES_MAX, ONE_TIME_KEYS_MAX,
-    RECIPIENTS_MAX, SIGNED_KEY_BYTES_MAX, SIGNED_LIST_BYTES_MAX,
+    GROUP_READ_MARKS_MAX, GROUP_RECEIPT_POSTS_MAX, GROUP_SECRET_BYTES, HANDLE_BYTES_MAX,
+    ONE_TIME_KEYS_MAX, RECIPIENTS_MAX, SIGNED_KEY_BYTES_MAX, SIGNED_LIST_BYTES_MAX,
 };
 
 use super::{Field, Rule, Shape};
@@ -451,7 +451,7 @@ pub(crate) static GROUP_RECEIPT: Shape = shape(
 );
 
 pub(crate) static POST_REACH: Shape =
-    shape("PostReach", &[from_one_64(1, "counter"), from_one(2, "accounts")]);
+    shape("PostReach", &[from_one_64(1, "counter"), from_one(2, "accounts"), n32(3, "readers")]);
 
 pub(crate) static GROUP_PROGRESS: Shape = shape(
     "GroupProgress",
@@ -464,7 +464,17 @@ pub(crate) static PROGRESS: Shape = shape(
 );
 
 pub(crate) static REACHED: Shape =
-    shape("Reached", &[fixed64(1, "account"), from_one_64(2, "up_to")]);
+    shape("Reached", &[fixed64(1, "account"), from_one_64(2, "up_to"), n64(3, "read_up_to")]);
+
+pub(crate) static GROUP_READ: Shape = shape(
+    "GroupRead",
+    &[from_one(1, "request"), group(2), many(3, "marks", 1, GROUP_READ_MARKS_MAX, &POST_READ)],
+);
+
+pub(crate) static POST_READ: Shape =
+    shape("PostRead", &[fixed64(1, "account"), from_one(2, "device"), from_one_64(3, "up_to")]);
+
+pub(crate) static GROUP_READ_TAKEN: Shape = shape("GroupReadTaken", &[from_one(1, "request")]);
 
 pub(crate) static REPORT: Shape = shape(
     "Report",

@@ -1,7 +1,7 @@
 //! Any valid message, for property tests.
 
 use bytes::Bytes;
-use godwit_base::limits::{DEVICES_MAX, GROUP_ID_BYTES, HANDLE_BYTES_MAX};
+use godwit_base::limits::{DEVICES_MAX, GROUP_ID_BYTES, GROUP_READ_MARKS_MAX, HANDLE_BYTES_MAX};
 use godwit_wire::{
     OPEN_CHATS_MAX, PASS_BYTES, REASON_BYTES_MAX, RELAY_MESSAGES_MAX, REPORTED_MESSAGES_MAX,
     REPORTED_TEXT_BYTES_MAX, ToClient, ToServer, WELCOME_TICKET_BYTES_MAX, v1,
@@ -184,6 +184,20 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn post_read()(account: u64, device in 1..=u32::MAX, up_to in 1..=u64::MAX) -> v1::PostRead {
+        v1::PostRead { account, device, up_to }
+    }
+}
+
+prop_compose! {
+    fn group_read()(
+        request in 1..=u32::MAX,
+        group in group(),
+        marks in vec(post_read(), 1..=GROUP_READ_MARKS_MAX),
+    ) -> v1::GroupRead { v1::GroupRead { request, group, marks } }
+}
+
+prop_compose! {
     fn media_grant_request()(
         request in 1..=u32::MAX, direction in 0..=255_i32, blob in key(), bytes: u64, fetchers: u32,
     ) -> v1::MediaGrantRequest {
@@ -261,6 +275,7 @@ pub(crate) fn to_server() -> impl Strategy<Value = ToServer> {
         group_fetch().prop_map(ToServer::from),
         (request, group()).prop_map(|(request, group)| v1::GroupRoster { request, group }.into()),
         group_progress().prop_map(ToServer::from),
+        group_read().prop_map(ToServer::from),
         vec(open_chat(), 0..=OPEN_CHATS_MAX).prop_map(|chats| v1::PresenceWatch { chats }.into()),
         report().prop_map(ToServer::from),
     ]
@@ -376,8 +391,8 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn reach()(counter in 1..=u64::MAX, accounts in 1..=u32::MAX) -> v1::PostReach {
-        v1::PostReach { counter, accounts }
+    fn reach()(counter in 1..=u64::MAX, accounts in 1..=u32::MAX, readers: u32) -> v1::PostReach {
+        v1::PostReach { counter, accounts, readers }
     }
 }
 
@@ -388,8 +403,8 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn reached()(account: u64, up_to in 1..=u64::MAX) -> v1::Reached {
-        v1::Reached { account, up_to }
+    fn reached()(account: u64, up_to in 1..=u64::MAX, read_up_to: u64) -> v1::Reached {
+        v1::Reached { account, up_to, read_up_to }
     }
 }
 
@@ -404,6 +419,7 @@ fn of_groups() -> impl Strategy<Value = ToClient> {
         group_log().prop_map(ToClient::from),
         roster().prop_map(ToClient::from),
         group_receipt().prop_map(ToClient::from),
+        request.clone().prop_map(|request| v1::GroupReadTaken { request }.into()),
         (request, vec(reached(), 0..20)).prop_map(|(request, reached)| v1::Progress {
             request,
             reached

@@ -85,6 +85,7 @@ fn the_table_of_limits_is_the_constants() {
             usize::try_from(limits::GROUP_LOG_ENTRIES_MAX).unwrap(),
         ),
         ("bytes of a group's log", usize::try_from(limits::GROUP_LOG_BYTES_MAX).unwrap()),
+        ("authors of one GroupRead", limits::GROUP_READ_MARKS_MAX),
         ("handle, bytes", limits::HANDLE_BYTES_MAX),
         ("invite code, bytes", godwit_wire::INVITE_BYTES_MAX),
         ("client name in Hello, bytes", godwit_wire::CLIENT_NAME_BYTES_MAX),

@@ -121,6 +121,7 @@ fn a_message_in_a_frame_is_a_field_of_the_schemas_oneof() {
             ToServer::GroupRoster(m) => to_server::Message::GroupRoster(m),
             ToServer::GroupProgress(m) => to_server::Message::GroupProgress(m),
             ToServer::Report(m) => to_server::Message::Report(m),
+            ToServer::GroupRead(m) => to_server::Message::GroupRead(m),
         };
         let whole = v1::ToServer { message: Some(oneof) };
         assert_eq!(written(&message), whole.encode_to_vec(), "{}", message.name());
@@ -149,6 +150,7 @@ fn a_message_in_a_frame_is_a_field_of_the_schemas_oneof() {
             ToClient::GroupReceipt(m) => to_client::Message::GroupReceipt(m),
             ToClient::Progress(m) => to_client::Message::Progress(m),
             ToClient::ReportTaken(m) => to_client::Message::ReportTaken(m),
+            ToClient::GroupReadTaken(m) => to_client::Message::GroupReadTaken(m),
         };
         let mut out = Vec::new();
         message.encode_into(&mut out);

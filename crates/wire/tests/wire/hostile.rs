@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use godwit_base::limits::{
     BODY_BYTES_MAX, DEVICES_MAX, GROUP_ENTRY_BYTES_MAX, GROUP_ID_BYTES, GROUP_MEMBERS_MAX,
-    HANDLE_BYTES_MAX, ONE_TIME_KEYS_MAX, RECIPIENTS_MAX,
+    GROUP_READ_MARKS_MAX, HANDLE_BYTES_MAX, ONE_TIME_KEYS_MAX, RECIPIENTS_MAX,
 };
 use godwit_wire::frame::{self, PLAINTEXT_BYTES_MAX};
 use godwit_wire::preface::{ClientPreface, ServerPreface};
@@ -101,9 +101,23 @@ fn the_largest_change_of_a_group_fits_in_a_frame_and_so_do_the_answers() {
         settings: Some(v1::GroupSettings::default()),
     };
     assert!(ToClient::from(roster).encoded_len() <= PLAINTEXT_BYTES_MAX);
-    let reached = vec![v1::Reached { account, up_to: u64::MAX }; GROUP_MEMBERS_MAX];
+    let reached =
+        vec![v1::Reached { account, up_to: u64::MAX, read_up_to: u64::MAX }; GROUP_MEMBERS_MAX];
     let progress = ToClient::from(v1::Progress { request, reached });
     assert!(progress.encoded_len() <= PLAINTEXT_BYTES_MAX);
+}
+
+#[test]
+fn what_was_read_at_its_limits_and_one_beyond() {
+    let group = Bytes::from(vec![7; GROUP_ID_BYTES]);
+    let mark = v1::PostRead { account: u64::MAX, device: u32::MAX, up_to: u64::MAX };
+    let read =
+        |marks| v1::GroupRead { request: u32::MAX, group: group.clone(), marks: vec![mark; marks] };
+    assert_eq!(refusal(read(0)), Some(Refusal::Malformed));
+    assert_eq!(refusal(read(GROUP_READ_MARKS_MAX)), None);
+    assert_eq!(refusal(read(GROUP_READ_MARKS_MAX + 1)), Some(Refusal::Malformed));
+    let whole = ToServer::from(read(GROUP_READ_MARKS_MAX)).encoded_len();
+    assert_eq!(whole, 1_820, "1.8 KB, as the bound says");
 }
 
 #[test]

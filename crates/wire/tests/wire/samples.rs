@@ -230,6 +230,15 @@ pub(crate) fn to_server() -> Vec<(&'static str, ToServer)> {
             v1::GroupProgress { request: 17, group: group(), origin: 1, counter: 301 }.into(),
         ),
         ("request 13: 1122334455667788 is reported, with one message", report().into()),
+        (
+            "request 18: read in group 70..7f what device 2 of 1122334455667788 posted up to 302",
+            v1::GroupRead {
+                request: 18,
+                group: group(),
+                marks: vec![v1::PostRead { account: BOB, device: 2, up_to: 302 }],
+            }
+            .into(),
+        ),
     ]
 }
 
@@ -400,19 +409,40 @@ pub(crate) fn to_client() -> Vec<(&'static str, ToClient)> {
                 group: group(),
                 origin: 1,
                 posts: vec![
-                    v1::PostReach { counter: 301, accounts: 37 },
-                    v1::PostReach { counter: 302, accounts: 2 },
+                    v1::PostReach { counter: 301, accounts: 37, readers: 0 },
+                    v1::PostReach { counter: 302, accounts: 2, readers: 0 },
                 ],
             }
             .into(),
         ),
         (
             "request 17: 1122334455667788 has everything up to counter 302",
-            v1::Progress { request: 17, reached: vec![v1::Reached { account: BOB, up_to: 302 }] }
-                .into(),
+            v1::Progress { request: 17, reached: vec![reached(0)] }.into(),
         ),
         ("request 13 is stored", v1::ReportTaken { request: 13 }.into()),
+        ("request 18 is stored", v1::GroupReadTaken { request: 18 }.into()),
+        (
+            "of our device 1 in group 70..7f: 37 accounts have message 301, 20 have read it; 2 have 302",
+            v1::GroupReceipt {
+                seq: SEQ + 5,
+                group: group(),
+                origin: 1,
+                posts: vec![
+                    v1::PostReach { counter: 301, accounts: 37, readers: 20 },
+                    v1::PostReach { counter: 302, accounts: 2, readers: 0 },
+                ],
+            }
+            .into(),
+        ),
+        (
+            "request 17: 1122334455667788 has everything up to counter 302, and has read up to 301",
+            v1::Progress { request: 17, reached: vec![reached(301)] }.into(),
+        ),
     ]
+}
+
+fn reached(read_up_to: u64) -> v1::Reached {
+    v1::Reached { account: BOB, up_to: 302, read_up_to }
 }
 
 fn grant() -> v1::MediaGrant {
