@@ -117,8 +117,8 @@ pub use now::Now;
 pub use outbox::{OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX};
 pub use output::{AHEAD_MAX, Annotation, Batch, LinkOrder, Row, Table, Ticket, Write};
 pub use past::{
-    HISTORY_BYTES_MAX, HISTORY_ROWS_MAX, PACK_BYTES_MAX, PACK_ROWS_MAX, PastItem, PastSaid,
-    PastWanted,
+    HISTORY_BYTES_MAX, HISTORY_ROWS_MAX, PACK_BYTES_MAX, PACK_ROWS_MAX, PastItem, PastPage,
+    PastSaid, PastWanted,
 };
 pub use presence::OPEN_MS;
 pub use profile::{ABOUT_BYTES_MAX, DISPLAY_NAME_BYTES_MAX, PROFILE_PICTURE_BYTES_MAX};

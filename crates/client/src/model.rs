@@ -569,6 +569,19 @@ pub enum NewcomerEvent {
     },
 }
 
+/// How far what was said before a device was linked has come to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryProgress {
+    /// The number of the new device.
+    pub device: u32,
+    /// It was given so many messages.
+    pub given: u32,
+    /// Of so many. Never more than may be given; may grow by what is said meanwhile.
+    pub of: u32,
+    /// There are no more.
+    pub done: bool,
+}
+
 /// One device of this account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceInfo {
@@ -666,6 +679,9 @@ pub enum Event {
     },
     /// Linking another device came further.
     Linking(LinkingState),
+    /// A linked device is given what was said before: told on the main device as it is put into its
+    /// outbox, and on the new one as it comes.
+    History(HistoryProgress),
     /// The account has other devices than before, or its list was signed anew.
     Devices,
     /// A file is on its way. Told now and then, and at its end.

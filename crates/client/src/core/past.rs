@@ -12,7 +12,7 @@ use super::now::Now;
 use super::outbox::Target;
 use super::output::{Annotation, Write};
 use super::{Body, Content, Core};
-use crate::{ChatId, Event, HistoryItem, MessageState, Note};
+use crate::{ChatId, Event, HistoryItem, HistoryProgress, MessageState, Note};
 
 /// Bytes of what a pack is made of, so that it stays a message of 48 KiB with what stands around each
 /// row; one longer row is a pack of its own.
@@ -48,6 +48,14 @@ pub(crate) struct Giving {
     rows_left: u32,
     bytes_left: u64,
     is_second_round: bool,
+    #[serde(default)]
+    given: u32,
+    /// So many rows are to be given, those that were given included.
+    #[serde(default)]
+    of: u32,
+    /// Whether `of` knows about this round.
+    #[serde(default)]
+    is_counted: bool,
 }
 
 /// Which rows to give next: below `before`, not below `floor`, newest first.
@@ -57,6 +65,19 @@ pub struct PastWanted {
     pub before: u64,
     /// Not below this.
     pub floor: u64,
+    /// Whether all that there are between the two are to be counted.
+    pub counts: bool,
+}
+
+/// Rows that were wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastPage {
+    /// Newest first, at most [`PACK_ROWS_MAX`] and [`PACK_BYTES_MAX`] (or one row); none: there are no
+    /// more.
+    pub items: Vec<PastItem>,
+    /// How many there are in all, these included, at most [`HISTORY_ROWS_MAX`]; if they were to be
+    /// counted.
+    pub count: Option<u32>,
 }
 
 /// A message of the history with everything that another device needs in order to show the same.
@@ -111,21 +132,23 @@ impl PastItem {
 /// A pack, as its receiver reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Past {
-    /// For whom; our other devices pass it by.
-    pub(crate) device: DeviceNumber,
+    /// For whom, our other devices pass it by; and how far it goes.
+    pub(crate) progress: HistoryProgress,
     pub(crate) items: Vec<PastItem>,
 }
 
 impl Past {
     pub(super) fn to_wire(&self) -> format::HistoryPack {
         let messages = self.items.iter().map(item_to_wire).collect();
-        format::HistoryPack { device: self.device.0, messages }
+        let HistoryProgress { device, given, of, done } = self.progress;
+        format::HistoryPack { device, messages, given, of, done }
     }
 
     /// Nothing if it is not right: it would be shown as an unknown kind, by our own device.
     pub(super) fn of_wire(pack: format::HistoryPack) -> Option<Self> {
-        let items = pack.messages.into_iter().map(item_of_wire).collect::<Option<_>>()?;
-        Some(Self { device: DeviceNumber(pack.device), items })
+        let format::HistoryPack { device, messages, given, of, done } = pack;
+        let items = messages.into_iter().map(item_of_wire).collect::<Option<_>>()?;
+        Some(Self { progress: HistoryProgress { device, given, of, done }, items })
     }
 }
 
@@ -204,7 +227,27 @@ impl Giving {
             rows_left: HISTORY_ROWS_MAX,
             bytes_left: HISTORY_BYTES_MAX,
             is_second_round: false,
+            given: 0,
+            of: 0,
+            is_counted: false,
         }
+    }
+
+    fn progress(&self, done: bool) -> HistoryProgress {
+        let Self { device, given, of, .. } = *self;
+        HistoryProgress { device: device.0, given, of: if done { given } else { of }, done }
+    }
+
+    /// So many rows are left, as they were counted; fewer may still fit.
+    fn counted(&mut self, count: u32) {
+        self.of = self.given.saturating_add(count.min(self.rows_left));
+        self.is_counted = true;
+    }
+
+    /// What came since the beginning is given once more.
+    fn second_round(self, next_row: u64) -> Self {
+        let (before, floor) = (next_row, self.began);
+        Self { before, floor, is_second_round: true, is_counted: false, ..self }
     }
 
     /// Whether so much more is given.
@@ -212,6 +255,7 @@ impl Giving {
         let left = self.rows_left.checked_sub(rows).zip(self.bytes_left.checked_sub(bytes));
         if let Some((rows_left, bytes_left)) = left {
             (self.rows_left, self.bytes_left) = (rows_left, bytes_left);
+            self.given = self.given.saturating_add(rows);
         }
         left.is_some()
     }
@@ -226,7 +270,8 @@ impl Core {
         let waiting = self.outbox.pending().filter(|(_, message)| message.target == own).count();
         let has_room = waiting < PACKS_AHEAD_MAX && self.outbox.has_room_for_own();
         let is_time = self.link.is_caught_up() && has_room;
-        is_time.then_some(PastWanted { before: giving.before, floor: giving.floor })
+        let Giving { before, floor, is_counted, .. } = giving;
+        is_time.then_some(PastWanted { before, floor, counts: !is_counted })
     }
 
     /// Rows up to this number are those that another device gave, or may give; 0 on a main device.
@@ -234,15 +279,18 @@ impl Core {
         if self.me.is_main() { 0 } else { OWN_ROWS_FROM - 1 }
     }
 
-    /// Whether a new device is being given the history.
-    pub const fn gives_history(&self) -> bool {
-        self.me.home.giving.is_some()
+    /// How far a new device was given the history, while it is being given.
+    pub fn history_progress(&self) -> Option<HistoryProgress> {
+        Some(self.me.home.giving?.progress(false))
     }
 
-    /// The rows that were wanted, newest first, at most [`PACK_ROWS_MAX`] and [`PACK_BYTES_MAX`] (or one
-    /// row); none: there are no more.
-    pub fn give_history(&mut self, items: Vec<PastItem>, now: Now) {
+    /// The rows that were wanted.
+    pub fn give_history(&mut self, page: PastPage, now: Now) {
         let Some(mut giving) = self.me.home.giving else { return };
+        let PastPage { items, count } = page;
+        if let Some(count) = count {
+            giving.counted(count);
+        }
         let is_listed = self.me.list.numbers().any(|number| number == giving.device);
         let bytes: usize = items.iter().map(PastItem::bytes).sum();
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
@@ -250,35 +298,43 @@ impl Core {
         match items.last() {
             Some(last) if is_listed && giving.takes(rows, bytes) => {
                 giving.before = last.row;
-                let body = Body::past(&Past { device: giving.device, items });
-                // What does not fit in a message is not given.
-                if body.len() <= godwit_seal::INNER_BODY_BYTES_MAX {
-                    self.say_to_own(body, self.wall_ms(now));
-                }
                 self.me.home.giving = Some(giving);
+                self.give_pack(&Past { progress: giving.progress(false), items }, now);
             }
             _ if is_listed && !giving.is_second_round => {
-                let before = self.me.counters.row;
-                let floor = giving.began;
-                let is_second_round = true;
-                self.me.home.giving = Some(Giving { before, floor, is_second_round, ..giving });
+                self.me.home.giving = Some(giving.second_round(self.me.counters.row));
             }
             _ => {
                 self.me.home.giving = None;
-                self.say(Event::Devices);
+                let past = Past { progress: giving.progress(true), items: Vec::new() };
+                if is_listed {
+                    self.give_pack(&past, now);
+                } else {
+                    self.say(Event::History(past.progress));
+                }
             }
         }
         self.home_changed = true;
     }
 
+    fn give_pack(&mut self, past: &Past, now: Now) {
+        let body = Body::past(past);
+        // What does not fit in a message is not given.
+        if body.len() <= godwit_seal::INNER_BODY_BYTES_MAX {
+            self.say_to_own(body, self.wall_ms(now));
+        }
+        self.say(Event::History(past.progress));
+    }
+
     /// The main device gives us what was said before we were linked.
     pub(super) fn on_past(&mut self, past: Past) {
-        if past.device != self.me.device().number || self.me.is_main() {
+        if past.progress.device != self.me.device().number.0 || self.me.is_main() {
             return;
         }
         for item in past.items.into_iter().filter(|item| item.row < OWN_ROWS_FROM) {
             self.take_past(item);
         }
+        self.say(Event::History(past.progress));
     }
 
     fn take_past(&mut self, past: PastItem) {
@@ -371,7 +427,8 @@ mod tests {
 
     #[test]
     fn a_pack_reads_back_and_one_that_is_not_right_is_unknown() {
-        let past = Past { device: DeviceNumber(2), items: vec![item(3), item(1)] };
+        let progress = HistoryProgress { device: 2, given: 9, of: 12, done: true };
+        let past = Past { progress, items: vec![item(3), item(1)] };
         assert_eq!(Body::decode(&Body::past(&past)).content, Content::Past(past.clone()));
         for state in [MessageState::Accepted, MessageState::Delivered, MessageState::Read] {
             for note in [None, Some(Note::Lost), Some(Note::Deleted), Some(Note::Timer)] {
@@ -393,5 +450,25 @@ mod tests {
         assert!(!giving.takes(HISTORY_ROWS_MAX + 1, 0) && !giving.takes(0, HISTORY_BYTES_MAX + 1));
         assert!(giving.takes(HISTORY_ROWS_MAX, HISTORY_BYTES_MAX));
         assert!(!giving.takes(1, 0) && !giving.takes(0, 1));
+        assert_eq!(giving.given, HISTORY_ROWS_MAX);
+    }
+
+    #[test]
+    fn what_is_left_is_counted_anew_in_each_round_and_ends_as_what_was_given() {
+        let told = |giving: &Giving, done| {
+            let HistoryProgress { given, of, .. } = giving.progress(done);
+            (given, of)
+        };
+        let mut giving = Giving::new(DeviceNumber(2), 9);
+        giving.counted(HISTORY_ROWS_MAX + 1);
+        assert_eq!(told(&giving, false), (0, HISTORY_ROWS_MAX), "no more than may be given");
+        giving.counted(HISTORY_ROWS_MAX);
+        assert_eq!(told(&giving, false), (0, HISTORY_ROWS_MAX));
+        assert!(giving.takes(64, 0));
+        let mut giving = giving.second_round(11);
+        assert_eq!((giving.before, giving.floor, giving.is_counted), (11, 9, false));
+        giving.counted(2);
+        assert_eq!(told(&giving, false), (64, 66));
+        assert_eq!(told(&giving, true), (64, 64));
     }
 }

@@ -247,11 +247,11 @@ impl Engine {
     /// A new device is given what was said before it was linked, as far as there is room now.
     async fn give_history(&mut self) -> Result<(), Error> {
         while let Some(wanted) = self.core.history_wanted() {
-            let Response::Past(items) = self.storage.ask(Request::Past(wanted)).await? else {
+            let Response::Past(page) = self.storage.ask(Request::Past(wanted)).await? else {
                 return Err(Error::OtherVersion);
             };
             let now = self.now();
-            self.core.give_history(items, now);
+            self.core.give_history(page, now);
         }
         Ok(())
     }
@@ -447,7 +447,7 @@ impl Engine {
                 self.core.confirm_link(with_history, now).map(|()| Response::Done)
             }
             Request::IsCaughtUp => Ok(Response::Flag(self.core.is_caught_up())),
-            Request::GivesHistory => Ok(Response::Flag(self.core.gives_history())),
+            Request::HistoryProgress => Ok(Response::HistoryProgress(self.core.history_progress())),
             Request::CancelLink => {
                 self.core.cancel_link();
                 Ok(Response::Done)

@@ -8,11 +8,11 @@ use godwit_seal::FileKey;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::core::{GroupCommand, GroupOutcome, PastItem, PastWanted, SendKey};
+use crate::core::{GroupCommand, GroupOutcome, PastPage, PastWanted, SendKey};
 use crate::{
     Act, Arrived, ChatId, ChatSummary, Contact, Context, DeviceInfo, Error, GroupInfo, HistoryItem,
-    LinkingState, Media, MediaInfo, MessageState, OwnProfile, Presence, Recipient, Reported,
-    SafetyNumber, Settings, Visibility,
+    HistoryProgress, LinkingState, Media, MediaInfo, MessageState, OwnProfile, Presence, Recipient,
+    Reported, SafetyNumber, Settings, Visibility,
 };
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -157,8 +157,8 @@ pub(crate) enum Request {
     ConfirmLink {
         with_history: bool,
     },
-    /// Whether a new device is still being given the history.
-    GivesHistory,
+    /// How far a new device was given the history; nothing when that is done.
+    HistoryProgress,
     /// Rows for that, newest first.
     Past(PastWanted),
     CancelLink,
@@ -257,7 +257,8 @@ pub(crate) enum Response {
     People(Vec<Contact>),
     Profile(OwnProfile),
     Picture(Option<Vec<u8>>),
-    Past(Vec<PastItem>),
+    Past(PastPage),
+    HistoryProgress(Option<HistoryProgress>),
     Done,
 }
 

@@ -1,6 +1,8 @@
 //! A home that is linked has what was said before.
 
-use godwit_client::{Act, Client, HistoryItem, NewcomerEvent, Reaction};
+use godwit_client::{
+    Act, Client, Event, EventStream, HistoryItem, HistoryProgress, NewcomerEvent, Reaction, Since,
+};
 use tokio::sync::mpsc;
 
 use crate::stage::{Stage, delivered, handle, soon, take, texts};
@@ -31,6 +33,19 @@ async fn story(of: &Client, with: &str) -> Vec<HistoryItem> {
     items
 }
 
+/// What is told of the history until there is no more.
+async fn progress(events: &mut EventStream) -> Vec<HistoryProgress> {
+    let mut told = Vec::new();
+    while !told.last().is_some_and(|last: &HistoryProgress| last.done) {
+        match soon(events.next()).await.unwrap() {
+            Event::History(progress) => told.push(progress),
+            Event::Lagged(dropped) => assert_eq!(dropped, 0),
+            _ => {}
+        }
+    }
+    told
+}
+
 /// Lets bob say something that comes to the tablet after whatever lies in its mailbox.
 async fn is_drained(bob: &Client, tablet: &Client, text: &str) {
     bob.send(&handle("alice"), text.to_owned()).await.unwrap();
@@ -54,17 +69,32 @@ async fn a_linked_home_shows_the_same_chats_and_tells_of_nothing_old() {
     delivered(&bob, marker).await;
     delivered(&bob, answer).await;
 
+    let mut events = alice.events(Since::Now);
     link(&stage, &alice, "tablet", true).await;
+    let given = progress(&mut events).await;
     soon(alice.history_given()).await.unwrap();
+    assert_eq!(alice.history_progress().await.unwrap(), None);
     let before = story(&alice, "bob").await;
     alice.close().await;
     let tablet = stage.open("tablet").await;
+    let mut events = tablet.events(Since::Now);
+    assert_eq!(progress(&mut events).await, given, "the same is told on both sides");
+    assert_rises(&given, 202);
     is_drained(&bob, &tablet, "to both").await;
     let mut there = story(&tablet, "bob").await;
     assert_eq!(there.pop().unwrap().text.as_deref(), Some("to both"));
     assert_eq!(there, before);
     let reactions = &there[7].details.reactions;
     assert!(matches!(&reactions[..], [Reaction { .. }]), "{reactions:?}");
+}
+
+/// Pack after pack, to all of them.
+fn assert_rises(told: &[HistoryProgress], all: u32) {
+    let numbers: Vec<u32> = told.iter().map(|one| one.given).collect();
+    assert!(numbers.len() > 2 && numbers.is_sorted(), "{numbers:?}");
+    assert!(told.iter().all(|one| (one.device, one.of) == (2, all)), "{told:?}");
+    assert_eq!(told.iter().filter(|one| one.done).count(), 1);
+    assert_eq!(numbers.last(), Some(&all));
 }
 
 /// The main device ends in the middle, without a goodbye.

@@ -8,7 +8,7 @@ use super::{Client, Joined, changed};
 use crate::native::home::Home;
 use crate::native::newcomer;
 use crate::native::request::{Request, Response};
-use crate::{DeviceInfo, Error, Event, LinkingState, NewcomerEvent};
+use crate::{DeviceInfo, Error, Event, HistoryProgress, LinkingState, NewcomerEvent};
 
 impl Client {
     /// Makes an empty home a further device of an account that exists on the server of `link`: `tell`
@@ -80,10 +80,24 @@ impl Client {
     /// Safe: it only watches.
     pub async fn history_given(&self) -> Result<(), Error> {
         let mut events = self.host.events();
-        while let Response::Flag(true) = self.host.ask(Request::GivesHistory).await? {
-            changed(&mut events, |event| matches!(event, Event::Devices)).await?;
+        while self.history_progress().await?.is_some() {
+            changed(&mut events, |event| matches!(event, Event::History(_))).await?;
         }
         Ok(())
+    }
+
+    /// How far a new device was given the history; `None` when none is being given it.
+    ///
+    /// # Errors
+    /// When the client was closed.
+    ///
+    /// # Cancel safety
+    /// Safe: it only reads.
+    pub async fn history_progress(&self) -> Result<Option<HistoryProgress>, Error> {
+        match self.host.ask(Request::HistoryProgress).await? {
+            Response::HistoryProgress(progress) => Ok(progress),
+            _ => Err(Error::OtherVersion),
+        }
     }
 
     /// Gives linking up, such as when the digits differ.

@@ -8,8 +8,8 @@ use rusqlite::{Connection, OptionalExtension, Params, params};
 use super::convert::{note_of, signed, state_of, unsigned};
 use super::{Owner, annotate, storage};
 use crate::core::{
-    Body, Content, PACK_BYTES_MAX, PACK_ROWS_MAX, PastItem, PastSaid, PastWanted, Shown, Stamp,
-    Vault,
+    Body, Content, HISTORY_ROWS_MAX, PACK_BYTES_MAX, PACK_ROWS_MAX, PastItem, PastPage, PastSaid,
+    PastWanted, Shown, Stamp, Vault,
 };
 use crate::{Arrived, Changed, ChatId, ChatSummary, Error, HistoryItem, Media, MessageState, Note};
 
@@ -304,28 +304,37 @@ impl Reader {
 
     /// Messages of all chats for a device that has none of them, newest first, until a pack is full.
     /// What waits, has failed or may still come is not among them.
-    pub(crate) fn past(&self, wanted: PastWanted) -> Result<Vec<PastItem>, Error> {
+    pub(crate) fn past(&self, wanted: PastWanted) -> Result<PastPage, Error> {
         let sql = format!(
             "SELECT {COLUMNS} FROM message m JOIN chat c ON c.id = m.chat
-             WHERE m.row < ?1 AND m.row >= ?2 AND m.state IN (1, 2, 3) AND m.note <> 1
-             ORDER BY m.row DESC LIMIT ?3"
+             WHERE {IS_PAST} ORDER BY m.row DESC LIMIT ?3"
         );
-        let read = || -> rusqlite::Result<Vec<PastItem>> {
+        let read = || -> rusqlite::Result<PastPage> {
             let mut query = self.db.prepare_cached(&sql)?;
             let before = i64::try_from(wanted.before).unwrap_or(i64::MAX);
-            let mut rows = query.query(params![before, signed(wanted.floor), PACK_ROWS_MAX])?;
-            let (mut pack, mut bytes) = (Vec::new(), 0);
+            let floor = signed(wanted.floor);
+            let mut rows = query.query(params![before, floor, PACK_ROWS_MAX])?;
+            let (mut items, mut bytes) = (Vec::new(), 0);
             while let Some(row) = rows.next()? {
                 let item = self.past_item(row)?;
                 bytes += item.bytes();
-                if bytes > PACK_BYTES_MAX && !pack.is_empty() {
+                if bytes > PACK_BYTES_MAX && !items.is_empty() {
                     break;
                 }
-                pack.push(item);
+                items.push(item);
             }
-            Ok(pack)
+            let count = wanted.counts.then(|| self.past_count(before, floor)).transpose()?;
+            Ok(PastPage { items, count })
         };
         read().map_err(|error| storage(&error))
+    }
+
+    /// How many there are in all, no further than may be given.
+    fn past_count(&self, before: i64, floor: i64) -> rusqlite::Result<u32> {
+        let sql =
+            format!("SELECT count(*) FROM (SELECT 1 FROM message m WHERE {IS_PAST} LIMIT ?3)");
+        let mut query = self.db.prepare_cached(&sql)?;
+        query.query_row(params![before, floor, HISTORY_ROWS_MAX], |row| row.get(0))
     }
 
     fn past_item(&self, row: &rusqlite::Row<'_>) -> rusqlite::Result<PastItem> {
@@ -396,6 +405,9 @@ impl Reader {
         read().map_err(|error| storage(&error))
     }
 }
+
+/// What is given to a new device, of the rows below ?1 and not below ?2.
+const IS_PAST: &str = "m.row < ?1 AND m.row >= ?2 AND m.state IN (1, 2, 3) AND m.note <> 1";
 
 /// Bytes of a message that count in a page.
 fn size(item: &HistoryItem) -> usize {
