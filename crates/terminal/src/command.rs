@@ -10,6 +10,7 @@ mod lines;
 mod listen;
 mod people;
 mod presence;
+mod progress;
 mod report;
 mod runs;
 mod send;

@@ -5,14 +5,14 @@ mod people;
 
 use godwit_base::{GroupId, Handle, MessageId};
 use godwit_client::{
-    ChatId, HistoryItem, MessageState, Note, Presence, PresenceState, WarningKind,
+    ChatId, HistoryItem, HistoryProgress, MessageState, Note, Presence, PresenceState, WarningKind,
 };
 use serde::Serialize;
 
 use self::about::{About, Change};
 pub(crate) use self::about::{Beside, Delivery, Set, amount, beside, change_line, note_text};
 pub(crate) use self::people::{Names, Person};
-use crate::text::printable;
+use crate::text::{grouped, printable};
 use crate::time::LocalTime;
 
 /// What `listen` prints.
@@ -50,6 +50,8 @@ pub(crate) enum Heard<'a> {
     Reach { id: MessageId, group: Option<GroupId>, delivered: u32, of: u32 },
     /// Something about a contact is new.
     Contact(Person<'a>),
+    /// What was said before a device was linked is on its way to it.
+    History(HistoryProgress),
     /// Everything that waited on the server has been printed.
     CaughtUp,
     /// Something that its reader should know.
@@ -79,6 +81,15 @@ pub(crate) fn presence_line(presence: &Presence, time: &LocalTime, now_ms: u64) 
             format!("last seen {}", time.short(at_ms, now_ms).trim())
         }
         (PresenceState::Offline, _, None) => "offline".to_owned(),
+    }
+}
+
+/// How far the history is, in a few words.
+pub(crate) fn history_line(progress: &HistoryProgress) -> String {
+    let HistoryProgress { given, of, done, .. } = *progress;
+    match done {
+        true => format!("history: all {} messages", grouped(given)),
+        false => format!("history: {} of {}", grouped(given), grouped(of)),
     }
 }
 
@@ -260,6 +271,18 @@ mod tests {
             json(&Heard::Warning { kind: Kind::Command("offline"), with: None, text: "t" }),
             r#"{"event":"warning","kind":"offline","text":"t"}"#
         );
+    }
+
+    #[test]
+    fn history_has_the_fields_of_the_contract() {
+        let progress = HistoryProgress { device: 2, given: 1_200, of: 5_000, done: false };
+        assert_eq!(
+            json(&Heard::History(progress)),
+            r#"{"event":"history","device":2,"given":1200,"of":5000,"done":false}"#
+        );
+        assert_eq!(history_line(&progress), "history: 1,200 of 5,000");
+        let done = HistoryProgress { done: true, ..progress };
+        assert_eq!(history_line(&done), "history: all 1,200 messages");
     }
 
     #[test]

@@ -19,7 +19,7 @@ const PAGE: u32 = 100;
 /// Hits of a search: more than anybody reads.
 const HITS: u32 = 200;
 
-/// Files saved at once: more than a person waits for.
+/// Files saved at once, and devices being revoked: more than a person waits for.
 const SAVING_MAX: usize = 8;
 
 /// What is being done and what comes after. Bounded by what a user can ask for while one call
@@ -28,14 +28,15 @@ pub(crate) struct Effects<'a> {
     client: &'a Client,
     waiting: VecDeque<Effect>,
     running: Option<LocalBoxFuture<'a, Outcome>>,
-    /// Files that are being saved: they take long, and hold nothing up.
-    saving: FuturesUnordered<LocalBoxFuture<'a, Outcome>>,
+    /// Files that are being saved, and one device that is being revoked: they take long, and hold
+    /// nothing up.
+    beside: FuturesUnordered<LocalBoxFuture<'a, Outcome>>,
 }
 
 impl<'a> Effects<'a> {
     pub(crate) fn new(client: &'a Client) -> Self {
-        let saving = FuturesUnordered::new();
-        Self { client, waiting: VecDeque::new(), running: None, saving }
+        let beside = FuturesUnordered::new();
+        Self { client, waiting: VecDeque::new(), running: None, beside }
     }
 
     /// Adds to the end what is not there already.
@@ -52,17 +53,18 @@ impl<'a> Effects<'a> {
             && let Some(effect) = self.waiting.pop_front()
         {
             match effect {
-                Effect::Save { .. } if self.saving.len() >= SAVING_MAX => {
+                Effect::Save { .. } if self.beside.len() >= SAVING_MAX => {
                     return Outcome::Saved(Err(Error::TooManyFiles { max: SAVING_MAX }));
                 }
-                Effect::Save { id, name } => self.saving.push(save(self.client, id, name)),
+                Effect::Save { id, name } => self.beside.push(save(self.client, id, name)),
+                Effect::Revoke { device } => self.beside.push(revoke(self.client, device)),
                 effect => self.running = perform(self.client, effect),
             }
         }
         let (outcome, is_running) = tokio::select! {
             biased;
             outcome = ended(&mut self.running) => (outcome, true),
-            Some(outcome) = self.saving.next() => (outcome, false),
+            Some(outcome) = self.beside.next() => (outcome, false),
         };
         if is_running {
             self.running = None;
@@ -88,6 +90,12 @@ fn save(client: &Client, id: MessageId, name: String) -> LocalBoxFuture<'_, Outc
         Outcome::Saved(client.save(id, &out).await.map(|_| out))
     }
     .boxed_local()
+}
+
+/// Takes a device off the account: done when the server has that, whenever it is reached.
+fn revoke(client: &Client, device: u32) -> LocalBoxFuture<'_, Outcome> {
+    async move { Outcome::Revoked { device, done: client.revoke_device(device).await } }
+        .boxed_local()
 }
 
 /// A question that waits already is not asked twice; a newer search replaces one that waits.
@@ -175,7 +183,31 @@ fn perform(client: &Client, effect: Effect) -> Option<LocalBoxFuture<'_, Outcome
         }
         .boxed_local(),
         Effect::DialNow => async { Outcome::Dialled(client.dial_now().await) }.boxed_local(),
-        Effect::Redraw | Effect::Save { .. } => return None, // done elsewhere
+        effect => return perform_about_devices(client, effect),
+    })
+}
+
+fn perform_about_devices(client: &Client, effect: Effect) -> Option<LocalBoxFuture<'_, Outcome>> {
+    Some(match effect {
+        Effect::LoadDevices => async {
+            let linking = client.linking().await.ok().flatten();
+            Outcome::Devices { list: client.devices().await, linking }
+        }
+        .boxed_local(),
+        Effect::ApproveLink { code } => async move {
+            let done = client.approve_link(&code).await;
+            Outcome::Approved { code, done }
+        }
+        .boxed_local(),
+        Effect::ConfirmLink { with_history } => {
+            async move { Outcome::Confirmed(client.confirm_link(with_history).await) }.boxed_local()
+        }
+        Effect::CancelLink => async {
+            client.cancel_link().await.ok();
+            Outcome::Told
+        }
+        .boxed_local(),
+        _ => return None, // done elsewhere
     })
 }
 

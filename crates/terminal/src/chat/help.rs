@@ -18,7 +18,7 @@ const FRAME: (u16, u16) = (4, 2);
 const READ: &str = "read";
 
 /// Every key, as the model knows them.
-const HELP: [(&str, &str); 29] = [
+const HELP: [(&str, &str); 30] = [
     ("Enter", "send · open the selected chat"),
     ("Alt+Enter, Ctrl+J", "new line"),
     ("Tab", "chats ↔ message"),
@@ -29,12 +29,13 @@ const HELP: [(&str, &str); 29] = [
     ("Ctrl+F", "search all messages"),
     ("Ctrl+S", "safety number"),
     ("Ctrl+O", "choose a message of the chat"),
+    ("Ctrl+P", "your devices: link another, revoke one"),
     ("Ctrl+R", "reach for the server now"),
     ("Esc", "close · back to the chats"),
     ("Ctrl+Q, Ctrl+C", "quit"),
     ("Ctrl+L", "draw the screen again"),
     ("", ""),
-    ("in the list", "j k g G move · n new · / search · s safety · q quit"),
+    ("in the list", "j k g G move · n new · / search · s safety · d devices · q quit"),
     (
         "on a message",
         "r answer · e edit · d delete · s save file · * star · 1-6 👍 ❤️ 😂 😮 😢 🙏, in a poll vote · 0 none",

@@ -3,6 +3,7 @@
 
 mod chats;
 mod chosen;
+mod devices;
 mod happen;
 mod keys;
 mod mouse;
@@ -13,12 +14,13 @@ use std::path::PathBuf;
 use crossterm::event::Event as Input;
 use godwit_base::MessageId;
 use godwit_client::{
-    Act, ChatId, ChatSummary, ConnectionState, Error, Event, HistoryItem, Me, MessageState,
-    Presence, Quote, SafetyNumber,
+    Act, ChatId, ChatSummary, ConnectionState, DeviceInfo, Error, Event, HistoryItem,
+    HistoryProgress, LinkingState, Me, MessageState, Presence, Quote, SafetyNumber,
 };
 
 pub(crate) use self::chats::Chats;
 pub(crate) use self::chosen::Purpose;
+pub(crate) use self::devices::{Devices, Step};
 use super::bubble::Setting;
 use super::conversation::Conversation;
 use super::field::Field;
@@ -99,6 +101,21 @@ pub(crate) enum Effect {
         with: ChatId,
         on: bool,
     },
+    /// The account's devices, and how far linking is.
+    LoadDevices,
+    /// Begins to link the device that shows this code.
+    ApproveLink {
+        code: String,
+    },
+    /// Both devices show the same digits.
+    ConfirmLink {
+        with_history: bool,
+    },
+    CancelLink,
+    /// Takes a device off the account; beside everything else.
+    Revoke {
+        device: u32,
+    },
     /// Try to reach the server without waiting any longer.
     DialNow,
     /// Draw every cell again: something else wrote on the terminal.
@@ -145,6 +162,19 @@ pub(crate) enum Outcome {
         text: String,
         hits: Result<Vec<HistoryItem>, Error>,
     },
+    Devices {
+        list: Result<Vec<DeviceInfo>, Error>,
+        linking: Option<LinkingState>,
+    },
+    Approved {
+        code: String,
+        done: Result<(), Error>,
+    },
+    Confirmed(Result<(), Error>),
+    Revoked {
+        device: u32,
+        done: Result<(), Error>,
+    },
     Safety {
         with: ChatId,
         number: Result<SafetyNumber, Error>,
@@ -172,6 +202,7 @@ pub(crate) enum Overlay {
     NewChat { field: Field, problem: Option<String> },
     Search(Search),
     Safety { with: ChatId, number: Option<SafetyNumber> },
+    Devices(Devices),
 }
 
 /// A search in everything stored.
@@ -217,6 +248,8 @@ pub(crate) struct Model {
     pub(crate) focus: Focus,
     pub(crate) overlay: Option<Overlay>,
     pub(crate) status: Option<Status>,
+    /// What was said before is on its way to a new device, this one or another.
+    pub(crate) history: Option<HistoryProgress>,
     /// Whether somebody looks: what comes is only then marked as read.
     has_attention: bool,
     /// Something came into the open chat and was not marked as read.
@@ -227,6 +260,8 @@ pub(crate) struct Model {
     is_deleting: Option<MessageId>,
     /// A page of the open chat is being loaded.
     is_loading: bool,
+    /// The server is being asked to take a device off.
+    is_revoking: bool,
     pub(crate) is_over: bool,
     effects: Vec<Effect>,
 }
@@ -257,11 +292,13 @@ impl Model {
             focus: Focus::Chats,
             overlay: None,
             status: None,
+            history: None,
             has_attention: true,
             is_unseen: false,
             is_leaving: false,
             is_deleting: None,
             is_loading: false,
+            is_revoking: false,
             is_over: false,
             effects: Vec::new(),
         };

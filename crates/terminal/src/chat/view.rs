@@ -14,6 +14,7 @@ use ratatui::widgets::Paragraph;
 pub(crate) use self::theme::Theme;
 use super::geometry::{Geometry, PROMPT_COLUMNS};
 use super::model::{Focus, Model, Status};
+use crate::record::history_line;
 use crate::text::{fitted, one_line, width};
 
 /// Draws everything.
@@ -106,7 +107,10 @@ fn status(frame: &mut Frame<'_>, model: &Model, theme: &Theme, geometry: &Geomet
             ConnectionState::Offline { reason, .. } => {
                 (one_line(reason).into_owned(), theme.warning())
             }
-            _ => (hints(model), theme.faint()),
+            _ => match &model.history {
+                Some(progress) => (history_line(progress), theme.faint()),
+                None => (hints(model), theme.faint()),
+            },
         },
     };
     let right = width(&sign) + 1 + width(&connection) + 2;

@@ -5,9 +5,14 @@ use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use godwit_client::{Client, Joined, NewcomerEvent};
+use futures_util::FutureExt;
+use godwit_client::{
+    Client, Error, Event, EventStream, HistoryProgress, Joined, NewcomerEvent, Since,
+};
 use serde::Serialize;
+use tokio::task::unconstrained;
 
+use super::progress::{Counts, bar};
 use super::{fresh, within};
 use crate::arguments::{Approve, DevicesCommand, LinkStart, Recover, RecoveryShow};
 use crate::failure::Failure;
@@ -36,6 +41,7 @@ enum Line {
         #[serde(skip_serializing_if = "Option::is_none")]
         account: Option<String>,
     },
+    History(HistoryProgress),
     HistoryGiven {},
     Revoked {
         device: String,
@@ -105,6 +111,7 @@ pub(super) async fn approve(
     if !approve.yes {
         can_be_asked()?;
     }
+    let events = client.events(Since::Now);
     let linked = async {
         client.approve_link(&approve.code).await?;
         let (digits, _) = client.linking_digits().await?;
@@ -121,15 +128,67 @@ pub(super) async fn approve(
         client.cancel_link().await?;
         return Err(Failure::TimedOut("the new device did not answer: begin again".to_owned()));
     };
-    let line = Line::Linked { device: device?.to_string(), account: None };
+    let device = device?;
+    let line = Line::Linked { device: device.to_string(), account: None };
     output.record(&line, |_| "linked: `godwit devices` lists it".to_owned())?;
     if !approve.no_history {
         // What does not go out in time goes on whenever this device runs.
-        taken(client.history_given()).await?;
+        let watch = HistoryWatch { client, device, events, is_over: false };
+        give_history(watch, output).await?;
         let line = Line::HistoryGiven {};
         output.record(&line, |_| "it was given the history".to_owned())?;
     }
     Ok(())
+}
+
+/// Shows how far the new device was given the history, until there is no more.
+async fn give_history(mut watch: HistoryWatch<'_>, output: &mut Output) -> Result<(), Failure> {
+    let bar = bar("giving it the history", Counts::Messages);
+    while let Some(progress) = taken(watch.next()).await? {
+        bar.set_length(progress.of.into());
+        bar.set_position(progress.given.into());
+        if output.is_json() {
+            output.record(&Line::History(progress), |_| String::new())?;
+        }
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// What is told of one device's history.
+struct HistoryWatch<'a> {
+    client: &'a Client,
+    device: u32,
+    /// Since before it was linked.
+    events: EventStream,
+    /// What is not told yet is in `events` already.
+    is_over: bool,
+}
+
+impl HistoryWatch<'_> {
+    /// The next, none after the last.
+    async fn next(&mut self) -> Result<Option<HistoryProgress>, Error> {
+        loop {
+            let event = match self.is_over {
+                true => match unconstrained(self.events.next()).now_or_never() {
+                    Some(event) => event,
+                    None => return Ok(None),
+                },
+                false => self.events.next().await,
+            };
+            match event.ok_or(Error::Closed)? {
+                Event::History(progress) if progress.device == self.device => {
+                    self.is_over |= progress.done;
+                    return Ok(Some(progress));
+                }
+                // The last may be among those that were dropped, or that another owner told.
+                Event::Lagged(_) => {
+                    self.is_over |= self.client.history_progress().await?.is_none();
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 pub(super) async fn devices(
@@ -155,9 +214,7 @@ pub(super) async fn devices(
 }
 
 /// A minute for what only the server can finish.
-async fn taken<T>(
-    work: impl Future<Output = Result<T, godwit_client::Error>>,
-) -> Result<T, Failure> {
+async fn taken<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
     match within(Some(ANSWER_MAX), work).await {
         Some(done) => Ok(done?),
         None => Err(Failure::TimedOut(

@@ -2,14 +2,13 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::io::IsTerminal;
 use std::path::Path;
 
 use godwit_client::core::Way;
 use godwit_client::{Client, Event, Since};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::progress::{Counts, bar};
 use super::send::{context, follow, while_linked};
 use super::within;
 use crate::arguments::{Save, Send};
@@ -88,17 +87,11 @@ pub(super) async fn save(client: &Client, save: &Save, output: &mut Output) -> R
     })
 }
 
-/// Shows how far files are while `work` runs: a bar on standard error, nothing if that is no terminal.
+/// Shows how far files are while `work` runs.
 async fn watched<T>(client: &Client, way: Way, work: impl Future<Output = T>) -> T {
-    if !std::io::stderr().is_terminal() {
+    let bar = bar(if way == Way::Up { "sending" } else { "fetching" }, Counts::Bytes);
+    if bar.is_hidden() {
         return work.await;
-    }
-    let what = if way == Way::Up { "sending" } else { "fetching" };
-    let bar = ProgressBar::new(0).with_message(what);
-    if let Ok(style) = ProgressStyle::with_template(
-        "{msg} {wide_bar} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}",
-    ) {
-        bar.set_style(style);
     }
     let mut events = client.events(Since::Now);
     let showing = async {

@@ -13,7 +13,7 @@ use crate::arguments::Listen;
 use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::record::{
-    Heard, Kind, Message, Names, Person, change_line, message_line, presence_line,
+    Heard, Kind, Message, Names, Person, change_line, history_line, message_line, presence_line,
 };
 use crate::text::one_line;
 use crate::time::{LocalTime, now_ms};
@@ -153,6 +153,9 @@ impl Ear<'_> {
                     format!("-- {}", person_line(&contact))
                 })
             }
+            Event::History(progress) => self.output.record(&Heard::History(progress), |_| {
+                format!("-- device {}, {}", progress.device, history_line(&progress))
+            }),
             Event::CaughtUp => self.caught_up().await,
             Event::Connection(state) => self.connection(&state),
             Event::Warning { kind, with, text } => {

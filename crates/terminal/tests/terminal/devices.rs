@@ -14,6 +14,13 @@ pub(crate) fn links(server: &Server, main: &Home) -> Home {
     assert_eq!((&check["event"], &check["handle"]), (&"check".into(), &"alice".into()));
     assert_eq!(check["digits"], approved[0]["digits"]);
     assert_eq!(approved[1]["event"], "linked");
+    let (last, history) = approved[2..].split_last().unwrap();
+    assert_eq!(last["event"], "history_given");
+    assert!(history.iter().all(|line| line["event"] == "history" && line["device"] == 2));
+    let given = history.iter().map(|line| line["given"].as_u64().unwrap());
+    assert!(given.is_sorted(), "{history:?}");
+    let last = history.last().unwrap();
+    assert_eq!((&last["given"], &last["done"]), (&last["of"], &true.into()));
     assert_eq!(start.next_json()["event"], "linked");
     assert_eq!(start.code(), Some(0));
     new
@@ -73,6 +80,25 @@ fn a_linked_home_is_the_same_person_until_it_is_revoked() {
     assert!(warning["text"].as_str().unwrap().contains("removed from its account"), "{warning}");
     drop(listen);
     assert_eq!(chat(&tablet, "bob"), all, "its history stays, and nothing new comes");
+}
+
+#[test]
+fn a_new_device_tells_how_far_its_history_is() {
+    let server = Server::start();
+    let (phone, _bob) = (server.joined("alice"), server.joined("bob"));
+    let lines: String = (0..200).map(|line| format!("line {line}\n")).collect();
+    phone.run_with(&["send", "bob", "--lines"], &lines).succeeds();
+    let tablet = links(&server, &phone);
+    let mut listen = tablet.start(&["listen", "--json", "--timeout", "60"]);
+    let mut history = vec![listen.next_event("history")];
+    while history.last().unwrap()["done"] != true {
+        history.push(listen.next_event("history"));
+    }
+    assert!(history.len() > 2, "{history:?}");
+    assert!(history.iter().all(|line| line["of"] == 200 && line["device"] == 2), "{history:?}");
+    assert_eq!(history.last().unwrap()["given"], 200);
+    drop(listen);
+    assert_eq!(chat(&tablet, "bob").len(), 200);
 }
 
 #[test]

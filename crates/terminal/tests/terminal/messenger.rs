@@ -213,3 +213,46 @@ fn help_mouse_and_window_sizes() {
     a.shows("left with 0");
     drop(carol);
 }
+
+#[test]
+fn a_device_is_linked_and_revoked() {
+    if !is_here() {
+        return;
+    }
+    let (server, alice, _bob) = stage();
+    let lines: String = (0..200).map(|line| format!("line {line}\n")).collect();
+    alice.run_with(&["send", "bob", "--lines"], &lines).succeeds();
+    let a = Screen::open(&alice, 100, 30, &[]);
+    a.shows("line 199");
+    let tablet = Home::new();
+    let mut start = tablet.start(&["link", "start", &server.join, "--json"]);
+    let code = start.next_json()["code"].as_str().unwrap().to_owned();
+    a.keys(&["C-p"]);
+    a.shows("device 1  main  (this one)");
+    a.keys(&["l"]);
+    a.shows("paste the code");
+    let (begins, wrong) = code.split_at(code.len() - 1);
+    a.types(begins);
+    a.keys(&["Enter"]);
+    a.shows("not linked: ");
+    a.pastes(wrong);
+    a.keys(&["Enter"]);
+    let digits = start.next_json()["digits"].as_str().unwrap().to_owned();
+    a.shows(&format!("the new device must show: {digits}"));
+    a.keys(&["y"]);
+    a.shows("linked: it is device 2");
+    a.shows("history: all 200 messages");
+    assert_eq!(start.next_json()["event"], "linked");
+    assert_eq!(start.code(), Some(0));
+    let t = Screen::open(&tablet, 100, 30, &[]);
+    t.shows("history: all 200 messages");
+    t.shows("line 199");
+    a.keys(&["Enter"]);
+    a.shows("device 2");
+    a.keys(&["j", "r"]);
+    a.shows("r again revokes device 2");
+    a.keys(&["r"]);
+    a.shows("device 2 is revoked");
+    a.wait("one device", |screen| !screen.contains("  device 2") && screen.contains("device 1"));
+    assert_eq!(alice.run(&["devices", "--json"]).succeeds().json().len(), 1);
+}

@@ -1,10 +1,13 @@
 //! What the client tells, and what came of effects.
 
 use godwit_client::core::Way;
-use godwit_client::{Act, ChatId, ConnectionState, Error, Event, HistoryItem, WarningKind};
+use godwit_client::{
+    Act, ChatId, ConnectionState, Error, Event, HistoryItem, HistoryProgress, WarningKind,
+};
 
 use super::{Effect, MessageState, Model, Outcome, Overlay, Place, Status};
 use crate::chat::field::Field;
+use crate::record::history_line;
 use crate::text::one_line;
 
 impl Model {
@@ -54,6 +57,9 @@ impl Model {
                 let percent = done_bytes.saturating_mul(100) / bytes.max(1);
                 self.status = Some(Status::Done(format!("fetching, {percent} %")));
             }
+            Event::History(progress) => self.history(progress),
+            Event::Linking(state) => self.linking_is(state),
+            Event::Devices => self.reload_devices(),
             Event::Lagged(_) => self.reload(),
             _ => {} // what later versions tell, they show
         }
@@ -73,6 +79,20 @@ impl Model {
         }
     }
 
+    /// More of what was said before this device was linked, or what this one gives to another.
+    fn history(&mut self, progress: HistoryProgress) {
+        self.history = (!progress.done).then_some(progress);
+        if progress.done && !matches!(self.status, Some(Status::Trouble(_))) {
+            self.status = Some(Status::Done(history_line(&progress)));
+        }
+        if progress.device == self.me.device.number.0 {
+            self.effects.push(Effect::LoadChats);
+            if progress.done {
+                self.reload(); // older messages of the open chat may be there now
+            }
+        }
+    }
+
     pub(super) fn connected(&mut self, state: ConnectionState) {
         self.retry_at_ms = match &state {
             ConnectionState::Offline { retry_in_ms, .. } => {
@@ -86,6 +106,7 @@ impl Model {
     /// Events were dropped: what is on the screen may be old.
     fn reload(&mut self) {
         self.effects.push(Effect::LoadChats);
+        self.reload_devices();
         if self.conversation.as_ref().is_some_and(|open| open.is_at_end()) {
             self.load(Place::Newest);
         }
@@ -150,7 +171,12 @@ impl Model {
                     false => format!("{with} is not verified any more"),
                 }));
             }
+            Outcome::Devices { list: Ok(list), linking } => self.devices_are(list, linking),
+            Outcome::Approved { code, done } => self.approved(code, done),
+            Outcome::Confirmed(done) => self.confirmed(done),
+            Outcome::Revoked { device, done } => self.revoked(device, done),
             Outcome::Chats(Err(error))
+            | Outcome::Devices { list: Err(error), .. }
             | Outcome::Saved(Err(error))
             | Outcome::MarkedRead(Err(error))
             | Outcome::Dialled(Err(error))

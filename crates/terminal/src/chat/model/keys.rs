@@ -36,6 +36,7 @@ impl Model {
         let fits = match &mut self.overlay {
             Some(Overlay::NewChat { field, .. }) => field.insert(text.trim()),
             Some(Overlay::Search(search)) => search.field.insert(&text.replace('\n', " ")),
+            Some(Overlay::Devices(_)) => self.paste_code(text),
             Some(_) => true,
             None if self.conversation.is_some() => {
                 self.focus = Focus::Composer;
@@ -67,6 +68,7 @@ impl Model {
             (KeyCode::Char('f'), KeyModifiers::CONTROL) => self.search(),
             (KeyCode::Char('s'), KeyModifiers::CONTROL) => self.safety(),
             (KeyCode::Char('o'), KeyModifiers::CONTROL) => self.choose(),
+            (KeyCode::Char('p'), KeyModifiers::CONTROL) => self.show_devices(),
             (KeyCode::Char('r'), KeyModifiers::CONTROL) => self.effects.push(Effect::DialNow),
             (KeyCode::Tab | KeyCode::BackTab, _) => self.switch_focus(),
             (KeyCode::Up, _) if alt_or_ctrl => self.open_neighbour(-1),
@@ -91,6 +93,7 @@ impl Model {
             KeyCode::Char('n') => self.new_chat(),
             KeyCode::Char('/') => self.search(),
             KeyCode::Char('s') => self.safety(),
+            KeyCode::Char('d') => self.show_devices(),
             KeyCode::Char('?') => self.overlay = Some(Overlay::Help { top: 0 }),
             KeyCode::Char('q') => self.leave(false),
             _ => {}
@@ -123,8 +126,10 @@ impl Model {
         if key.code == KeyCode::Esc
             || (key.code, key.modifiers) == (KeyCode::F(1), KeyModifiers::NONE)
         {
-            self.overlay = None;
-            self.read();
+            if !self.leaves_step() {
+                self.overlay = None;
+                self.read();
+            }
             return;
         }
         match &mut self.overlay {
@@ -143,6 +148,7 @@ impl Model {
                 }
             }
             Some(Overlay::Search(_)) => self.search_key(key),
+            Some(Overlay::Devices(_)) => self.devices_key(key),
             Some(Overlay::Safety { with, number: Some(_) }) if key.code == KeyCode::Char('v') => {
                 let with = with.clone();
                 let verified = !self.chats.get(&with).is_some_and(|chat| chat.verified);
@@ -310,7 +316,7 @@ impl Model {
 const SCROLL_LINES_MAX: usize = 1_000_000;
 
 /// Keys that edit a field; false if the text stayed the same.
-fn field_key(field: &mut Field, key: KeyEvent) -> bool {
+pub(super) fn field_key(field: &mut Field, key: KeyEvent) -> bool {
     let before = field.text().len();
     let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
     let by_word = key.modifiers.intersects(KeyModifiers::ALT | KeyModifiers::CONTROL);

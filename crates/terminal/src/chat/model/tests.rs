@@ -1,6 +1,7 @@
 //! The messenger without a terminal: keys in, effects and state out.
 
 mod chosen;
+mod devices;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use godwit_client::{Failure, WarningKind};

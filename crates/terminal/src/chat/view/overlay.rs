@@ -1,4 +1,6 @@
-//! What lies on top: help, a new chat, search, the safety number.
+//! What lies on top: help, a new chat, search, the safety number, the account's devices.
+
+mod devices;
 
 use godwit_client::{ChatId, HistoryItem, SafetyNumber};
 use ratatui::Frame;
@@ -19,6 +21,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, overlay: &Overlay, them
         Overlay::Help { top } => help(frame, theme, *top),
         Overlay::NewChat { field, problem } => new_chat(frame, theme, field, problem.as_deref()),
         Overlay::Search(search) => self::search(frame, model, theme, search),
+        Overlay::Devices(devices) => devices::draw(frame, theme, devices),
         Overlay::Safety { with, number } => safety(frame, model, theme, with, number.as_ref()),
     }
 }

@@ -1,13 +1,15 @@
 //! Pictures of the messenger, compared cell by cell. A picture that changed is printed whole.
 
-use godwit_client::{Failure, MessageState, SafetyNumber};
+use godwit_client::{
+    DeviceInfo, Event, Failure, HistoryProgress, LinkingState, MessageState, SafetyNumber,
+};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::{Color, Modifier};
 
 use super::*;
 use crate::chat::field::Field;
-use crate::chat::model::{Outcome, Overlay, Place, Search, Wakeup};
+use crate::chat::model::{Devices, Outcome, Overlay, Place, Search, Step, Wakeup};
 use crate::chat::sample::{NOW, alice, chat, handle, message};
 use crate::time::LocalTime;
 
@@ -175,6 +177,44 @@ fn the_safety_number_beside_its_code() {
     assert!(text(&model).contains("enlarge the window to see the"), "{}", text(&model));
 }
 
+/// Two devices, this one the main one.
+fn devices(step: Step) -> Overlay {
+    let info = |device, this| DeviceInfo { device, this, main: Some(this) };
+    Overlay::Devices(Devices { list: Some(vec![info(1, true), info(2, false)]), selected: 1, step })
+}
+
+#[test]
+fn the_devices_of_the_account() {
+    let mut model = model((92, 16));
+    model.overlay = Some(devices(Step::Look));
+    shows(&model, "devices");
+    model.overlay = Some(devices(Step::Revoke(2)));
+    assert!(text(&model).contains("r again revokes device 2"), "{}", text(&model));
+    let mut field = Field::default();
+    field.insert("godwit-link:AAAA");
+    let problem = Some("the code has a mistake\nsomewhere".to_owned());
+    model.overlay = Some(devices(Step::Code { field, problem }));
+    let shown = text(&model);
+    assert!(shown.contains("› godwit-link:AAAA") && shown.contains("mistake somewhere"), "{shown}");
+}
+
+#[test]
+fn digits_that_are_to_be_compared() {
+    let mut model = model((92, 16));
+    let compare = LinkingState::Compare { digits: "123 456".to_owned(), device: 3 };
+    model.overlay = Some(devices(Step::Link(compare)));
+    shows(&model, "digits");
+    for (state, says) in [
+        (LinkingState::Waiting, "waiting for the new device"),
+        (LinkingState::Publishing, "telling the server"),
+        (LinkingState::Linked { device: 3 }, "✓ linked: it is device 3"),
+        (LinkingState::Failed { reason: "too\nlate".to_owned() }, "✗ too late"),
+    ] {
+        model.overlay = Some(devices(Step::Link(state)));
+        assert!(text(&model).contains(says), "{}", text(&model));
+    }
+}
+
 #[test]
 fn a_notice_stands_above_the_conversation() {
     let mut model = talking((80, 18));
@@ -193,7 +233,7 @@ fn trouble_and_a_lost_connection_stand_at_the_lower_edge() {
     let mut model = talking((80, 12));
     let reason = "cannot reach the server".to_owned();
     let offline = ConnectionState::Offline { retry_in_ms: Some(4_200), reason };
-    model.update(Wakeup::Client(godwit_client::Event::Connection(offline)), NOW);
+    model.update(Wakeup::Client(Event::Connection(offline)), NOW);
     let last = text(&model).lines().last().unwrap().to_owned();
     assert_eq!(
         last.trim(),
@@ -201,6 +241,20 @@ fn trouble_and_a_lost_connection_stand_at_the_lower_edge() {
     );
     model.status = Some(Status::Trouble("disk\nfull".into()));
     assert!(text(&model).lines().last().unwrap().starts_with(" ✗ disk full  "));
+}
+
+#[test]
+fn how_far_the_history_is_stands_at_the_lower_edge() {
+    let mut model = talking((80, 12));
+    let progress = HistoryProgress { device: 1, given: 1_200, of: 5_000, done: false };
+    model.update(Wakeup::Client(Event::History(progress)), NOW);
+    let last = |model: &Model| text(model).lines().last().unwrap().to_owned();
+    assert!(last(&model).starts_with(" history: 1,200 of 5,000  "), "{}", text(&model));
+    let done = HistoryProgress { given: 5_000, done: true, ..progress };
+    model.update(Wakeup::Client(Event::History(done)), NOW);
+    assert!(last(&model).starts_with(" ✓ history: all 5,000 messages  "), "{}", text(&model));
+    model.status = None;
+    assert!(last(&model).starts_with(" Enter send"), "{}", text(&model));
 }
 
 #[test]
@@ -230,6 +284,9 @@ fn every_size_can_be_drawn_with_everything_on_top() {
                 Overlay::NewChat { field: Field::default(), problem: None },
                 Overlay::Search(Search::default()),
                 Overlay::Safety { with: handle("bob"), number: Some(number) },
+                devices(Step::Look),
+                devices(Step::Code { field: Field::default(), problem: None }),
+                devices(Step::Link(LinkingState::Waiting)),
             ];
             for overlay in overlays {
                 model.overlay = Some(overlay);
