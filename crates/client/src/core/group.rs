@@ -9,6 +9,7 @@ mod community;
 mod early;
 mod following;
 mod hearing;
+mod offered;
 mod posting;
 mod rows;
 mod saying;
@@ -51,6 +52,9 @@ pub(crate) struct GroupRecord {
     /// Of the group's chat.
     #[serde(default)]
     pub(crate) timer: Timer,
+    /// Who is to be given the secret when it comes: it was their turn, and it was not here.
+    #[serde(default)]
+    owed: BTreeSet<AccountId>,
 }
 
 /// A group.
@@ -92,8 +96,6 @@ pub(crate) struct Groups {
     astir: BTreeMap<GroupId, BTreeSet<AccountId>>,
     /// On this link it was asked who the members are that are not known.
     asked_members: bool,
-    /// Our own account has a device that it did not have.
-    pub(crate) has_new_device: bool,
     /// Members were given a key that is not on its way yet.
     pub(crate) gave_key: bool,
     /// The server asked to wait until then, by the monotonic clock.
@@ -168,6 +170,7 @@ impl Groups {
         writes.extend(self.early.changes(vault)?);
         writes.extend(self.heard.changes(vault)?);
         writes.extend(self.postings.changes(vault)?);
+        writes.extend(self.wishes.changes(vault)?);
         Ok(writes)
     }
 
@@ -207,6 +210,7 @@ impl Groups {
                 _ => {}
             }
         }
+        groups.wishes = Wishes::restore(vault, rows, &groups.by_id)?;
         Ok(groups)
     }
 }

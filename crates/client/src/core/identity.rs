@@ -78,6 +78,9 @@ pub(crate) struct HomeRecord {
     /// A new device is being given the history.
     #[serde(default)]
     pub(crate) giving: Option<Giving>,
+    /// A new device is still to be told of the groups.
+    #[serde(default)]
+    pub(crate) owes_groups: bool,
 }
 
 /// What a new device gave along so that it can be written to from the list on that has it. Its
@@ -128,6 +131,7 @@ impl HomeRecord {
             without_receipts: false,
             first_keys: None,
             giving: None,
+            owes_groups: false,
         }
     }
 }

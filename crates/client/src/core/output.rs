@@ -101,6 +101,8 @@ pub enum Table {
     GroupGiven = 36,
     /// By group, device and key: the keys under which others post.
     GroupHeard = 37,
+    /// By number of the command: an entry of a group's log that the server has not answered.
+    GroupOffered = 38,
     /// By account: whether it is blocked or muted.
     ContactSetting = 50,
     /// By account: how it wants to be shown; our own too.
@@ -109,7 +111,7 @@ pub enum Table {
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Me,
         Self::Contact,
         Self::List,
@@ -129,6 +131,7 @@ impl Table {
         Self::GroupSender,
         Self::GroupGiven,
         Self::GroupHeard,
+        Self::GroupOffered,
         Self::ContactSetting,
         Self::Profile,
     ];
@@ -155,6 +158,7 @@ impl Table {
             Self::GroupSender => "group_sender",
             Self::GroupGiven => "group_given",
             Self::GroupHeard => "group_heard",
+            Self::GroupOffered => "group_offered",
             Self::ContactSetting => "contact_setting",
             Self::Profile => "profile",
         }

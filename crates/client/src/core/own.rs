@@ -139,7 +139,10 @@ impl Core {
                 *number != self.me.device().number
                     && before.is_none_or(|own| !own.devices.contains_key(number))
             };
-            self.groups.has_new_device |= numbers.iter().any(is_new);
+            if self.is_main() && numbers.iter().any(is_new) {
+                self.me.home.owes_groups = true;
+                self.home_changed = true;
+            }
             self.contacts.learn(&self.me.home.handle.clone(), list);
         }
     }

@@ -194,7 +194,7 @@ fn the_first_keys_are_offered_until_the_server_has_them() {
     let alice = world.index("alice");
     let account = world.device("alice").core().device().account;
     world.server.mischief.list_refused = Some((1, godwit_wire::Refusal::Busy, 100));
-    let (keys, _) = world.list_device("alice");
+    let keys = world.list_device("alice").keys;
     assert_eq!(world.server.lists.len(), 2, "offered twice");
     world.devices[alice].crash();
     world.obey(alice);

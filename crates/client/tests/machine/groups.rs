@@ -324,3 +324,176 @@ fn a_first_entry_of_another_group_is_not_taken_for_this_one() {
     assert_eq!(world.devices[1].core().group(other), None);
     assert!(world.warnings("bob", WarningKind::Server) >= 1);
 }
+
+/// The server stores the entry, and its author is killed before it hears of that.
+#[test]
+fn an_entry_outlives_its_author() {
+    let mut world = World::with(&["alice", "bob", "carol"]);
+    let killed_after = |world: &mut World, command: GroupCommand| {
+        world.server.mischief.unconfirmed = 1;
+        world.devices[0].core().change_group(command).unwrap();
+        (0..3).for_each(|_| world.step(0));
+        assert_eq!(world.server.mischief.unconfirmed, 0, "the server has it");
+        world.devices[0].crash();
+        world.obey(0);
+        world.settle();
+    };
+    let create = GroupCommand::Create { name: "Herons".to_owned(), with: vec![handle("bob")] };
+    killed_after(&mut world, create);
+    let group = GroupId(world.server.groups.keys().next().unwrap().as_slice().try_into().unwrap());
+    let expected = ("Herons".to_owned(), 1, names(&["alice*", "bob"]));
+    for at in [0, 1] {
+        assert_eq!(world.summary(at, group), expected, "device {at}");
+    }
+    killed_after(&mut world, GroupCommand::Add(group, vec![handle("carol")]));
+    let expected = ("Herons".to_owned(), 2, names(&["alice*", "bob", "carol"]));
+    for at in 0..3 {
+        assert_eq!(world.summary(at, group), expected, "device {at}");
+    }
+    // Sealed under a secret that nobody had but who was killed.
+    killed_after(&mut world, GroupCommand::Remove(group, vec![handle("carol")]));
+    killed_after(&mut world, GroupCommand::Rename(group, "Egrets".to_owned()));
+    for at in [0, 1] {
+        assert_eq!(world.sees(at, group).name.as_deref(), Some("Egrets"), "device {at}");
+    }
+    let link = world.commands(0, GroupCommand::Invite(group)).unwrap().link.unwrap();
+    world.commands(2, GroupCommand::Join(link)).unwrap();
+    assert_eq!(world.summary(2, group), world.summary(0, group));
+    killed_after(&mut world, GroupCommand::Promote(group, vec![handle("bob")]));
+    killed_after(&mut world, GroupCommand::Leave(group));
+    assert!(!world.sees(0, group).is_member, "who left knows it");
+    let requests = world.server.group_requests;
+    world.devices[0].crash();
+    world.settle();
+    assert_eq!(world.server.group_requests, requests, "and nothing is offered any more");
+}
+
+/// Another's entry is first: what was offered is not made anew for somebody who is not there any more.
+#[test]
+fn an_entry_of_who_was_killed_gives_way_to_another() {
+    let mut world = World::with(&["alice", "bob", "carol", "dave"]);
+    let group = world.creates(0, "x", &["bob"]);
+    world.commands(0, GroupCommand::Promote(group, vec![handle("bob")])).unwrap();
+    let add = GroupCommand::Add(group, vec![handle("carol")]);
+    world.commands(0, add.clone()).unwrap();
+    world.commands(0, GroupCommand::Remove(group, vec![handle("carol")])).unwrap();
+    world.devices[0].core().change_group(add).unwrap();
+    world.drive(0);
+    world.devices[0].crash();
+    world.obey(0);
+    let add = GroupCommand::Add(group, vec![handle("dave")]);
+    let number = world.devices[1].core().change_group(add).unwrap();
+    for _ in 0..6 {
+        world.step(1);
+    }
+    assert!(world.devices[1].core().take_group_outcome(number).unwrap().is_ok());
+    world.settle();
+    for at in [0, 1, 3] {
+        assert_eq!(world.summary(at, group).2, names(&["alice*", "bob*", "dave"]), "device {at}");
+        assert_eq!(world.sees(at, group).frozen, None, "device {at}");
+    }
+    world.commands(0, GroupCommand::Rename(group, "y".to_owned())).unwrap();
+    assert_eq!(world.summary(3, group), world.summary(0, group), "and alice goes on");
+}
+
+/// Bob adds dave while the secret that the name is sealed under is still on its way to bob.
+#[test]
+fn who_adds_somebody_before_the_secret_comes_passes_it_on() {
+    let mut world = World::with(&["alice", "bob", "carol", "dave"]);
+    let group = world.creates(0, "Herons", &["bob", "carol"]);
+    world.commands(0, GroupCommand::Promote(group, vec![handle("bob")])).unwrap();
+    world.commands(0, GroupCommand::Remove(group, vec![handle("carol")])).unwrap();
+    let bob = world.devices[1].id();
+    world.devices[1].crash();
+    world.cut(1);
+    world.devices[0].core().change_group(GroupCommand::Rename(group, "Egrets".into())).unwrap();
+    for _ in 0..20 {
+        world.pass(50);
+        world.step(0);
+    }
+    let share = world.server.withhold(bob);
+    assert!(matches!(share, crate::server::Entry::Message { .. }), "news, and then the secret");
+    world.settle();
+    world.commands(1, GroupCommand::Add(group, vec![handle("dave")])).unwrap();
+    assert_eq!((world.sees(1, group).name, world.sees(3, group).name), (None, None));
+    world.devices[1].crash(); // what it owes is a row
+    world.settle();
+    world.commands(1, GroupCommand::Add(group, vec![handle("carol")])).unwrap();
+    world.commands(0, GroupCommand::Remove(group, vec![handle("carol")])).unwrap();
+    world.server.append(bob, share);
+    world.settle();
+    for at in [0, 1, 3] {
+        assert_eq!(world.sees(at, group).name.as_deref(), Some("Egrets"), "device {at}");
+    }
+    assert_ne!(world.sees(2, group).name.as_deref(), Some("Egrets"), "who is gone again gets none");
+}
+
+/// The secret never comes: whoever names the group anew makes another.
+#[test]
+fn a_lost_secret_does_not_leave_a_group_without_a_name() {
+    let mut world = World::with(&["alice", "bob", "carol", "dave"]);
+    let group = world.creates(0, "Herons", &["bob", "carol", "dave"]);
+    world.commands(0, GroupCommand::Promote(group, vec![handle("bob")])).unwrap();
+    world.commands(0, GroupCommand::Remove(group, vec![handle("carol")])).unwrap();
+    let bob = world.devices[1].id();
+    world.devices[1].crash();
+    world.cut(1);
+    world.devices[0].core().change_group(GroupCommand::Rename(group, "Egrets".into())).unwrap();
+    for _ in 0..20 {
+        world.pass(50);
+        world.step(0);
+    }
+    world.server.withhold(bob);
+    world.settle();
+    assert_eq!(world.sees(1, group).name, None);
+    world.commands(1, GroupCommand::Rename(group, "Terns".to_owned())).unwrap();
+    for at in [0, 1, 3] {
+        assert_eq!(world.sees(at, group).name.as_deref(), Some("Terns"), "device {at}");
+    }
+}
+
+/// The list with the new device is adopted, and before the groups are told of, the link breaks and the main
+/// device is killed.
+#[test]
+fn a_new_device_hears_of_the_groups_whatever_happens_to_the_main_one() {
+    let mut world = World::with(&["alice", "bob"]);
+    let group = world.creates(0, "Herons", &["bob"]);
+    let newcomer = world.offers(0).unwrap();
+    let begun = world.server.lists.len();
+    while world.server.lists.len() == begun {
+        world.step(0);
+    }
+    assert!(world.begins(newcomer).is_none());
+    world.carry_down(0, usize::MAX);
+    world.cut(0);
+    world.drive(0);
+    assert!(!world.devices[0].has_next_list(), "it is adopted, and nobody was told");
+    world.devices[0].crash();
+    world.obey(0);
+    world.settle();
+    assert_eq!(world.summary(2, group), world.summary(0, group));
+}
+
+/// Its main device does not have the secret of the group itself.
+#[test]
+fn a_new_device_hears_of_a_group_without_a_name() {
+    let mut world = World::with(&["alice", "bob"]);
+    let alice = world.devices[0].id();
+    world.devices[0].crash();
+    world.cut(0);
+    let create = GroupCommand::Create { name: "Herons".to_owned(), with: vec![handle("alice")] };
+    let number = world.devices[1].core().change_group(create).unwrap();
+    for _ in 0..40 {
+        world.pass(50);
+        world.step(1);
+    }
+    let group = world.devices[1].core().take_group_outcome(number).unwrap().unwrap().group;
+    let share = world.server.withhold(alice);
+    world.settle();
+    assert_eq!(world.sees(0, group).name, None);
+    let other = world.add_device("alice");
+    assert_eq!((world.sees(other, group).name, world.sees(other, group).epoch), (None, 1));
+    world.server.append(alice, share);
+    world.settle();
+    assert_eq!(world.summary(other, group), world.summary(1, group), "its turn comes");
+}

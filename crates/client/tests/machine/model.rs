@@ -1,9 +1,10 @@
 //! Three accounts of three devices each, and everything that can go wrong on the way; devices are
-//! revoked and linked in between. Afterwards all devices of an account tell the same story.
+//! revoked and linked while all that goes on. Afterwards all devices of an account tell the same story.
 
 use std::collections::BTreeMap;
 
 use godwit_base::MessageId;
+use godwit_client::core::Core;
 use godwit_client::{ChatId, HistoryItem, MessageState, Reaction};
 use proptest::prelude::*;
 
@@ -12,6 +13,9 @@ use crate::world::World;
 
 /// Devices of each person at the start.
 const DEVICES_EACH: usize = 3;
+
+/// Of all of them.
+const DEVICES: usize = PEOPLE.len() * DEVICES_EACH;
 
 /// What a device knows of a message, less what is its own affair: row and place in its order.
 type Told = (ChatId, String, Option<String>, bool, Option<u64>, MessageState, Vec<Reaction>);
@@ -25,6 +29,17 @@ fn told(item: &HistoryItem) -> Told {
 /// The story of a device. Messages read here or elsewhere count as read on all.
 fn story(world: &World, at: usize) -> BTreeMap<MessageId, Told> {
     world.devices[at].history.items.values().map(|item| (item.id, told(item))).collect()
+}
+
+impl World {
+    /// The core of a device, which is started if it does not run.
+    fn runs(&mut self, at: usize) -> &mut Core {
+        let now = self.now();
+        if self.devices[at].core.is_none() {
+            self.devices[at].restart(now);
+        }
+        self.devices[at].core()
+    }
 }
 
 /// Lets everything come to rest.
@@ -46,9 +61,10 @@ fn check_order(world: &World, at: usize) {
     }
 }
 
-fn check(world: &World, revoked: usize, linked: usize) {
+fn check(world: &World, first_devices: usize) {
     for (person, name) in PEOPLE.iter().enumerate() {
-        let devices = (0..linked).filter(|at| owner(*at) == person && *at != revoked);
+        let devices = (0..first_devices).filter(|at| owner(*at) == person);
+        let devices = devices.filter(|at| !world.is_revoked(*at));
         let stories: Vec<(usize, _)> = devices.map(|at| (at, story(world, at))).collect();
         let (main, first) = &stories[0];
         for (at, other) in &stories[1..] {
@@ -57,10 +73,10 @@ fn check(world: &World, revoked: usize, linked: usize) {
         for (id, told) in first.iter().filter(|(_, told)| told.3) {
             assert!(told.5.reached(MessageState::Delivered), "{id} is {:?}", told.5);
         }
-        // What came last knows the end of the same story.
-        if person == owner(linked) {
-            for (id, told) in story(world, linked) {
-                assert_eq!(first.get(&id), Some(&told), "the device that came last, of {id}");
+        // What came later knows the end of the same story.
+        for at in (first_devices..world.devices.len()).filter(|at| owner(*at) == person) {
+            for (id, told) in story(world, at) {
+                assert_eq!(first.get(&id), Some(&told), "device {at}, which came later, of {id}");
             }
         }
     }
@@ -72,10 +88,10 @@ proptest! {
 
     #[test]
     fn all_devices_of_an_account_tell_the_same_story(
-        first in prop::collection::vec(happening(PEOPLE.len() * DEVICES_EACH), 50..300),
-        second in prop::collection::vec(happening(PEOPLE.len() * DEVICES_EACH), 50..300),
-        third in prop::collection::vec(happening(PEOPLE.len() * DEVICES_EACH), 20..150),
-        revoked in PEOPLE.len()..PEOPLE.len() * DEVICES_EACH,
+        first in prop::collection::vec(happening(DEVICES), 50..300),
+        second in prop::collection::vec(happening(DEVICES), 50..300),
+        third in prop::collection::vec(happening(DEVICES + 1), 50..200),
+        revoked in PEOPLE.len()..DEVICES,
     ) {
         let mut world = World::with(&PEOPLE);
         for _ in 1..DEVICES_EACH {
@@ -85,16 +101,17 @@ proptest! {
         }
         let mut sent = Vec::new();
         first.into_iter().for_each(|what| happen(&mut world, what, &mut sent));
-        rest(&mut world);
-        let number = world.devices[revoked].core().device().number;
-        let now = world.now();
-        world.devices[owner(revoked)].core().remove_device(number, now).unwrap();
+        // Whatever is on its way then, to it and from it.
+        let (number, now) = (world.devices[revoked].id().number, world.now());
+        world.runs(owner(revoked)).remove_device(number, now).unwrap();
         second.into_iter().for_each(|what| happen(&mut world, what, &mut sent));
+        world.runs(owner(DEVICES));
+        let mut newcomer = world.offers(owner(DEVICES));
+        for what in third {
+            happen(&mut world, what, &mut sent);
+            newcomer = newcomer.and_then(|newcomer| world.begins(newcomer));
+        }
         rest(&mut world);
-        let linked = world.devices.len();
-        world.add_device(PEOPLE[0]);
-        third.into_iter().for_each(|what| happen(&mut world, what, &mut sent));
-        rest(&mut world);
-        check(&world, revoked, linked);
+        check(&world, DEVICES);
     }
 }

@@ -8,7 +8,7 @@ use godwit_wire::frame::{self, Header};
 use godwit_wire::preface::{ClientPreface, Mode, ServerPreface};
 use godwit_wire::{Refusal, ToClient, ToServer, v1};
 
-use crate::server_groups::{Logged, Reach};
+use crate::server_groups::{Logged, Reach, Said};
 
 /// An account and its devices, by number.
 pub(crate) struct Account {
@@ -20,14 +20,16 @@ pub(crate) struct Account {
     withheld: Option<(u64, Vec<u8>)>,
     /// Version, list and devices before the last change.
     before: Option<(u64, Vec<u8>, Vec<u32>)>,
-    devices: BTreeMap<u32, Published>,
+    pub(crate) devices: BTreeMap<u32, Published>,
 }
 
 /// What the server knows of a device.
 #[derive(Default)]
-struct Published {
-    link_key: Vec<u8>,
+pub(crate) struct Published {
+    pub(crate) link_key: Vec<u8>,
     one_time: BTreeMap<u64, Vec<u8>>,
+    /// Those up to this were published once, and are not taken again (M9).
+    one_time_up_to: u64,
     fallback: Vec<u8>,
 }
 
@@ -121,7 +123,7 @@ pub(crate) struct Server {
     pub(crate) submitted: Vec<Vec<u8>>,
     pub(crate) reports: Vec<v1::Report>,
     /// Devices that left their lists, by link key.
-    revoked: BTreeMap<Vec<u8>, DeviceId>,
+    pub(crate) revoked: BTreeMap<Vec<u8>, DeviceId>,
     /// Every device list that was offered, with its version.
     pub(crate) lists: Vec<(u64, Vec<u8>)>,
     pub(crate) groups: BTreeMap<Vec<u8>, Logged>,
@@ -133,8 +135,8 @@ pub(crate) struct Server {
     pub(crate) files: BTreeMap<Vec<u8>, Filed>,
     /// Every submission to a group that was stored: by whom, and of how many copies; 0 is one for all.
     pub(crate) posts: Vec<(DeviceId, u64, usize)>,
-    /// Every submission to a group that was stored, and the devices that it was for.
-    pub(crate) audience: Vec<(DeviceId, u64, BTreeSet<DeviceId>)>,
+    /// Every submission to a group that was stored, as it was then.
+    pub(crate) said: Vec<Said>,
     /// Who has and has read what was posted to a group, by device.
     pub(crate) reached: BTreeMap<(Vec<u8>, DeviceId), Reach>,
     /// Everything that was said to be read, by whom; also what was refused or not answered.
@@ -174,7 +176,7 @@ impl Server {
             files: BTreeMap::new(),
             presence: Vec::new(),
             posts: Vec::new(),
-            audience: Vec::new(),
+            said: Vec::new(),
             reached: BTreeMap::new(),
             group_reads: Vec::new(),
         }
@@ -559,8 +561,7 @@ impl Server {
         if let Some(post) = &submit.group {
             let copies = submit.recipients.iter().map(|to| to.copies.len()).sum();
             self.posts.push((from, counter, copies));
-            let audience = self.audience_of(from, post);
-            self.audience.push((from, counter, audience));
+            self.note_said(from, submit, post);
             self.store_post(from, counter, post);
         }
         for recipient in &submit.recipients {
@@ -723,7 +724,7 @@ impl Server {
     /// Gives other keys out for a device than it has published.
     pub(crate) fn swap_keys(&mut self, device: DeviceId, keys: v1::KeyUpload) {
         let published = self.published(device).unwrap();
-        published.one_time.clear();
+        *published = Published { link_key: published.link_key.clone(), ..Published::default() };
         published.take(keys);
     }
 
@@ -764,8 +765,10 @@ fn mismatch(known: &Account, from: DeviceId, recipient: &v1::Recipient) -> Optio
 
 impl Published {
     fn take(&mut self, keys: v1::KeyUpload) {
-        for key in keys.one_time {
-            self.one_time.entry(key.id).or_insert_with(|| key.signed.to_vec());
+        let up_to = self.one_time_up_to;
+        for key in keys.one_time.into_iter().filter(|key| key.id > up_to) {
+            self.one_time_up_to = self.one_time_up_to.max(key.id);
+            self.one_time.insert(key.id, key.signed.to_vec());
         }
         if !keys.fallback.is_empty() {
             self.fallback = keys.fallback.to_vec();

@@ -44,6 +44,22 @@ impl Reach {
     }
 }
 
+/// Something said in a group that was stored: to whom it went, and all that the server has of it.
+#[derive(Clone)]
+pub(crate) struct Said {
+    pub(crate) from: DeviceId,
+    pub(crate) counter: u64,
+    pub(crate) group: Vec<u8>,
+    pub(crate) epoch: u64,
+    /// Who belonged to the group.
+    pub(crate) members: BTreeSet<AccountId>,
+    /// Their devices, but the sender's.
+    pub(crate) devices: BTreeSet<DeviceId>,
+    /// The one body; empty if each has a copy.
+    pub(crate) body: Vec<u8>,
+    pub(crate) copies: Vec<(DeviceId, i32, Vec<u8>)>,
+}
+
 impl Server {
     pub(crate) fn change_group(&mut self, at: usize, change: &v1::GroupChange) {
         let by = self.device_at(at);
@@ -199,8 +215,29 @@ impl Server {
         self.say(at, answer);
     }
 
+    pub(crate) fn note_said(&mut self, from: DeviceId, submit: &v1::Submit, post: &v1::GroupPost) {
+        let of_account = |to: &v1::Recipient| {
+            let account = to.account;
+            let copies = to.copies.iter();
+            let copy = |copy: &v1::SealedCopy| {
+                (DeviceId::new(account, copy.device), copy.kind, copy.body.to_vec())
+            };
+            copies.map(copy).collect::<Vec<_>>()
+        };
+        self.said.push(Said {
+            from,
+            counter: submit.counter,
+            group: post.group.to_vec(),
+            epoch: post.epoch,
+            members: self.groups[&*post.group].members.keys().copied().collect(),
+            devices: self.audience_of(from, post),
+            body: post.body.to_vec(),
+            copies: submit.recipients.iter().flat_map(of_account).collect(),
+        });
+    }
+
     /// The devices of the members now, but the sender's.
-    pub(crate) fn audience_of(&self, from: DeviceId, post: &v1::GroupPost) -> BTreeSet<DeviceId> {
+    fn audience_of(&self, from: DeviceId, post: &v1::GroupPost) -> BTreeSet<DeviceId> {
         let members = self.groups[&*post.group].members.keys();
         members.flat_map(|account| self.devices_of(*account)).filter(|to| *to != from).collect()
     }

@@ -1,6 +1,6 @@
 //! Devices, the server and the wires between them; time moves only when told.
 
-use godwit_base::{AccountId, Handle, JoinLink, MessageId};
+use godwit_base::{AccountId, DeviceId, Handle, JoinLink, MessageId};
 use godwit_client::core::{LinkOrder, Now, Seat};
 use godwit_client::{Event, MessageState, WarningKind};
 
@@ -19,6 +19,13 @@ pub(crate) struct World {
     pub(crate) mono_ms: u64,
     /// How far the devices' clocks are off the server's.
     pub(crate) skew_ms: i64,
+}
+
+/// A device that its main one is about to put on the list of their account.
+pub(crate) struct Newcomer {
+    pub(crate) handle: Handle,
+    pub(crate) keys: DeviceKeys,
+    link_key: StaticKey,
 }
 
 impl World {
@@ -75,33 +82,48 @@ impl World {
 
     /// Gives the account of `of` another device. Returns where it is among the devices.
     pub(crate) fn add_device(&mut self, of: &str) -> usize {
-        let (keys, link_key) = self.list_device(of);
-        let now = self.now();
-        let account = keys.id().account;
-        let account_key = self.account_key(account);
-        let signed = self.server.accounts[&account].signed_list.clone();
-        let trust = Trust::Pinned(&account_key);
-        let list = DeviceList::verify(&signed, trust, None, now.wall_ms).unwrap();
-        let seat = Seat { keys, link_key, list };
-        let device = Device::linked(&handle(of), &self.link(), seat, now);
-        self.devices.push(device);
+        let newcomer = self.list_device(of);
+        assert!(self.begins(newcomer).is_none(), "the server has the list");
         self.settle();
         self.devices.len() - 1
     }
 
     /// Puts another device on the list of the account of `of`. It has not yet said a word.
-    pub(crate) fn list_device(&mut self, of: &str) -> (DeviceKeys, StaticKey) {
+    pub(crate) fn list_device(&mut self, of: &str) -> Newcomer {
+        let newcomer = self.offers(self.index(of)).expect("room on the list");
+        self.settle();
+        newcomer
+    }
+
+    /// The main device at `main` wants another one on the list, if it may now.
+    pub(crate) fn offers(&mut self, main: usize) -> Option<Newcomer> {
         let now = self.now();
-        let account = self.device(of).core().device().account;
-        let account_key = self.account_key(account);
-        let number = self.device(of).core().next_device();
+        let account_key = self.account_key(self.devices[main].id().account);
+        let number = self.devices[main].core().next_device();
         let keys = DeviceKeys::create(&account_key, number, now.wall_ms);
         let link_key = StaticKey::generate().unwrap();
         let (entry, first_keys) = (keys.describe(), keys.upload());
-        let main = self.device(of).core();
-        main.add_device(entry, link_key.public().0, first_keys, now).unwrap();
-        self.settle();
-        (keys, link_key)
+        let core = self.devices[main].core();
+        core.add_device(entry, link_key.public().0, first_keys, now).ok()?;
+        Some(Newcomer { handle: self.devices[main].handle.clone(), keys, link_key })
+    }
+
+    /// A newcomer that the server has on the list begins; one that is not there yet comes back.
+    pub(crate) fn begins(&mut self, newcomer: Newcomer) -> Option<Newcomer> {
+        let Newcomer { handle, keys, link_key } = newcomer;
+        let DeviceId { account, number } = keys.id();
+        if !self.server.accounts[&account].numbers().contains(&number.0) {
+            return Some(Newcomer { handle, keys, link_key });
+        }
+        let now = self.now();
+        let account_key = self.account_key(account);
+        let signed = self.server.accounts[&account].signed_list.clone();
+        let trust = Trust::Pinned(&account_key);
+        let list = DeviceList::verify(&signed, trust, None, now.wall_ms).unwrap();
+        let seat = Seat { keys, link_key, list };
+        self.devices.push(Device::linked(&handle, &self.link(), seat, now));
+        self.drive(self.devices.len() - 1);
+        None
     }
 
     /// The account's key, as its list says.
@@ -185,6 +207,17 @@ impl World {
                 (0..self.devices.len()).for_each(|at| self.step(at));
             }
         }
+    }
+
+    /// Where the main device of the account is whose device is at `at`.
+    pub(crate) fn main_of(&self, at: usize) -> usize {
+        self.index(self.devices[at].handle.as_str())
+    }
+
+    /// Whether the account of a device has taken it off its list.
+    pub(crate) fn is_revoked(&self, at: usize) -> bool {
+        let DeviceId { account, number } = self.devices[at].id();
+        self.server.accounts.get(&account).is_some_and(|known| !known.numbers().contains(&number.0))
     }
 
     pub(crate) fn index(&self, handle: &str) -> usize {

@@ -1,6 +1,6 @@
 //! Changing a group: from a command to the entry that the server put into the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use godwit_base::{AccountId, GroupId, GroupLink, Handle};
 use godwit_seal::{Applied, Change, Group, GroupError, GroupProfile, GroupSecret, InviteSecret};
@@ -21,7 +21,7 @@ use crate::core::{Core, refusal_of};
 const WISHES_MAX: usize = 64;
 
 /// How often an entry is made anew because another came first.
-const ROUNDS_MAX: u32 = 3;
+pub(super) const ROUNDS_MAX: u32 = 3;
 
 /// A change that the user wants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,23 +113,25 @@ impl GroupCommand {
 }
 
 /// A command on its way.
-struct Wish {
-    command: GroupCommand,
+pub(super) struct Wish {
+    pub(super) command: GroupCommand,
     /// Somebody takes its outcome.
-    is_awaited: bool,
-    rounds: u32,
-    made: Option<Made>,
-    outcome: Option<Result<GroupOutcome, Error>>,
+    pub(super) is_awaited: bool,
+    pub(super) rounds: u32,
+    /// Who joins again by a link was not told of what came since: the log was asked for.
+    pub(super) has_log: bool,
+    pub(super) made: Option<Made>,
+    pub(super) outcome: Option<Result<GroupOutcome, Error>>,
 }
 
 /// An entry that was made and not yet answered; always the same bytes until then.
-struct Made {
-    group: GroupId,
-    signed: Vec<u8>,
-    after: Group,
-    request: Option<u32>,
-    secret: Option<GroupSecret>,
-    link: Option<InviteSecret>,
+pub(super) struct Made {
+    pub(super) group: GroupId,
+    pub(super) signed: Vec<u8>,
+    pub(super) after: Group,
+    pub(super) request: Option<u32>,
+    pub(super) secret: Option<GroupSecret>,
+    pub(super) link: Option<InviteSecret>,
 }
 
 /// What a command comes to: changes, and the secret and link that come into being with them.
@@ -142,14 +144,23 @@ struct Draft {
 /// All commands, oldest first.
 #[derive(Default)]
 pub(super) struct Wishes {
-    by_number: BTreeMap<u64, Wish>,
-    last: u64,
+    pub(super) by_number: BTreeMap<u64, Wish>,
+    pub(super) last: u64,
+    /// Of which the row is not as the entry is, see `offered`.
+    pub(super) changed: BTreeSet<u64>,
 }
 
 impl Wishes {
     pub(super) fn link_lost(&mut self) {
         let made = self.by_number.values_mut().filter_map(|wish| wish.made.as_mut());
         made.for_each(|made| made.request = None);
+    }
+
+    /// The entry of a command is another one now, or none.
+    fn set_made(&mut self, number: u64, made: Option<Made>) -> Option<Made> {
+        let wish = self.by_number.get_mut(&number)?;
+        self.changed.insert(number);
+        std::mem::replace(&mut wish.made, made)
     }
 
     /// Commands to look at now: the oldest of each group that has no outcome.
@@ -172,7 +183,8 @@ impl Wishes {
             return None;
         }
         self.last += 1;
-        let wish = Wish { command, is_awaited, rounds: 0, made: None, outcome: None };
+        let (rounds, has_log) = (0, false);
+        let wish = Wish { command, is_awaited, rounds, has_log, made: None, outcome: None };
         self.by_number.insert(self.last, wish);
         Some(self.last)
     }
@@ -185,6 +197,7 @@ impl Wishes {
     }
 
     fn finish(&mut self, number: u64, outcome: Result<GroupOutcome, Error>) {
+        self.changed.insert(number);
         if self.by_number.get(&number).is_some_and(|wish| !wish.is_awaited) {
             self.by_number.remove(&number);
         } else if let Some(wish) = self.by_number.get_mut(&number) {
@@ -229,6 +242,9 @@ impl Core {
         }
         self.tend_communities();
         for number in self.groups.wishes.due() {
+            if self.asks_log_to_join(number) {
+                continue;
+            }
             let Some(wish) = self.groups.wishes.by_number.get(&number) else { continue };
             if wish.made.is_none() {
                 let command = wish.command.clone();
@@ -241,9 +257,7 @@ impl Core {
                 }
                 match self.make(&command, now) {
                     Ok(Some(made)) => {
-                        if let Some(wish) = self.groups.wishes.by_number.get_mut(&number) {
-                            wish.made = Some(made);
-                        }
+                        self.groups.wishes.set_made(number, Some(made));
                     }
                     Ok(None) => continue,
                     Err(error) => {
@@ -254,6 +268,22 @@ impl Core {
             }
             self.send_entry(number);
         }
+    }
+
+    /// Whoever left a group and joins it by a link first reads on in its log, once.
+    fn asks_log_to_join(&mut self, number: u64) -> bool {
+        let Some(wish) = self.groups.wishes.by_number.get_mut(&number) else { return false };
+        let GroupCommand::Join(link) = &wish.command else { return false };
+        let id = link.group;
+        let token = *InviteSecret::from_bytes(&link.secret).token();
+        let Some(known) = self.groups.by_id.get(&id) else { return false };
+        let is_away = known.group.member(self.me.device().account).is_none();
+        let asks = is_away && !std::mem::replace(&mut wish.has_log, true);
+        if asks {
+            let next = known.group.epoch().saturating_add(1);
+            self.groups.is_behind(id, next, Some(token));
+        }
+        asks
     }
 
     fn send_entry(&mut self, number: u64) {
@@ -379,9 +409,10 @@ impl Core {
 
     /// Name and picture. After somebody left they are sealed under a new secret; a link to the old one goes
     /// with it.
+    /// Who does not have the present secret makes the next: whoever made that may have lost it.
     fn sealing(&self, id: GroupId, profile: &GroupProfile) -> Result<Draft, Error> {
         let known = self.groups.get(id).ok_or(Error::NoGroup(id))?;
-        if !known.group.wants_new_secret() {
+        if !known.group.wants_new_secret() && known.profile().is_some() {
             let secret = known.secret.as_ref().ok_or(Error::Group(NO_SECRET.to_owned()))?;
             let sealed = secret.seal_profile(profile).map_err(|error| refused(&error))?;
             let changes = vec![Change::Profile(sealed)];
@@ -501,7 +532,7 @@ impl Core {
         wish.rounds += 1;
         if refusal == Some(Refusal::GroupEpochStale) && wish.rounds <= ROUNDS_MAX {
             // Another entry came first: read it, then decide anew.
-            wish.made = None;
+            self.groups.wishes.set_made(number, None);
             return self.groups.is_behind(id, epoch, None);
         }
         self.groups.wishes.finish(number, Err(error_of(refused)));
@@ -520,8 +551,8 @@ impl Core {
             wish.made.as_ref().is_some_and(|made| made.signed == signed).then_some(*number)
         });
         let Some(number) = ours else { return };
-        let Some(made) = wishes.get_mut(&number).and_then(|wish| wish.made.take()) else { return };
         let command = wishes.get(&number).map(|wish| wish.command.clone());
+        let Some(made) = self.groups.wishes.set_made(number, None) else { return };
         let link_text =
             made.link.as_ref().map(|link| GroupLink { group: id, secret: *link.to_bytes() });
         let is_new_secret = made.secret.is_some();

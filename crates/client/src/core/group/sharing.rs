@@ -1,7 +1,7 @@
 //! The group's secret on its way between members, in pairwise messages.
 
 use godwit_base::{AccountId, DeviceId, GroupId};
-use godwit_seal::{GroupShare, Peer, ShareError};
+use godwit_seal::{GroupSecret, GroupShare, Peer, ShareError};
 
 use crate::core::now::Now;
 use crate::core::outbox::Kind;
@@ -9,8 +9,19 @@ use crate::core::{Body, Core};
 use crate::{Event, WarningKind};
 
 impl Core {
-    /// Gives members the group's secret.
+    /// Gives members the group's secret; once it is here, if it is not.
     pub(super) fn share_secret(&mut self, id: GroupId, with: &[AccountId], now: Now) {
+        if self.groups.get(id).is_some_and(|known| known.profile().is_none())
+            && let Some(known) = self.groups.get_mut(id)
+        {
+            known.record.owed.extend(with);
+        }
+        self.share_what_is_here(id, with, now);
+    }
+
+    /// Gives members the secret that there is, which may be the one before: a new device of ours hears of
+    /// the group by it.
+    fn share_what_is_here(&mut self, id: GroupId, with: &[AccountId], now: Now) {
         let Some(known) = self.groups.get(id) else { return };
         let Some(secret) = &known.secret else { return };
         let share = GroupShare::of_secret(secret, &known.group.place());
@@ -22,13 +33,28 @@ impl Core {
 
     /// Tells a new device of ours of all groups; it has the logs from the server.
     pub(super) fn tell_new_devices(&mut self, now: Now) {
-        if !std::mem::take(&mut self.groups.has_new_device) || !self.is_main() {
+        if !std::mem::take(&mut self.me.home.owes_groups) {
             return;
         }
+        self.home_changed = true;
         let own = self.me.device().account;
         let ours = self.groups.all().filter(|(_, known)| known.group.member(own).is_some());
         let ours: Vec<GroupId> = ours.map(|(id, _)| id).collect();
-        ours.into_iter().for_each(|id| self.share_secret(id, &[own], now));
+        for id in ours {
+            self.share_secret(id, &[own], now);
+            self.name_group(id, own, now);
+        }
+    }
+
+    /// Without the group's secret something must name the group all the same: one that opens nothing.
+    fn name_group(&mut self, id: GroupId, own: AccountId, now: Now) {
+        let Some(known) = self.groups.get(id).filter(|known| known.secret.is_none()) else {
+            return;
+        };
+        if let Ok(secret) = GroupSecret::generate(1) {
+            let body = Body::group_key(&GroupShare::of_secret(&secret, &known.group.place()));
+            self.say_to(own, Kind::Share, body, now);
+        }
     }
 
     /// A member gives us something of a group.
@@ -61,10 +87,10 @@ impl Core {
         if share.has_key() {
             self.hear_key(&share, &peer, now);
         }
-        self.take_secret(share);
+        self.take_secret(share, now);
     }
 
-    fn take_secret(&mut self, share: GroupShare) {
+    fn take_secret(&mut self, share: GroupShare, now: Now) {
         let id = share.group();
         let Some(known) = self.groups.get(id) else { return };
         let Some(secret) = share.secret() else { return };
@@ -78,6 +104,10 @@ impl Core {
         let secret = share.into_secret();
         if let Some(known) = self.groups.get_mut(id) {
             known.secret = secret;
+            let mut owed: Vec<AccountId> =
+                std::mem::take(&mut known.record.owed).into_iter().collect();
+            owed.retain(|account| known.group.member(*account).is_some());
+            self.share_what_is_here(id, &owed, now);
         }
         self.say(Event::Group { group: id });
     }

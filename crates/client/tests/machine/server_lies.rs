@@ -1,0 +1,64 @@
+//! What only a server does that is slow, careless, or lies.
+
+use std::collections::VecDeque;
+
+use godwit_base::{AccountId, DeviceId, Seq};
+
+use crate::server::{Entry, Published, Server};
+
+impl Server {
+    /// Records of a mailbox change places, if `may_pass` lets the second of these two pass the first, which
+    /// is before it. For who is not attached: nobody has been shown the old order and can acknowledge it.
+    pub(crate) fn reorder(
+        &mut self,
+        of: DeviceId,
+        mut chance: u64,
+        may_pass: impl Fn(&(Seq, Entry), &(Seq, Entry)) -> bool,
+    ) {
+        let Some(mailbox) = self.mailboxes.get_mut(&of) else { return };
+        let numbers: Vec<Seq> = mailbox.iter().map(|(seq, _)| *seq).collect();
+        let mut records: Vec<(Seq, Entry)> = mailbox.drain(..).collect();
+        for _ in 0..records.len() {
+            for at in 1..records.len() {
+                chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                if chance >> 63 == 1 && may_pass(&records[at - 1], &records[at]) {
+                    records.swap(at - 1, at);
+                }
+            }
+        }
+        let entries = records.into_iter().map(|(_, entry)| entry);
+        *mailbox = numbers.into_iter().zip(entries).collect::<VecDeque<_>>();
+    }
+
+    /// A device that was removed is one again for the server, whatever the list says.
+    pub(crate) fn reinstate(&mut self, device: DeviceId) {
+        let Some((link_key, _)) = self.revoked.iter().find(|(_, was)| **was == device) else {
+            return;
+        };
+        let link_key = link_key.clone();
+        self.revoked.remove(&link_key);
+        let account = self.accounts.get_mut(&device.account).unwrap();
+        let mut known = Published::default();
+        known.link_key = link_key;
+        account.devices.insert(device.number.0, known);
+        self.mailboxes.entry(device).or_default();
+    }
+}
+
+impl Entry {
+    /// The device whose word it is; nobody's if it is the server's own.
+    pub(crate) const fn sender(&self) -> Option<DeviceId> {
+        match self {
+            Self::Message { from, .. } | Self::Post { from, .. } => Some(*from),
+            Self::Receipt { .. } | Self::News { .. } | Self::Reach { .. } => None,
+        }
+    }
+
+    /// The account whose doing it is.
+    pub(crate) fn account(&self) -> Option<AccountId> {
+        match self {
+            Self::Receipt { by, .. } => Some(by.account),
+            other => other.sender().map(|device| device.account),
+        }
+    }
+}
