@@ -99,7 +99,7 @@ pub(crate) use channel::{Arrived, Channel, Ends};
 pub use command::SendKey;
 pub use contact::CONTACTS_MAX;
 pub use godwit_seal::PICTURE_BYTES_MAX;
-pub use group::{COMMUNITY_GROUPS_MAX, GroupCommand, GroupOutcome};
+pub use group::{Asked, COMMUNITY_GROUPS_MAX, GroupCommand, GroupOutcome};
 pub use identity::Seat;
 #[cfg(feature = "native")]
 pub(crate) use keys::to_wire;
@@ -324,6 +324,7 @@ impl Core {
             self.tend_list(now);
             self.tend_linking(now);
             self.acknowledge();
+            self.tell_reads(now);
         }
         if self.link.takes_caught_up(self.inbox.is_empty() && !self.inbox.skips()) {
             self.say(Event::CaughtUp);
@@ -388,7 +389,9 @@ impl Core {
             ToClient::Roster(roster) => self.on_roster(&roster),
             ToClient::GroupReceipt(receipt) => self.on_group_receipt(&receipt, now),
             ToClient::ReportTaken(taken) => self.on_report_taken(&taken),
-            ToClient::Terms(_) | ToClient::Progress(_) | ToClient::GroupReadTaken(_) => {}
+            ToClient::Progress(progress) => self.on_progress(&progress),
+            ToClient::GroupReadTaken(taken) => self.on_read_taken(&taken),
+            ToClient::Terms(_) => {}
             ToClient::Relayed(relayed) => self.on_relayed(&relayed),
             ToClient::Goodbye(goodbye) => self.on_goodbye(goodbye, now),
         }
@@ -448,6 +451,7 @@ impl Core {
         }
         self.tidy_at_ms = now.mono_ms + TIDY_MS;
         self.outbox.tidy(self.wall_ms(now));
+        self.groups.tidy(self.wall_ms(now));
         self.contacts.sweep_former(self.list_ms(now));
         self.ask_again(now);
         self.give_up_early(now);

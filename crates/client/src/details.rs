@@ -29,6 +29,31 @@ pub struct Details {
     pub poll: Option<Poll>,
     /// The file that it names; it is fetched by the message's id.
     pub media: Option<Box<MediaInfo>>,
+    /// A message of this account to a group: how many have it; none while nobody is known to.
+    pub reach: Option<Reach>,
+}
+
+/// How far a message to a group has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// So many members have it, each on one device at least.
+    pub delivered: u32,
+    /// So many have read it, as far as they say so.
+    pub read: u32,
+    /// Of so many others that there were when it was sent.
+    pub of: u32,
+}
+
+impl Reach {
+    /// What it makes of the message's state: delivered, or read, once all have, or have read, it.
+    pub(crate) const fn state(self) -> Option<MessageState> {
+        match self {
+            Self { of: 0, .. } => None,
+            Self { read, of, .. } if read >= of => Some(MessageState::Read),
+            Self { delivered, of, .. } if delivered >= of => Some(MessageState::Delivered),
+            _ => None,
+        }
+    }
 }
 
 /// What is said beside a text when it is sent.
@@ -164,6 +189,18 @@ pub struct Info {
     pub message: HistoryItem,
     /// To whom it went; empty for what others sent.
     pub recipients: Vec<Recipient>,
+    /// Why it is not known to whom, or how far it came there; `recipients` is empty then.
+    #[serde(default)]
+    pub unknown: Option<String>,
+}
+
+/// Those to whom a message to a group went.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipients {
+    /// The members when it was sent, this account apart.
+    pub list: Vec<Recipient>,
+    /// Why there is no list.
+    pub unknown: Option<String>,
 }
 
 /// Somebody to whom a message went.

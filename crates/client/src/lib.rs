@@ -20,8 +20,8 @@ mod model;
 mod native;
 
 pub use details::{
-    Act, Arrived, Changed, Context, Details, Info, Mention, Poll, PollOption, Quote, Reaction,
-    Recipient, Settings,
+    Act, Arrived, Changed, Context, Details, Info, Mention, Poll, PollOption, Quote, Reach,
+    Reaction, Recipient, Recipients, Settings,
 };
 pub use error::Error;
 pub use links::{link_to, links_in, mentions_in, message_of_link};

@@ -7,7 +7,7 @@ use godwit_base::{AccountId, BlobId, DeviceId, GroupId, Handle, IdError, Message
 use serde::{Deserialize, Serialize};
 
 use crate::core::Way;
-use crate::{Changed, Details};
+use crate::{Changed, Details, Reach};
 
 /// A conversation: with one contact, or in a group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -617,16 +617,14 @@ pub enum Event {
         /// When, unix milliseconds.
         at_ms: u64,
     },
-    /// A message of this device came to more members of a group.
+    /// A message of this account came to more members of a group, or more have read it.
     Reach {
         /// Which message.
         id: MessageId,
         /// The group's chat.
         with: ChatId,
-        /// So many members have it.
-        delivered: u32,
-        /// Of so many others that there were when it was sent.
-        of: u32,
+        /// How many.
+        reach: Reach,
     },
     /// Another device of this account has read messages of a chat.
     ReadElsewhere {

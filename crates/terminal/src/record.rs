@@ -10,7 +10,9 @@ use godwit_client::{
 use serde::Serialize;
 
 use self::about::{About, Change};
-pub(crate) use self::about::{Beside, Delivery, Set, amount, beside, change_line, note_text};
+pub(crate) use self::about::{
+    Beside, Delivery, Set, amount, beside, change_line, note_text, reach_line, reach_of,
+};
 pub(crate) use self::people::{Names, Person};
 use crate::text::{grouped, printable};
 use crate::time::LocalTime;
@@ -46,8 +48,8 @@ pub(crate) enum Heard<'a> {
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         typing: bool,
     },
-    /// A message of ours came to so many members of a group, of so many.
-    Reach { id: MessageId, group: Option<GroupId>, delivered: u32, of: u32 },
+    /// A message of ours came to so many members of a group, and so many have read it, of so many.
+    Reach { id: MessageId, group: Option<GroupId>, delivered: u32, read: u32, of: u32 },
     /// Something about a contact is new.
     Contact(Person<'a>),
     /// What was said before a device was linked is on its way to it.
@@ -258,6 +260,11 @@ mod tests {
             r#"{"event":"receipt","id":"0000000000000001.1.9","by":"bob","state":"read","at_ms":5}"#
         );
         assert_eq!(json(&Heard::CaughtUp), r#"{"event":"caught_up"}"#);
+        let group = Some(GroupId([1; 16]));
+        assert_eq!(
+            json(&Heard::Reach { id, group, delivered: 37, read: 12, of: 50 }),
+            r#"{"event":"reach","id":"0000000000000001.1.9","group":"01010101010101010101010101010101","delivered":37,"read":12,"of":50}"#
+        );
         assert_eq!(
             json(&Heard::Group { group: GroupId([1; 16]) }),
             r#"{"event":"group","group":"01010101010101010101010101010101"}"#

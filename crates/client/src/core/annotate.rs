@@ -4,7 +4,7 @@
 //! what is theirs here, by the message's id; that the message is one of the chat where the history is
 //! kept, by [`Write::Annotate`].
 
-use godwit_base::{DeviceId, MessageId};
+use godwit_base::{DeviceId, Handle, MessageId};
 
 use super::body::SentTo;
 use super::command::{Made, SendKey};
@@ -96,13 +96,9 @@ impl Core {
             && self.outbox.get(self.outbox.travels_as(id.counter)).is_some()
     }
 
-    /// To whom a message of a chat went, and which of their devices have it. Their state is the
+    /// To whom a message between two went, and which of their devices have it. Their state is the
     /// message's.
-    pub fn recipients(&self, with: &ChatId, id: MessageId) -> Vec<Recipient> {
-        let handle = match with {
-            ChatId::Contact(handle) => handle,
-            ChatId::Group(_) => return self.members_reached(id),
-        };
+    pub fn recipients(&self, handle: &Handle, id: MessageId) -> Vec<Recipient> {
         if !self.is_own(id.device.account) {
             return Vec::new();
         }

@@ -44,6 +44,10 @@ pub(super) enum Request {
     Fetched(BlobId),
     /// Who in a group has which device list.
     GroupRoster(GroupId),
+    /// That something in a group was read.
+    GroupRead(GroupId),
+    /// Who has something that was posted: the number of the question.
+    GroupProgress(u64),
     /// A report to the operator.
     Report,
 }
@@ -105,6 +109,8 @@ impl Core {
             Some(Request::Leave | Request::Hear) => self.on_relay_refused(refused),
             Some(Request::GroupChange(number)) => self.on_change_refused(number, refused, now),
             Some(Request::GroupRoster(id)) => self.on_roster_refused(id, refused, now),
+            Some(Request::GroupRead(id)) => self.on_read_refused(id, refused, now),
+            Some(Request::GroupProgress(number)) => self.on_progress_refused(number, refused),
             Some(Request::GroupLog(id)) => self.on_log_refused(id, refused, now),
             Some(Request::Ticket(blob, way)) => self.on_ticket_refused(blob, way, refused, now),
             Some(Request::Fetched(blob)) => self.on_fetched_refused(blob, refused),

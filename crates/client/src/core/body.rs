@@ -5,7 +5,7 @@ use prost::Message;
 
 use self::format::body::Content as Wire;
 use super::blocking::ContactSetting;
-use super::kinds::{self, Mark};
+use super::kinds::{self, GroupRead, Mark};
 use super::past::Past;
 use super::presence::Pass;
 use super::profile::Profile;
@@ -60,8 +60,20 @@ pub(crate) enum Content {
     ContactSettings(Vec<(AccountId, ContactSetting)>),
     /// Messages from before a device of our own account was linked.
     Past(Past),
+    /// What was read in a group.
+    GroupRead(GroupRead),
     /// A kind that a later version knows.
     Unknown,
+}
+
+impl Content {
+    /// Whether it is a row of the history.
+    pub(crate) const fn is_shown(&self) -> bool {
+        matches!(
+            self,
+            Self::Text(_) | Self::Poll(_) | Self::Media(..) | Self::Timer(_) | Self::Unknown
+        )
+    }
 }
 
 /// A body as its receiver reads it.
@@ -174,6 +186,11 @@ impl Body {
         encode(Wire::Read(format::Read { device: device.0, up_to }))
     }
 
+    /// The body of what was read in a group.
+    pub(crate) fn group_read(read: &GroupRead) -> Vec<u8> {
+        encode(Wire::GroupRead(kinds::group_read_to_wire(read)))
+    }
+
     /// The body of what a member gives another of a group.
     pub(crate) fn group_key(share: &[u8]) -> Vec<u8> {
         encode(Wire::GroupKey(share.to_vec()))
@@ -261,6 +278,7 @@ impl Body {
             | Content::GroupKey(_)
             | Content::Mark(_)
             | Content::Past(_)
+            | Content::GroupRead(_)
             | Content::AskSettings
             | Content::PresenceSetting { .. }
             | Content::Profile(_)
@@ -314,6 +332,9 @@ fn encode(content: Wire) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use godwit_base::DeviceId;
+
+    use super::super::kinds::{READ_MARKS_MAX, ReadMark};
     use super::super::vault::Blob;
     use super::*;
     use crate::core::profile::{
@@ -327,6 +348,34 @@ mod tests {
         let again = Body::repeating(&Body::text("hi"), &[7]);
         assert_eq!(again, [0x0a, 0x02, b'h', b'i', 0x7a, 0x01, 0x07]);
         assert_eq!(Body::decode(&again).repeats, [7]);
+    }
+
+    #[test]
+    fn what_was_read_in_a_group_has_its_bytes_and_its_bound() {
+        let mark = |counter: u64| ReadMark {
+            device: DeviceId::new(3, 2),
+            up_to: counter,
+            shown: counter.min(300),
+        };
+        let read = GroupRead { group: GroupId([7; 16]), marks: vec![mark(5), mark(301)] };
+        let bytes = Body::group_read(&read);
+        let mut frozen = vec![0xc2, 0x02, 52, 0x0a, 16];
+        frozen.extend([7; 16]);
+        frozen.extend([0x12, 13, 0x09, 3, 0, 0, 0, 0, 0, 0, 0, 0x10, 2, 0x18, 5]);
+        frozen.extend([0x12, 17, 0x09, 3, 0, 0, 0, 0, 0, 0, 0, 0x10, 2, 0x18, 0xad, 2]);
+        frozen.extend([0x20, 0xac, 2]);
+        assert_eq!(bytes, frozen);
+        assert_eq!(Body::decode(&bytes).content, Content::GroupRead(read));
+        for count in [READ_MARKS_MAX, READ_MARKS_MAX + 1] {
+            let marks = (1..=count as u64).map(mark).collect();
+            let read = GroupRead { group: GroupId([7; 16]), marks };
+            let Content::GroupRead(back) = Body::decode(&Body::group_read(&read)).content else {
+                panic!("a read");
+            };
+            assert_eq!(back.marks, read.marks[..READ_MARKS_MAX], "{count}");
+        }
+        let nowhere = Wire::GroupRead(format::GroupRead::default());
+        assert_eq!(Body::decode(&encode(nowhere)).content, Content::Unknown);
     }
 
     #[test]

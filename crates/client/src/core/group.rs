@@ -11,10 +11,13 @@ mod following;
 mod hearing;
 mod offered;
 mod posting;
+mod progress;
+mod reach;
 mod rows;
 mod saying;
 mod sharing;
 mod showing;
+mod unread;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +37,11 @@ use early::Waiting;
 use following::Behind;
 use hearing::Heard;
 use posting::Postings;
+pub use progress::Asked;
+use progress::Questions;
+use reach::Reaches;
+pub(in crate::core) use unread::Came;
+use unread::Unreads;
 
 /// Shortest pause after the server could not take a change, if it names none, 1 s.
 const PAUSE_MS: u64 = 1_000;
@@ -92,6 +100,9 @@ pub(crate) struct Groups {
     heard: Heard,
     postings: Postings,
     wishes: Wishes,
+    unreads: Unreads,
+    reaches: Reaches,
+    questions: Questions,
     /// Communities to look at, and who left one of their groups.
     astir: BTreeMap<GroupId, BTreeSet<AccountId>>,
     /// On this link it was asked who the members are that are not known.
@@ -141,6 +152,8 @@ impl Groups {
         self.behind.values_mut().for_each(|behind| behind.is_asked = false);
         self.wishes.link_lost();
         self.postings.link_lost();
+        self.unreads.link_lost();
+        self.questions.link_lost();
         self.asked_members = false;
         self.paused_until_ms = None;
     }
@@ -171,6 +184,8 @@ impl Groups {
         writes.extend(self.heard.changes(vault)?);
         writes.extend(self.postings.changes(vault)?);
         writes.extend(self.wishes.changes(vault)?);
+        writes.extend(self.unreads.changes(vault)?);
+        writes.extend(self.reaches.changes(vault)?);
         Ok(writes)
     }
 
@@ -180,6 +195,8 @@ impl Groups {
             early: Waiting::restore(vault, rows)?,
             heard: Heard::restore(vault, rows)?,
             postings: Postings::restore(vault, rows)?,
+            unreads: Unreads::restore(vault, rows)?,
+            reaches: Reaches::restore(vault, rows)?,
             ..Self::default()
         };
         for (table, key, value) in rows {

@@ -1,6 +1,6 @@
 //! The kinds of content and what stands beside it: bounds, and the way between bytes and values.
 
-use godwit_base::{AccountId, BlobId, DeviceId, MessageId};
+use godwit_base::{AccountId, BlobId, DeviceId, GroupId, MessageId};
 use godwit_seal::{FileKey, sealed_bytes};
 use zeroize::Zeroizing;
 
@@ -43,6 +43,27 @@ pub const TIMER_S_MIN: u32 = 10;
 
 /// Longest timer, seconds: a year.
 pub const TIMER_S_MAX: u32 = 365 * 24 * 3600;
+
+/// Devices of which one message says what was read, 256: with 33 B each at most 9 KB.
+pub(crate) const READ_MARKS_MAX: usize = 256;
+
+/// What of a group was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GroupRead {
+    pub(crate) group: GroupId,
+    /// One for each device.
+    pub(crate) marks: Vec<ReadMark>,
+}
+
+/// Up to where everything of one device was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ReadMark {
+    pub(crate) device: DeviceId,
+    /// By the counter under which a message travels.
+    pub(crate) up_to: u64,
+    /// The same by the counters of the messages' ids, by which they are shown.
+    pub(crate) shown: u64,
+}
 
 /// What a device tells the other devices of its account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,6 +236,7 @@ fn known(content: format::body::Content) -> Option<Content> {
             }
             format::mark::Mark::Receipts(on) => Some(Content::Mark(Mark::Receipts(on))),
         },
+        Wire::GroupRead(read) => group_read_of(read).map(Content::GroupRead),
         Wire::History(pack) => Past::of_wire(pack).map(Content::Past),
         Wire::PresenceSetting(said) if said.pass.is_empty() => Some(Content::AskSettings),
         Wire::Profile(said) => Some(Content::Profile(read_profile(said))),
@@ -225,6 +247,30 @@ fn known(content: format::body::Content) -> Option<Content> {
             set_at_ms: said.set_at_ms,
         }),
     }
+}
+
+pub(super) fn group_read_to_wire(read: &GroupRead) -> format::GroupRead {
+    let mark = |mark: &ReadMark| format::ReadMark {
+        account: mark.device.account.0,
+        device: mark.device.number.0,
+        up_to: mark.up_to,
+        shown_as: if mark.shown == mark.up_to { 0 } else { mark.shown },
+    };
+    format::GroupRead {
+        group: read.group.0.to_vec(),
+        marks: read.marks.iter().take(READ_MARKS_MAX).map(mark).collect(),
+    }
+}
+
+fn group_read_of(read: format::GroupRead) -> Option<GroupRead> {
+    let mark = |mark: format::ReadMark| ReadMark {
+        device: DeviceId::new(mark.account, mark.device),
+        up_to: mark.up_to,
+        shown: if mark.shown_as == 0 { mark.up_to } else { mark.shown_as },
+    };
+    let group = GroupId(read.group.as_slice().try_into().ok()?);
+    let marks = read.marks.into_iter().take(READ_MARKS_MAX).map(mark).collect();
+    Some(GroupRead { group, marks })
 }
 
 pub(super) fn media_to_wire(media: &Media, text: &str) -> format::Media {

@@ -108,8 +108,6 @@ pub(crate) struct Posted {
     pub(crate) body: Blob,
     /// How many other members there were.
     pub(crate) of: u32,
-    /// How many of them have it, as the server counts one body for all.
-    pub(crate) reached: u32,
 }
 
 /// The copies for one account.
@@ -432,16 +430,12 @@ impl Outbox {
         }
     }
 
-    /// An account has everything up to a counter. Returns which messages to groups that is news of.
-    pub(crate) fn delivered(&mut self, account: AccountId, up_to: u64, now_ms: u64) -> Vec<u64> {
+    /// An account has everything up to a counter.
+    pub(crate) fn delivered(&mut self, account: AccountId, up_to: u64, now_ms: u64) {
         let delivered = self.undelivered.extract_if((account, 0)..=(account, up_to), |_| true);
         let delivered: Vec<u64> = delivered.map(|(_, counter)| counter).collect();
-        let mut to_groups = Vec::new();
         for counter in delivered {
             let Some(message) = self.log.get_mut(&counter) else { continue };
-            if message.post.is_some() {
-                to_groups.push(counter);
-            }
             let Some(accepted) = message.accepted.as_mut() else { continue };
             let is_awaited =
                 |by: &AcceptedBy| self.undelivered.contains(&(by.account_key.id(), counter));
@@ -450,34 +444,6 @@ impl Outbox {
                 self.changed.insert(counter);
             }
         }
-        to_groups
-    }
-
-    /// So many members have a post. Whether that is news.
-    pub(crate) fn reached(&mut self, counter: u64, accounts: u32) -> bool {
-        let post = self.log.get_mut(&counter).and_then(|message| message.post.as_mut());
-        let Some(post) = post.filter(|post| post.reached < accounts) else { return false };
-        post.reached = accounts.min(post.of);
-        self.changed.insert(counter);
-        true
-    }
-
-    /// How many of how many members have a message to a group.
-    pub(crate) fn reach(&self, counter: u64, own: AccountId) -> Option<(u32, u32)> {
-        let message = self.log.get(&counter)?;
-        let post = message.post.as_ref()?;
-        let has = |by: &&AcceptedBy| {
-            let account = by.account_key.id();
-            account != own && !self.undelivered.contains(&(account, counter))
-        };
-        let by = message.accepted.iter().flat_map(|accepted| &accepted.by);
-        let copies = u32::try_from(by.filter(has).count()).unwrap_or(u32::MAX);
-        Some((post.reached.max(copies), post.of))
-    }
-
-    /// Whether an account has a message of the log.
-    pub(crate) fn is_delivered(&self, account: AccountId, counter: u64) -> bool {
-        !self.undelivered.contains(&(account, counter))
     }
 
     /// Forgets what nobody can ask for any more.

@@ -7,7 +7,7 @@ use godwit_wire::v1;
 
 use super::annotate::Stamp;
 use super::transfer::Way;
-use crate::{Act, ChatId, Error, Event, HistoryItem, MessageState};
+use crate::{Act, ChatId, Error, Event, HistoryItem, MessageState, Reach};
 
 /// Everything to be done since the last one, in this order: commit all of `writes` in one
 /// transaction; then give `send` to the link; then do what `link` says; then hand out `events`.
@@ -103,6 +103,10 @@ pub enum Table {
     GroupHeard = 37,
     /// By number of the command: an entry of a group's log that the server has not answered.
     GroupOffered = 38,
+    /// By group and device: what others said and this device has not read, or not told that it has.
+    GroupUnread = 39,
+    /// By device of ours and counter: how far what we said in groups has come.
+    GroupSent = 40,
     /// By account: whether it is blocked or muted.
     ContactSetting = 50,
     /// By account: how it wants to be shown; our own too.
@@ -111,7 +115,7 @@ pub enum Table {
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Me,
         Self::Contact,
         Self::List,
@@ -132,6 +136,8 @@ impl Table {
         Self::GroupGiven,
         Self::GroupHeard,
         Self::GroupOffered,
+        Self::GroupUnread,
+        Self::GroupSent,
         Self::ContactSetting,
         Self::Profile,
     ];
@@ -159,6 +165,8 @@ impl Table {
             Self::GroupGiven => "group_given",
             Self::GroupHeard => "group_heard",
             Self::GroupOffered => "group_offered",
+            Self::GroupUnread => "group_unread",
+            Self::GroupSent => "group_sent",
             Self::ContactSetting => "contact_setting",
             Self::Profile => "profile",
         }
@@ -287,6 +295,30 @@ pub enum Write {
         /// When, unix milliseconds.
         at_ms: u64,
     },
+    /// Marks what a device said in a group, up to a counter, as read here, as [`Write::ReadGroup`] does. No
+    /// event.
+    ReadInGroup {
+        /// The group.
+        group: GroupId,
+        /// The sender.
+        from: DeviceId,
+        /// Up to and including this counter.
+        up_to: u64,
+        /// When, unix milliseconds.
+        at_ms: u64,
+    },
+    /// Keeps how many members have a message of this account to a group: [`Event::Reach`]. When all have it,
+    /// or have read it, it has the state `Delivered` or `Read`: [`Event::State`] before that.
+    Reach {
+        /// The message.
+        id: MessageId,
+        /// The group's chat.
+        with: ChatId,
+        /// How many, of how many.
+        reach: Reach,
+        /// Since when, unix milliseconds.
+        at_ms: u64,
+    },
     /// What the list of chats says about a chat.
     Chat {
         /// Which chat.
@@ -313,6 +345,12 @@ impl fmt::Debug for Write {
             Self::Expire { now_ms } => write!(f, "Expire({now_ms})"),
             Self::ReadHere { from, up_to, .. } => write!(f, "ReadHere({from}, {up_to})"),
             Self::ReadGroup { group, .. } => write!(f, "ReadGroup({group})"),
+            Self::ReadInGroup { group, from, up_to, .. } => {
+                write!(f, "ReadInGroup({group}, {from}, {up_to})")
+            }
+            Self::Reach { id, reach, .. } => {
+                write!(f, "Reach({id}, {} and {} of {})", reach.delivered, reach.read, reach.of)
+            }
             Self::Chat { verified, .. } => write!(f, "Chat(verified: {verified})"),
         }
     }

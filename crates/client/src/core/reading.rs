@@ -13,10 +13,7 @@ impl Core {
     pub fn mark_read(&mut self, with: &ChatId, now: Now) {
         let with = match with {
             ChatId::Contact(handle) => handle,
-            ChatId::Group(group) => {
-                let (group, at_ms) = (*group, self.wall_ms(now));
-                return self.staged.writes.push(Write::ReadGroup { group, at_ms });
-            }
+            ChatId::Group(group) => return self.read_group(*group, now),
         };
         for account in self.contacts.accounts_of(with) {
             let Some(contact) = self.contacts.get(account) else { continue };

@@ -6,6 +6,7 @@ use godwit_wire::{ToServer, v1};
 
 use super::annotate::Stamp;
 use super::body::{SentTo, Shown};
+use super::group::Came;
 use super::inbox::Held;
 use super::lookup::{Keys, Who};
 use super::now::Now;
@@ -21,7 +22,7 @@ const BEHIND_MAX_MS: u64 = 60 * AHEAD_MAX_MS;
 
 /// The chat of somebody of whom nothing was learned is named by this and the account: with its 16
 /// digits that is a handle.
-const STRANGER: &str = "unknown-";
+pub(super) const STRANGER: &str = "unknown-";
 
 impl Core {
     /// A message of the mailbox.
@@ -190,7 +191,8 @@ impl Core {
     ) {
         let body = Body::decode(&inner.body);
         // What somebody says in a group is the group's affair.
-        let is_of_group = said_at.is_some() || matches!(body.content, Content::GroupKey(_));
+        let is_of_group = said_at.is_some()
+            || matches!(body.content, Content::GroupKey(_) | Content::GroupRead(_));
         if self.is_blocked(from.account) && !is_of_group {
             return;
         }
@@ -198,20 +200,16 @@ impl Core {
             self.forget_placeholder(MessageId { device: from, counter: *attempt });
         }
         let id = MessageId { device: from, counter: inner.resend_of.unwrap_or(record.counter) };
+        let travelled = id.counter;
+        let is_post = record.kind() == v1::CopyKind::Group || self.waiting.was_post(id);
         if inner.resend_of.is_some() && !self.forget_placeholder(id) {
             return; // it was shown, or never missed
         }
         let group = said_at.map(|place| place.group());
         let shown_as = body.shown_as.filter(|shown| group.is_some() && *shown < id.counter);
         let id = MessageId { counter: shown_as.unwrap_or(id.counter), ..id };
-        if let Content::GroupKey(share) = &body.content {
-            return self.on_share(from, share, now);
-        }
-        if let Some(pass) = body.presence_pass.filter(|_| group.is_none()) {
-            self.on_pass(from.account, pass);
-        }
-        if let Content::PresenceSetting { visibility, pass, set_at_ms } = body.content {
-            return self.on_presence_setting(from.account, visibility, pass, set_at_ms);
+        if self.takes_of_no_chat(from, &body, group, now) {
+            return;
         }
         if said_at.is_some_and(|place| !self.groups.lets_write(from.account, place)) {
             return self.hear_nobody(group, from);
@@ -223,9 +221,13 @@ impl Core {
         };
         let times = [Seq(record.seq).unix_ms(), inner.sent_at_ms];
         let stamp = Stamp::new(believed_ms(inner.sent_at_ms, times[0]), id);
+        if let (Some(said_at), true) = (said_at, body.content.is_shown()) {
+            self.came_in_group(said_at, id, travelled, is_post, times[0]);
+        }
         match body.content {
             Content::AskSettings => self.on_ask_settings(from.account),
-            Content::GroupKey(_) | Content::PresenceSetting { .. } => {} // taken above
+            // Taken above.
+            Content::GroupKey(_) | Content::GroupRead(_) | Content::PresenceSetting { .. } => {}
             Content::Read { .. } if place.with.group().is_some() => {}
             Content::Profile(profile) => {
                 if let Some(profile) = profile {
@@ -261,6 +263,47 @@ impl Core {
                 }
                 self.show_body(place, id, times, body, &inner.body);
             }
+        }
+    }
+
+    /// Takes what belongs to no chat. Whether that was all.
+    fn takes_of_no_chat(
+        &mut self,
+        from: DeviceId,
+        body: &Body,
+        group: Option<GroupId>,
+        now: Now,
+    ) -> bool {
+        match &body.content {
+            Content::GroupKey(share) => self.on_share(from, share, now),
+            Content::GroupRead(read) => self.on_group_read(from, read, now),
+            content => {
+                if let Some(pass) = body.presence_pass.filter(|_| group.is_none()) {
+                    self.on_pass(from.account, pass);
+                }
+                let Content::PresenceSetting { visibility, pass, set_at_ms } = content else {
+                    return false;
+                };
+                self.on_presence_setting(from.account, *visibility, *pass, *set_at_ms);
+            }
+        }
+        true
+    }
+
+    /// A message in a group: of another, to be read, or of another device of ours, to be followed.
+    fn came_in_group(
+        &mut self,
+        said_at: GroupPlace,
+        id: MessageId,
+        counter: u64,
+        is_post: bool,
+        at_ms: u64,
+    ) {
+        let (from, shown, group) = (id.device, id.counter, said_at.group());
+        if self.is_own(from.account) {
+            self.note_sent_elsewhere(said_at, from.number, counter, shown, is_post, at_ms);
+        } else {
+            self.is_unread(Came { group, from, counter, shown, is_post, at_ms });
         }
     }
 
@@ -394,10 +437,9 @@ impl Core {
         let is_ours = origin == self.me.device().number;
         if is_ours {
             let at_ms = self.link.wall_ms(now);
-            for counter in self.outbox.delivered(device.account, up_to, at_ms) {
-                self.tell_reach(counter, at_ms);
-            }
+            self.outbox.delivered(device.account, up_to, at_ms);
         }
+        self.copies_delivered(device.account, origin, up_to, Seq(receipt.seq).unix_ms());
         let is_news = !is_ours || self.contacts.note_delivered(device, up_to);
         // A copy that came to another device of ours is no tick.
         if is_news && !self.is_own(device.account) {

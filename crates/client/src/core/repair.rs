@@ -55,6 +55,11 @@ impl Waiting {
         was_there
     }
 
+    /// Whether it is one that the server gave to all members of a group.
+    pub(crate) fn was_post(&self, id: MessageId) -> bool {
+        self.asked.get(&(id.device, id.counter)).is_some_and(|asked| asked.group.is_some())
+    }
+
     fn insert(&mut self, id: MessageId, asked: Asked) -> bool {
         let has_room = self.asked.len() < WAITING_MAX;
         if has_room {

@@ -552,6 +552,9 @@ impl Core {
             }
             Target::Group(id) => ChatId::Group(*id),
         };
+        if with.group().is_some() {
+            self.forget_sent(counter);
+        }
         let (shown, at_ms) = (message.shown_as.unwrap_or(counter), self.wall_ms(now));
         match message.kind {
             Kind::Shown => self.set_state(shown, &with, MessageState::Failed(failure), at_ms),
@@ -638,7 +641,11 @@ impl Core {
         message.post = None;
         message.rounds += 1;
         let is_in_group = matches!(message.target, Target::Group(_));
-        if message.rounds > if is_in_group { GROUP_ROUNDS_MAX } else { ROUNDS_MAX } {
+        let is_over = message.rounds > if is_in_group { GROUP_ROUNDS_MAX } else { ROUNDS_MAX };
+        if is_in_group {
+            self.forget_sent(counter);
+        }
+        if is_over {
             self.fail(counter, Failure::DevicesChanging, now);
         }
     }

@@ -7,7 +7,8 @@ use super::request::{Request, Response};
 use super::stream::Since;
 use crate::core::SendKey;
 use crate::{
-    Act, ChatId, Context, Error, Event, HistoryItem, Info, MessageState, Note, Recipient, Settings,
+    Act, ChatId, ConnectionState, Context, Error, Event, HistoryItem, Info, MessageState, Note,
+    Recipient, Recipients, Settings,
 };
 
 impl Client {
@@ -121,7 +122,9 @@ impl Client {
         }
     }
 
-    /// A message and how far it came at each recipient.
+    /// A message and how far it came at each recipient. Who has what the server gave to all members of a
+    /// large group, it is asked; without a link [`Info::unknown`] says that it is not known just now. While
+    /// the first link is being made it waits for that; the caller adds the timeout.
     ///
     /// # Errors
     /// [`Error::NoMessage`], or when the home cannot be read or the client was closed.
@@ -131,17 +134,28 @@ impl Client {
     pub async fn info(&self, id: MessageId) -> Result<Info, Error> {
         let message = self.message(id).await?.ok_or(Error::NoMessage(id))?;
         let with = message.with.clone();
+        let mut found = self.recipients(with.clone(), id).await?;
+        // A program that was just started knows it as soon as it has a link, or has none.
+        let mut connection = self.connection();
+        if found.unknown.is_some() && *connection.borrow() == ConnectionState::Connecting {
+            let is_tried = |state: &ConnectionState| *state != ConnectionState::Connecting;
+            connection.wait_for(is_tried).await.map_err(|_| Error::Closed)?;
+            found = self.recipients(with, id).await?;
+        }
+        // In a group each has come as far as it has, once the server has it.
+        let of_each =
+            message.with.group().is_some() && message.state.reached(MessageState::Accepted);
+        let state = |to: Recipient| match of_each {
+            true => to,
+            false => Recipient { state: message.state, ..to },
+        };
+        let recipients = found.list.into_iter().map(state).collect();
+        Ok(Info { recipients, unknown: found.unknown, message })
+    }
+
+    async fn recipients(&self, with: ChatId, id: MessageId) -> Result<Recipients, Error> {
         match self.host().ask(Request::Recipients { with, id }).await? {
-            Response::Recipients(recipients) => Ok(Info {
-                recipients: recipients
-                    .into_iter()
-                    .map(|recipient| match message.with.group() {
-                        Some(_) => recipient, // each has come as far as it has
-                        None => Recipient { state: message.state, ..recipient },
-                    })
-                    .collect(),
-                message,
-            }),
+            Response::Recipients(found) => Ok(found),
             _ => Err(Error::OtherVersion),
         }
     }

@@ -31,6 +31,9 @@ const BUSY: Duration = Duration::from_secs(1);
 
 const SCHEMA: &str = include_str!("database/schema.sql");
 
+/// What was added to it without another version: a program that does not know it passes it over.
+const ADDED: &str = include_str!("database/reach.sql");
+
 /// What the history needs to know of the account it belongs to.
 #[derive(Debug, Clone)]
 pub(crate) struct Owner {
@@ -68,6 +71,9 @@ pub(crate) fn open(path: &Path) -> Result<(Connection, Vec<Row>), Error> {
             tx.commit()?;
         }
         let version: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version == SCHEMA_VERSION {
+            db.execute_batch(ADDED)?;
+        }
         let rows = state(&db)?;
         Ok((db, rows, version))
     };

@@ -16,8 +16,8 @@ use super::moving::{Ended, Moving};
 use super::request::{Answer, Request, Response, Words};
 use super::socket::{Happened, Socket};
 use super::storage::Storage;
-use crate::core::{Batch, Core, LinkOrder, Now, Vault};
-use crate::{ConnectionState, Error, Event, Me};
+use crate::core::{Asked, Batch, Core, LinkOrder, Now, Vault};
+use crate::{ChatId, ConnectionState, Error, Event, Me, Recipients};
 
 /// Commands whose commit is awaited; more wait in the queue before. 1,024 answers of a few bytes.
 const ANSWERS_MAX: usize = 1_024;
@@ -65,6 +65,8 @@ pub(crate) struct Engine {
     /// Who waits for what comes of a change of a group, by the number of the change; as many as the
     /// core takes on.
     changes: Vec<(u64, oneshot::Sender<Answer>)>,
+    /// Who waits for who has a message to a group, by the number of the question.
+    asked: Vec<(u64, oneshot::Sender<Answer>)>,
     running: Option<Running>,
     uncommitted_bytes: usize,
     questions: JoinSet<()>,
@@ -148,6 +150,7 @@ impl Engine {
             started: Instant::now(),
             answers: Vec::new(),
             changes: Vec::new(),
+            asked: Vec::new(),
             running: None,
             uncommitted_bytes: 0,
             questions: JoinSet::new(),
@@ -171,7 +174,7 @@ impl Engine {
         for (asker, _) in running.into_iter().flatten().chain(self.answers.drain(..)) {
             let _ = asker.send(Err(error.clone()));
         }
-        for (_, asker) in self.changes.drain(..) {
+        for (_, asker) in self.changes.drain(..).chain(self.asked.drain(..)) {
             let _ = asker.send(Err(error.clone()));
         }
     }
@@ -310,8 +313,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Changes of groups of which something came: told when that is durable.
+    /// Changes of groups, and questions about what was said there, of which something came: told when what
+    /// came with it is durable.
     fn gather_outcomes(&mut self) {
+        for (number, asker) in std::mem::take(&mut self.asked) {
+            match self.core.take_recipients(number) {
+                Some(found) => self.answers.push((asker, Ok(Response::Recipients(found)))),
+                None => self.asked.push((number, asker)),
+            }
+        }
         for (number, asker) in std::mem::take(&mut self.changes) {
             match self.core.take_group_outcome(number) {
                 Some(outcome) => self.answers.push((asker, outcome.map(Response::Group))),
@@ -383,6 +393,13 @@ impl Engine {
             }
             return;
         }
+        if let Request::Recipients { with: ChatId::Group(_), id } = request {
+            match self.core.ask_recipients(id) {
+                Asked::Now(found) => self.answers.push((asker, Ok(Response::Recipients(found)))),
+                Asked::Later(number) => self.asked.push((number, asker)),
+            }
+            return;
+        }
         let Some((request, asker)) = self.file_command(request, asker) else { return };
         let answer = self.command(request);
         self.answers.push((asker, answer));
@@ -426,8 +443,9 @@ impl Engine {
             }
             Request::Settings => Ok(Response::Settings(self.core.settings())),
             Request::IsUnsent { id } => Ok(Response::Flag(self.core.is_unsent(id))),
-            Request::Recipients { with, id } => {
-                Ok(Response::Recipients(self.core.recipients(&with, id)))
+            Request::Recipients { with: ChatId::Contact(with), id } => {
+                let list = self.core.recipients(&with, id);
+                Ok(Response::Recipients(Recipients { list, unknown: None }))
             }
             Request::DialNow => {
                 self.core.dial_now(now);

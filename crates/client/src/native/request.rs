@@ -11,8 +11,8 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::core::{GroupCommand, GroupOutcome, PastPage, PastWanted, SendKey};
 use crate::{
     Act, Arrived, ChatId, ChatSummary, Contact, Context, DeviceInfo, Error, GroupInfo, HistoryItem,
-    HistoryProgress, LinkingState, Media, MediaInfo, MessageState, OwnProfile, Presence, Recipient,
-    Reported, SafetyNumber, Settings, Visibility,
+    HistoryProgress, LinkingState, Media, MediaInfo, MessageState, OwnProfile, Presence,
+    Recipients, Reported, SafetyNumber, Settings, Visibility,
 };
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -87,6 +87,7 @@ pub(crate) enum Request {
     IsUnsent {
         id: MessageId,
     },
+    /// Of a message to a group answered when the server has said, if it has to be asked.
     Recipients {
         with: ChatId,
         id: MessageId,
@@ -243,7 +244,7 @@ pub(crate) enum Response {
     Messages(Vec<HistoryItem>),
     Arrived(Vec<Arrived>),
     Flag(bool),
-    Recipients(Vec<Recipient>),
+    Recipients(Recipients),
     Settings(Settings),
     Chats(Vec<ChatSummary>),
     SafetyNumber(SafetyNumber),

@@ -6,7 +6,7 @@ use godwit_base::{DeviceId, GroupId, Handle, JoinLink, MessageId};
 use godwit_client::core::{
     Annotation, Batch, Core, LinkOrder, Now, Row, Seat, SendKey, Stamp, Table, Ticket, Vault, Write,
 };
-use godwit_client::{Act, Changed, ChatId, Event, HistoryItem, MessageState, Note};
+use godwit_client::{Act, Changed, ChatId, Event, HistoryItem, MessageState, Note, Reach};
 use godwit_seal::RowKey;
 
 /// The stored history: what `Write` says, done by the book.
@@ -313,6 +313,39 @@ impl Device {
                         }
                     }
                 }
+            }
+            Write::ReadInGroup { group, from, up_to, at_ms } => {
+                for item in self.history.items.values_mut() {
+                    let is_meant = item.with == ChatId::Group(group)
+                        && item.id.device == from
+                        && item.id.counter <= up_to;
+                    if is_meant && item.state != MessageState::Read {
+                        item.state = MessageState::Read;
+                        let timer_ms = u64::from(item.details.timer_s) * 1_000;
+                        if timer_ms > 0 && item.note != Some(Note::Timer) {
+                            item.details.expires_at_ms = Some(at_ms + timer_ms);
+                        }
+                    }
+                }
+            }
+            Write::Reach { id, with, reach, at_ms } => {
+                let all = |count: u32| reach.of > 0 && count >= reach.of;
+                let state = match reach {
+                    Reach { read, .. } if all(read) => Some(MessageState::Read),
+                    Reach { delivered, .. } if all(delivered) => Some(MessageState::Delivered),
+                    _ => None,
+                };
+                let item = self.history.items.values_mut().find(|item| item.id == id);
+                if let Some(item) = item {
+                    assert!(item.outgoing, "a count of what another sent");
+                    item.details.reach = Some(reach);
+                    if let Some(state) = state.filter(|state| rank(item.state) < rank(*state)) {
+                        item.state = state;
+                        let (with, by) = (with.clone(), self.handle.clone());
+                        events.push(Event::State { id, with, by, state, at_ms });
+                    }
+                }
+                events.push(Event::Reach { id, with, reach });
             }
             Write::Chat { with, notice, .. } => {
                 self.notices.insert(with.contact().unwrap().clone(), notice);

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use godwit_base::limits::GROUP_RECEIPT_POSTS_MAX;
 use godwit_base::{AccountId, DeviceId, MessageId};
-use godwit_client::{ChatId, Event, HistoryItem, MessageState, WarningKind};
+use godwit_client::{ChatId, Event, HistoryItem, MessageState, Reach, WarningKind};
 
 use crate::device::Device;
 use crate::group_model::Model;
@@ -158,6 +159,40 @@ impl Model {
             let bad =
                 told.iter().find(|e| matches!(e, Event::Warning { kind, .. } if is_bad(*kind)));
             assert_eq!(bad, None, "device {at}");
+        }
+    }
+
+    /// Everybody looks; then whoever wrote knows that all whom it was for have read it, where all of them are
+    /// members still and no device of theirs was taken away with what it had to tell.
+    pub(crate) fn check_reads(&mut self) {
+        let mut silent: BTreeSet<AccountId> = BTreeSet::new();
+        for at in 0..self.world.devices.len() {
+            if self.world.is_revoked(at) {
+                silent.insert(self.account_at(at));
+            } else {
+                self.read(at);
+            }
+        }
+        self.rest();
+        let members = &self.world.server.groups[self.group.0.as_slice()].members;
+        let is_there =
+            |account: &AccountId| members.contains_key(account) && !silent.contains(account);
+        let said = &self.world.server.said;
+        for one in said.iter().filter(|one| one.members.iter().all(is_there)) {
+            let newer = said.iter().filter(|other| {
+                other.from == one.from && other.counter > one.counter && other.copies.is_empty()
+            });
+            let is_told = !one.copies.is_empty() || newer.count() < GROUP_RECEIPT_POSTS_MAX;
+            let of = u32::try_from(one.members.len() - 1).unwrap();
+            if of == 0 || !is_told || !is_there(&one.from.account) {
+                continue;
+            }
+            let (id, _) = self.as_sent(one);
+            let sender = self.world.devices.iter().find(|device| device.id() == one.from).unwrap();
+            let item = sender.history.get(id).unwrap();
+            let all = Reach { delivered: of, read: of, of };
+            assert_eq!(item.details.reach, Some(all), "{id}, of epoch {}", one.epoch);
+            assert_eq!(item.state, MessageState::Read, "{id}, of epoch {}", one.epoch);
         }
     }
 

@@ -18,6 +18,10 @@ enum Happening {
     Say {
         at: usize,
     },
+    /// Somebody looks at the chat.
+    Read {
+        at: usize,
+    },
     /// An admin adds, or removes, somebody.
     Add {
         by: usize,
@@ -105,6 +109,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     let at = any::<usize>;
     prop_oneof![
         14 => at().prop_map(|at| H::Say { at }),
+        4 => at().prop_map(|at| H::Read { at }),
         2 => (at(), at()).prop_map(|(by, who)| H::Add { by, who }),
         2 => (at(), at()).prop_map(|(by, who)| H::Remove { by, who }),
         1 => at().prop_map(|at| H::Leave { at }),
@@ -168,6 +173,7 @@ impl Model {
         let now = self.world.now();
         match what {
             H::Say { at: who } => self.say(at(who)),
+            H::Read { at: who } => self.read(at(who)),
             H::Add { by, who } => {
                 let who = self.people[who % self.people.len()].clone();
                 self.change(at(by), GroupCommand::Add(self.group, vec![who]));
@@ -240,6 +246,13 @@ impl Model {
         let key = device.key();
         if let Ok(ids) = device.core().send(key, &group.into(), &[text], now) {
             self.said += ids.len();
+        }
+    }
+
+    pub(crate) fn read(&mut self, at: usize) {
+        let (now, group) = (self.world.now(), self.group);
+        if let Some(core) = &mut self.world.devices[at].core {
+            core.mark_read(&group.into(), now);
         }
     }
 
@@ -333,6 +346,7 @@ fn run(people: usize, devices: usize, happenings: Vec<Happening>) {
     }
     model.rest();
     model.check();
+    model.check_reads();
     model.give_away();
 }
 

@@ -25,6 +25,7 @@ mod model;
 mod people;
 mod posts;
 mod presence;
+mod reads;
 mod removed;
 mod repair;
 mod server;

@@ -2,17 +2,17 @@
 
 use godwit_base::{DeviceNumber, GroupId, MessageId};
 use godwit_client::core::GroupCommand;
-use godwit_client::{Act, ChatId, Error, Event, Failure, MessageState, WarningKind};
+use godwit_client::{Act, ChatId, Error, Event, Failure, MessageState, Reach, WarningKind};
 
 use crate::world::{World, handle};
 
 impl World {
-    fn says(&mut self, at: usize, group: GroupId, text: &str) -> MessageId {
+    pub(crate) fn says(&mut self, at: usize, group: GroupId, text: &str) -> MessageId {
         let now = self.now();
         self.devices[at].say(group, text, now)
     }
 
-    fn texts_in(&self, at: usize, group: GroupId) -> Vec<String> {
+    pub(crate) fn texts_in(&self, at: usize, group: GroupId) -> Vec<String> {
         self.devices[at].said_in(group).into_iter().map(|(_, text)| text).collect()
     }
 
@@ -21,12 +21,12 @@ impl World {
     }
 }
 
-fn texts(list: &[&str]) -> Vec<String> {
+pub(crate) fn texts(list: &[&str]) -> Vec<String> {
     list.iter().map(|text| (*text).to_owned()).collect()
 }
 
 /// A world of so many people, `p0` and on, of whom the first has made a group of all.
-fn group_of(people: usize) -> (World, GroupId) {
+pub(crate) fn group_of(people: usize) -> (World, GroupId) {
     let names: Vec<String> = (0..people).map(|n| format!("p{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut world = World::with(&names);
@@ -56,7 +56,7 @@ fn in_a_small_group_every_device_has_a_copy() {
     let told = &world.devices[0].told;
     assert!(told.iter().any(|event| matches!(
         event,
-        Event::Reach { id: of, delivered: 2, of: 2, .. } if *of == id
+        Event::Reach { id: of, reach: Reach { delivered: 2, read: 0, of: 2 }, .. } if *of == id
     )));
     // One submission each; alice's first goes to two accounts and her own other device.
     assert_eq!(world.server.posts[0], (world.devices[0].core().device(), id.counter, 4));

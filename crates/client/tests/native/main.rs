@@ -11,6 +11,7 @@ mod bounds;
 mod cancel;
 mod examples;
 mod files;
+mod groups;
 mod killed;
 mod linked;
 mod owner;

@@ -190,6 +190,14 @@ impl Group {
                 .any(|gone| gone.account == account && gone.since <= epoch && epoch < gone.until)
     }
 
+    /// Who was a member in an epoch that is remembered.
+    pub fn members_at(&self, epoch: u64) -> impl Iterator<Item = AccountId> {
+        let here = self.members.iter().filter(move |(_, member)| member.since <= epoch);
+        let was_here = move |gone: &&Gone| gone.since <= epoch && epoch < gone.until;
+        let gone = self.gone.iter().filter(was_here).map(|gone| gone.account);
+        here.map(|(account, _)| *account).chain(gone)
+    }
+
     /// Whether what an account says in the group is to be shown.
     pub fn may_write(&self, account: AccountId) -> bool {
         self.member(account).is_some_and(|member| member.is_admin || !self.only_admins_write)

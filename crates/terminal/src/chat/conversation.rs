@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use godwit_base::MessageId;
-use godwit_client::{Changed, ChatId, HistoryItem, MessageState};
+use godwit_client::{Changed, ChatId, HistoryItem, MessageState, Reach};
 
 use super::bubble::{self, Line, Setting};
 
@@ -139,11 +139,24 @@ impl Conversation {
         }
     }
 
+    /// Notes how many members of the group have a message.
+    pub(crate) fn set_reach(&mut self, id: MessageId, reach: Reach) {
+        if let Some(item) = self.items.iter_mut().rev().find(|item| item.id == id) {
+            item.details.reach = Some(reach);
+        }
+    }
+
     /// Somebody did something about a message.
     pub(crate) fn apply(&mut self, changed: &Changed) {
         if let Some(item) = self.items.iter_mut().rev().find(|item| item.id == changed.id) {
             item.apply(changed);
         }
+    }
+
+    /// The newest message that is loaded.
+    #[cfg(test)]
+    pub(crate) fn newest(&self) -> Option<&HistoryItem> {
+        self.items.back()
     }
 
     /// A message has disappeared.

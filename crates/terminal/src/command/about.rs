@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use godwit_base::MessageId;
-use godwit_client::{Act, Client, Error, MessageState, Recipient};
+use godwit_client::{Act, Client, Error, MessageState};
 
 use super::presence;
 use super::send::follow;
 use crate::arguments::{About, Setting, Switch, span};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::record::{Delivery, Message, Set, message_line};
+use crate::record::{Delivery, Message, Set, message_line, reach_line, reach_of};
 use crate::time::LocalTime;
 
 pub(super) async fn about(
@@ -104,11 +104,8 @@ async fn info(client: &Client, id: MessageId, output: &mut Output) -> Result<(),
     let info = client.info(id).await?;
     output.record(&Delivery::of(&info), |_| {
         let mut lines = vec![message_line(&info.message, &LocalTime::of_machine())];
-        if let (Some(_), of @ 1..) = (info.message.with.group(), info.recipients.len()) {
-            let has = |recipient: &&Recipient| recipient.state.reached(MessageState::Delivered);
-            let delivered = info.recipients.iter().filter(has).count();
-            lines.push(format!("delivered to {delivered} of {of}"));
-        }
+        lines.extend(reach_of(&info).map(reach_line));
+        lines.extend(info.unknown.as_ref().map(|why| format!("by whom is not known: {why}")));
         for recipient in &info.recipients {
             lines.push(format!("{}  {}", recipient.handle, recipient.state));
             for (device, has) in &recipient.devices {

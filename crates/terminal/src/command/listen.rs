@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use godwit_base::Handle;
 use godwit_client::{
-    Arrived, Client, ConnectionState, Event, EventStream, InboxReader, MessageState, Since,
+    Arrived, Client, ConnectionState, Event, EventStream, InboxReader, MessageState, Reach, Since,
 };
 
 use super::people::person_line;
@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::record::{
     Heard, Kind, Message, Names, Person, change_line, history_line, message_line, presence_line,
+    reach_line,
 };
 use crate::text::one_line;
 use crate::time::{LocalTime, now_ms};
@@ -131,9 +132,10 @@ impl Ear<'_> {
                     format!("{id} {state} by {by}")
                 })
             }
-            Event::Reach { id, with, delivered, of } => {
-                let reach = Heard::Reach { id, group: with.group(), delivered, of };
-                self.output.record(&reach, |_| format!("{id} delivered to {delivered} of {of}"))
+            Event::Reach { id, with, reach } => {
+                let Reach { delivered, read, of } = reach;
+                let heard = Heard::Reach { id, group: with.group(), delivered, read, of };
+                self.output.record(&heard, |_| format!("{id} {}", reach_line(reach)))
             }
             Event::Expired { id, .. } => {
                 self.output.record(&Heard::Expired { id }, |_| format!("{id} has disappeared"))

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use godwit_base::{DeviceId, GroupId, Handle, MessageId};
 use godwit_client::{
-    Act, Changed, ChatId, HistoryItem, Info, MediaInfo, Mention, Note, Poll, Reaction, Settings,
-    links_in,
+    Act, Changed, ChatId, HistoryItem, Info, MediaInfo, Mention, MessageState, Note, Poll, Reach,
+    Reaction, Settings, links_in,
 };
 use serde::Serialize;
 
@@ -44,6 +44,19 @@ pub(crate) struct About<'a> {
     poll: Option<Asked<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     media: Option<File<'a>>,
+    /// Of a message of ours to a group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reach: Option<Reach>,
+}
+
+/// How many have a message and have read it, of how many, for people.
+pub(crate) fn reach_line(reach: Reach) -> String {
+    let Reach { delivered, read, of } = reach;
+    match read {
+        0 => format!("delivered to {delivered} of {of}"),
+        read if delivered >= of => format!("read by {read} of {of}"),
+        read => format!("delivered to {delivered} of {of}, read by {read}"),
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -69,6 +82,7 @@ impl<'a> About<'a> {
             expires_at_ms: details.expires_at_ms,
             poll: details.poll.as_ref().map(Asked::of),
             media: details.media.as_deref().map(File::of),
+            reach: details.reach,
         }
     }
 }
@@ -293,6 +307,9 @@ pub(crate) fn beside(item: &HistoryItem) -> Beside {
     if details.timer_s > 0 && item.note != Some(Note::Timer) {
         signs.push(format!("disappears after {}", span(details.timer_s)));
     }
+    // Once all have read it the ticks say so.
+    let reach = details.reach.filter(|reach| reach.read < reach.of);
+    signs.extend(reach.map(reach_line));
     if !signs.is_empty() {
         beside.below.push(signs.join(" · "));
     }
@@ -307,7 +324,13 @@ pub(crate) struct Delivery<'a> {
     state: &'static str,
     sent_at_ms: u64,
     received_at_ms: Option<u64>,
+    /// In a group: how many, of how many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reach: Option<Reach>,
     recipients: Vec<At<'a>>,
+    /// Why they are not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -325,7 +348,7 @@ struct On {
 
 impl<'a> Delivery<'a> {
     pub(crate) fn of(info: &'a Info) -> Self {
-        let Info { message, recipients } = info;
+        let Info { message, recipients, unknown } = info;
         let on = |(device, delivered): &(DeviceId, bool)| On {
             device: device.to_string(),
             delivered: *delivered,
@@ -341,9 +364,29 @@ impl<'a> Delivery<'a> {
             state: message.state.as_str(),
             sent_at_ms: message.sent_at_ms,
             received_at_ms: message.received_at_ms,
+            reach: reach_of(info),
             recipients: at.collect(),
+            unknown: unknown.as_deref(),
         }
     }
+}
+
+/// How many have a message to a group: counted now if they are known by name, else as it was told last.
+pub(crate) fn reach_of(info: &Info) -> Option<Reach> {
+    let Info { message, recipients, .. } = info;
+    message.with.group().filter(|_| message.outgoing)?;
+    if recipients.is_empty() {
+        return message.details.reach;
+    }
+    let count = |goal: MessageState| {
+        let reached = recipients.iter().filter(|to| to.state.reached(goal)).count();
+        u32::try_from(reached).unwrap_or(u32::MAX)
+    };
+    Some(Reach {
+        delivered: count(MessageState::Delivered),
+        read: count(MessageState::Read),
+        of: u32::try_from(recipients.len()).unwrap_or(u32::MAX),
+    })
 }
 
 /// What is set for the account.

@@ -175,3 +175,40 @@ fn what_is_said_in_a_group_everybody_sees_once_and_who_was_removed_nothing_more(
         info["recipients"].as_array().unwrap().iter().map(|to| &to["state"]).collect();
     assert_eq!(states, ["delivered", "delivered"]);
 }
+
+#[test]
+fn who_has_read_a_message_to_a_group_is_told_and_named() {
+    let server = Server::start();
+    let (alice, bob) = (server.joined("alice"), server.joined("bob"));
+    let carol = server.joined("carol");
+    let made = json_of(&alice, &["group", "create", "Herons", "bob", "carol"]);
+    let group = format!("group:{}", made["group"].as_str().unwrap());
+    let id = json_of(&alice, &["send", &group, "hi"])["id"].as_str().unwrap().to_owned();
+    let mut listen = alice.start(&["listen", "--json"]);
+    bob.run(&["listen", "--json", "--count", "1", "--read"]).succeeds();
+    carol.run(&["listen", "--json", "--count", "1"]).succeeds();
+    loop {
+        let reach = listen.next_event("reach");
+        assert_eq!((&reach["id"], &reach["of"]), (&json!(id), &json!(2)));
+        if (&reach["delivered"], &reach["read"]) == (&json!(2), &json!(1)) {
+            break;
+        }
+    }
+    let info = json_of(&alice, &["info", &id]);
+    assert_eq!(info["reach"], json!({ "delivered": 2, "read": 1, "of": 2 }));
+    let states = |info: &Value| {
+        let mut states: Vec<(String, String)> = info["recipients"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|to| (to["handle"].to_string(), to["state"].to_string()))
+            .collect();
+        states.sort();
+        states
+    };
+    let expected = [("\"bob\"", "\"read\""), ("\"carol\"", "\"delivered\"")];
+    assert_eq!(states(&info), expected.map(|(who, state)| (who.to_owned(), state.to_owned())));
+    let lines = alice.run(&["info", &id]).succeeds().output;
+    assert!(lines.contains("read by 1 of 2") && lines.contains("bob  read"), "{lines}");
+    listen.kill();
+}

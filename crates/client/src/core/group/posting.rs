@@ -163,7 +163,7 @@ impl Core {
         };
         if let Some(message) = self.outbox.get_mut(counter) {
             let (epoch, body) = (place.epoch(), Blob(body));
-            message.post = Some(Posted { epoch, devices_version, body, of, reached: 0 });
+            message.post = Some(Posted { epoch, devices_version, body, of });
         }
         Readiness::Sealed
     }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use godwit_base::{AccountId, DeviceId, GroupId, MessageId};
+use godwit_base::{AccountId, DeviceId, GroupId};
 use godwit_seal::Place;
-use godwit_wire::{Refusal, v1};
+use godwit_wire::Refusal;
 
 use super::posting::failure_of;
 use crate::core::Core;
@@ -14,7 +14,7 @@ use crate::core::now::Now;
 use crate::core::outbox::{Kind, Outgoing, Posted, SealedFor, Target};
 use crate::core::sending::Readiness;
 use crate::core::vault::Blob;
-use crate::{ChatId, Error, Event, Failure, MessageState, Recipient};
+use crate::{Error, Failure};
 
 /// Devices that get a copy each, 32: so many copies of a short text are as large as giving each a key
 /// would be. Above it the text is sealed once.
@@ -85,11 +85,15 @@ impl Core {
         if self.outbox.awaits_answer_of_other_post(id, place.epoch(), in_copies) {
             return Readiness::NotYet;
         }
-        if in_copies {
+        let readiness = if in_copies {
             self.copies_ready(counter, place, now)
         } else {
             self.post_ready(counter, place, &devices, now)
+        };
+        if matches!(readiness, Readiness::Sealed) {
+            self.note_sent(counter);
         }
+        readiness
     }
 
     /// Whether all members are known by lists that are young enough, each under the key that the log says.
@@ -168,7 +172,7 @@ impl Core {
                 message.sealed = vec![nobody]; // it takes its place among our messages all the same
             }
             let (epoch, body) = (place.epoch(), Blob::default());
-            message.post = Some(Posted { epoch, devices_version: 0, body, of, reached: 0 });
+            message.post = Some(Posted { epoch, devices_version: 0, body, of });
         }
         Readiness::Sealed
     }
@@ -224,66 +228,6 @@ impl Core {
         message.kind != Kind::Share
             && known.group.member(account).is_some()
             && (is_unknown || in_copies)
-    }
-
-    /// More members have a message.
-    pub(in crate::core) fn tell_reach(&mut self, counter: u64, at_ms: u64) {
-        let own = self.me.device().account;
-        let Some((delivered, of)) = self.outbox.reach(counter, own) else { return };
-        let Some(message) = self.outbox.logged(counter) else { return };
-        let Target::Group(id) = message.target else { return };
-        if message.kind != Kind::Shown {
-            return;
-        }
-        let (shown, with) = (message.shown_as.unwrap_or(counter), ChatId::Group(id));
-        if delivered >= of {
-            self.set_state(shown, &with, MessageState::Delivered, at_ms);
-        }
-        self.say(Event::Reach { id: self.own_id(shown), with, delivered, of });
-    }
-
-    /// How many have what this device posted.
-    pub(in crate::core) fn on_group_receipt(&mut self, receipt: &v1::GroupReceipt, now: Now) {
-        if self.inbox.skips() {
-            return;
-        }
-        self.inbox.saw(receipt.seq);
-        if receipt.origin != self.me.device().number.0 {
-            return;
-        }
-        let at_ms = self.wall_ms(now);
-        for post in &receipt.posts {
-            if self.outbox.reached(post.counter, post.accounts) {
-                self.tell_reach(post.counter, at_ms);
-            }
-        }
-    }
-
-    /// To whom a message to a group went, as far as is known of each.
-    pub(in crate::core) fn members_reached(&self, id: MessageId) -> Vec<Recipient> {
-        let counter = self.outbox.travels_as(id.counter);
-        let Some(message) = self.outbox.logged(counter).filter(|_| id.device == self.me.device())
-        else {
-            return Vec::new();
-        };
-        let by = message.accepted.iter().flat_map(|accepted| &accepted.by);
-        let others = by.filter(|by| !self.is_own(by.account_key.id()));
-        others
-            .filter_map(|by| {
-                let account = by.account_key.id();
-                let has = self.outbox.is_delivered(account, counter);
-                let device = |number: &u32| {
-                    let device = DeviceId::new(account.0, *number);
-                    let remote = self.contacts.remote(device);
-                    (device, remote.is_some_and(|r| r.record.delivered_up_to >= counter))
-                };
-                Some(Recipient {
-                    handle: self.contacts.get(account)?.record.handle.clone(),
-                    state: if has { MessageState::Delivered } else { MessageState::Accepted },
-                    devices: by.devices.iter().map(device).collect(),
-                })
-            })
-            .collect()
     }
 }
 

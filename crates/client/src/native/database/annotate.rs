@@ -169,6 +169,10 @@ impl Step<'_> {
                  WHERE account = ?1 AND device = ?2 AND counter = ?3 AND chat = ?4",
                 params![account, device, counter, chat],
             )?;
+            self.run(
+                "DELETE FROM reach WHERE account = ?1 AND device = ?2 AND counter = ?3",
+                params![account, device, counter],
+            )?;
             self.events.push(Event::Expired { id, with });
         }
         Ok(())

@@ -11,7 +11,9 @@ use crate::core::{
     Body, Content, HISTORY_ROWS_MAX, PACK_BYTES_MAX, PACK_ROWS_MAX, PastItem, PastPage, PastSaid,
     PastWanted, Shown, Stamp, Vault,
 };
-use crate::{Arrived, Changed, ChatId, ChatSummary, Error, HistoryItem, Media, MessageState, Note};
+use crate::{
+    Arrived, Changed, ChatId, ChatSummary, Error, HistoryItem, Media, MessageState, Note, Reach,
+};
 
 /// Most messages of a page.
 pub(crate) const PAGE_ROWS_MAX: u32 = 500;
@@ -236,7 +238,21 @@ impl Reader {
             details,
         };
         self.annotated(&mut item, row.get(14)?)?;
+        if item.outgoing && item.with.group().is_some() {
+            item.details.reach = self.reach(id)?;
+        }
         Ok(item)
+    }
+
+    fn reach(&self, id: MessageId) -> rusqlite::Result<Option<Reach>> {
+        let sql = "SELECT delivered, read, members FROM reach
+                   WHERE account = ?1 AND device = ?2 AND counter = ?3";
+        let key = params![signed(id.device.account.0), id.device.number.0, signed(id.counter)];
+        let mut query = self.db.prepare_cached(sql)?;
+        let reach = |row: &rusqlite::Row<'_>| {
+            Ok(Reach { delivered: row.get(0)?, read: row.get(1)?, of: row.get(2)? })
+        };
+        query.query_row(key, reach).optional()
     }
 
     /// What a row says. The body decides: what an older version did not understand, this one may.

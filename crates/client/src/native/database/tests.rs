@@ -5,7 +5,9 @@ use godwit_base::{DeviceId, Handle, MessageId};
 use super::read::Reader;
 use super::{Owner, Writer, open, open_reader};
 use crate::core::{AHEAD_MAX, Annotation, Body, Stamp, Vault, Write};
-use crate::{Act, Arrived, ChatId, Details, Event, HistoryItem, MessageState, Note, PollOption};
+use crate::{
+    Act, Arrived, ChatId, Details, Event, HistoryItem, MessageState, Note, PollOption, Reach,
+};
 
 const ALICE: u64 = 1;
 const BOB: u64 = 2;
@@ -222,4 +224,85 @@ fn what_an_older_version_did_not_know_is_shown_after_the_update() {
     let voters = vec!["alice".parse().unwrap()];
     let option = PollOption { text: "coffee".to_owned(), voters };
     assert_eq!(item.details.poll.unwrap().options[1], option);
+}
+
+#[test]
+fn how_far_a_message_to_a_group_came_is_kept_and_told() {
+    let mut stage = Stage::new();
+    let group = ChatId::Group(godwit_base::GroupId([1; 16]));
+    let id = MessageId { device: DeviceId::new(ALICE, 2), counter: 5 };
+    let item = HistoryItem {
+        row: stage.next_row(),
+        id,
+        with: group.clone(),
+        from: "alice".parse().unwrap(),
+        to: group.clone(),
+        outgoing: true,
+        text: Some("hello".to_owned()),
+        note: None,
+        sent_at_ms: 1,
+        received_at_ms: Some(1),
+        state: MessageState::Accepted,
+        details: Details::default(),
+    };
+    let sealed = stage.vault.seal_body(id, &Body::text("hello")).unwrap();
+    stage.writer.commit(vec![Write::Message { item, sealed }]).unwrap();
+    let stored = |stage: &Stage| {
+        let item = stage.reader.message(id).unwrap().unwrap();
+        (item.state, item.details.reach)
+    };
+    assert_eq!(stored(&stage), (MessageState::Accepted, None));
+    let mut comes = |delivered, read| {
+        let reach = Reach { delivered, read, of: 3 };
+        let with = group.clone();
+        let told = stage.writer.commit(vec![Write::Reach { id, with, reach, at_ms: 9 }]).unwrap();
+        let states = told.iter().filter_map(|event| match event {
+            Event::State { state, .. } => Some(*state),
+            _ => None,
+        });
+        let states: Vec<MessageState> = states.collect();
+        let reaches = told.iter().filter(|event| matches!(event, Event::Reach { .. })).count();
+        assert_eq!(reaches, 1);
+        assert_eq!(stored(&stage).1, Some(reach));
+        (states, stored(&stage).0)
+    };
+    assert_eq!(comes(2, 1), (vec![], MessageState::Accepted));
+    assert_eq!(comes(3, 2), (vec![MessageState::Delivered], MessageState::Delivered));
+    assert_eq!(comes(3, 3), (vec![MessageState::Read], MessageState::Read));
+    assert_eq!(comes(3, 3), (vec![], MessageState::Read));
+}
+
+#[test]
+fn what_another_device_read_in_a_group_is_read_here_up_to_there() {
+    let mut stage = Stage::new();
+    let group = godwit_base::GroupId([1; 16]);
+    for (counter, device) in [(1, 1), (2, 1), (3, 1), (1, 2)] {
+        let id = MessageId { device: DeviceId::new(BOB, device), counter };
+        let item = HistoryItem {
+            row: stage.next_row(),
+            id,
+            with: group.into(),
+            from: "bob".parse().unwrap(),
+            to: group.into(),
+            outgoing: false,
+            text: Some("hello".to_owned()),
+            note: None,
+            sent_at_ms: 1,
+            received_at_ms: Some(1),
+            state: MessageState::Delivered,
+            details: Details { timer_s: 60, ..Details::default() },
+        };
+        let sealed = stage.vault.seal_body(id, &Body::text("hello")).unwrap();
+        stage.writer.commit(vec![Write::Message { item, sealed }]).unwrap();
+    }
+    let from = DeviceId::new(BOB, 1);
+    let elsewhere = godwit_base::GroupId([2; 16]);
+    for group in [elsewhere, group] {
+        let read = Write::ReadInGroup { group, from, up_to: 2, at_ms: 1_000 };
+        stage.writer.commit(vec![read]).unwrap();
+    }
+    let page = stage.reader.history(&group.into(), None, 10).unwrap();
+    let states: Vec<_> = page.iter().map(|item| (item.state, item.details.expires_at_ms)).collect();
+    let (read, unread) = ((MessageState::Read, Some(61_000)), (MessageState::Delivered, None));
+    assert_eq!(states, [read, read, unread, unread]);
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use super::convert::{failure_number, note_number, signed, state_number, unsigned};
 use super::{Owner, storage};
 use crate::core::{Annotation, Vault, Write};
-use crate::{ChatId, Error, Event, HistoryItem, MessageState, Note};
+use crate::{ChatId, Error, Event, HistoryItem, MessageState, Note, Reach};
 
 /// Commits what the core has staged.
 pub(crate) struct Writer {
@@ -80,6 +80,20 @@ impl Step<'_> {
                     params![chat, signed(at_ms)],
                 )
             }
+            Write::ReadInGroup { group, from, up_to, at_ms } => self.run(
+                "UPDATE message SET state = 3,
+                     expires_at = CASE WHEN timer > 0 THEN ?5 + timer * 1000 ELSE expires_at END
+                 WHERE account = ?1 AND device = ?2 AND counter <= ?3 AND outgoing = 0 AND state = 2
+                       AND chat = (SELECT id FROM chat WHERE name = ?4)",
+                params![
+                    signed(from.account.0),
+                    from.number.0,
+                    signed(up_to),
+                    ChatId::Group(group).to_string(),
+                    signed(at_ms)
+                ],
+            ),
+            Write::Reach { id, with, reach, at_ms } => self.reach(id, with, reach, at_ms),
             Write::Chat { with, verified, notice } => {
                 let chat = self.chat(&with)?;
                 self.run(
@@ -202,6 +216,41 @@ impl Step<'_> {
             let id = MessageId { device, counter };
             self.events.push(Event::State { id, with, by, state, at_ms });
         }
+        Ok(())
+    }
+
+    /// How many members have a message, and what that makes of its state.
+    fn reach(
+        &mut self,
+        id: MessageId,
+        with: ChatId,
+        reach: Reach,
+        at_ms: u64,
+    ) -> rusqlite::Result<()> {
+        let (account, device, counter) =
+            (signed(id.device.account.0), id.device.number.0, signed(id.counter));
+        let Reach { delivered, read, of } = reach;
+        self.run(
+            "INSERT INTO reach (account, device, counter, delivered, read, members)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (account, device, counter) DO UPDATE
+             SET delivered = excluded.delivered, read = excluded.read",
+            params![account, device, counter, delivered, read, of],
+        )?;
+        if let Some(state) = reach.state() {
+            let changed = self
+                .tx
+                .prepare_cached(
+                    "UPDATE message SET state = ?4
+                     WHERE account = ?1 AND device = ?2 AND counter = ?3 AND state < ?4",
+                )?
+                .execute(params![account, device, counter, state_number(state)])?;
+            if changed == 1 {
+                let by = self.owner.handle.clone();
+                self.events.push(Event::State { id, with: with.clone(), by, state, at_ms });
+            }
+        }
+        self.events.push(Event::Reach { id, with, reach });
         Ok(())
     }
 

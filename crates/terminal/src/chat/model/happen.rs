@@ -22,6 +22,11 @@ impl Model {
                     self.trouble(&format!("a message to {with} was not sent: {failure}"));
                 }
             }
+            Event::Reach { id, with, reach } => {
+                if let Some(open) = self.conversation.as_mut().filter(|open| open.with == with) {
+                    open.set_reach(id, reach);
+                }
+            }
             Event::Changed(changed) => {
                 let with = &changed.with;
                 if let Some(open) = self.conversation.as_mut().filter(|open| open.with == *with) {

@@ -370,3 +370,22 @@ fn the_countdown_to_the_next_attempt_is_known() {
     tell(&mut model, Event::Connection(ConnectionState::Online));
     assert_eq!(model.retry_at_ms, None);
 }
+
+#[test]
+fn how_many_members_have_a_message_is_shown_in_its_bubble() {
+    use godwit_client::Reach;
+    let mut model = with_bob();
+    let item = message(10, "alice", "to all").item();
+    let id = item.id;
+    tell(&mut model, Event::Message(item));
+    let mut tells = |delivered, read| {
+        let reach = Reach { delivered, read, of: 50 };
+        tell(&mut model, Event::Reach { id, with: handle("bob"), reach });
+        let open = model.conversation.as_ref().unwrap();
+        crate::record::beside(open.newest().unwrap()).below.join("|")
+    };
+    assert_eq!(tells(37, 0), "delivered to 37 of 50");
+    assert_eq!(tells(37, 12), "delivered to 37 of 50, read by 12");
+    assert_eq!(tells(50, 12), "read by 12 of 50");
+    assert_eq!(tells(50, 50), "", "the ticks are blue");
+}
