@@ -326,7 +326,7 @@ impl Core {
             self.acknowledge();
             self.tell_reads(now);
         }
-        if self.link.takes_caught_up(self.inbox.is_empty() && !self.inbox.skips()) {
+        if self.link.takes_caught_up(self.is_read()) {
             self.say(Event::CaughtUp);
         }
         self.tell_of_devices();
@@ -402,10 +402,15 @@ impl Core {
         self.top_up(caught_up.one_time_left, now);
     }
 
+    /// Whether nothing that the mailbox held waits for something else: for somebody to be known, or for
+    /// the log of a group.
+    fn is_read(&self) -> bool {
+        self.inbox.is_empty() && !self.inbox.skips() && self.groups.are_followed()
+    }
+
     /// Whether this device knows what the server has for it.
     pub fn is_caught_up(&self) -> bool {
-        let is_read = self.inbox.is_empty() && !self.inbox.skips();
-        self.link.is_caught_up() && is_read && self.follows_groups()
+        self.link.is_caught_up() && self.is_read() && self.members_are_known()
     }
 
     fn say(&mut self, event: Event) {

@@ -207,9 +207,10 @@ impl Engine {
         calls: &mut mpsc::Receiver<Call>,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(), Error> {
-        while self.running.is_some() || self.socket.has_unwritten() || self.core.has_unsent() {
+        while self.running.is_some() || self.core.has_unsent() {
             self.turn(calls, stop, Stage::Parting).await?;
         }
+        self.socket.drain().await;
         Ok(())
     }
 

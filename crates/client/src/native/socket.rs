@@ -74,9 +74,21 @@ impl Socket {
         }
     }
 
-    /// Whether bytes wait that the connection has not taken yet.
-    pub(crate) fn has_unwritten(&self) -> bool {
-        self.written < self.out.len()
+    /// Waits until the connection has taken all that there is to write, or has broken. Reads nothing.
+    ///
+    /// # Cancel safety
+    /// Safe: what was not written is written the next time.
+    pub(crate) async fn drain(&mut self) {
+        while let Stage::Open(stream) = &mut self.stage {
+            let unwritten = self.out.get(self.written..).unwrap_or_default();
+            if unwritten.is_empty() {
+                return;
+            }
+            match stream.write(unwritten).await {
+                Ok(written) => self.wrote(written),
+                Err(_) => self.close(),
+            }
+        }
     }
 
     /// The bytes of the last [`Happened::Received`].
@@ -172,6 +184,25 @@ mod tests {
             assert_eq!(in_words(&io::Error::from_raw_os_error(number)), words);
         }
         assert!(in_words(&io::Error::from_raw_os_error(13)).contains("denied"));
+    }
+
+    /// Nobody answers: there is nothing to wait for but that the bytes are gone.
+    #[tokio::test]
+    async fn draining_ends_when_all_is_written_or_the_connection_is_gone() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut socket = Socket::default();
+        socket.drain().await;
+        socket.dial("127.0.0.1", listener.local_addr().unwrap().port());
+        assert!(matches!(socket.next(true).await, Happened::Connected));
+        let (mut peer, _) = listener.accept().await.unwrap();
+        let mut got = vec![0; 4 * READ_BYTES];
+        socket.send(&vec![7; got.len()]);
+        let ((), read) = tokio::join!(socket.drain(), peer.read_exact(&mut got));
+        assert!(read.is_ok() && got.iter().all(|byte| *byte == 7));
+        socket.send(&vec![7; 64 * 1024 * 1024]);
+        drop(peer);
+        socket.drain().await;
+        assert!(matches!(socket.stage, Stage::Closed));
     }
 
     #[tokio::test]

@@ -48,6 +48,11 @@ impl Groups {
         self.behind.contains_key(&id)
     }
 
+    /// Whether nothing is on its way.
+    pub(in crate::core) fn are_followed(&self) -> bool {
+        self.behind.is_empty()
+    }
+
     fn caught_up(&mut self, id: GroupId) {
         self.behind.remove(&id);
         self.changed_behind.insert(id);
@@ -209,10 +214,9 @@ impl Core {
         }
     }
 
-    /// Whether the logs of all groups are here, and who is in them is known.
-    pub(in crate::core) fn follows_groups(&self) -> bool {
-        let is_complete = |id| self.strangers(id).next().is_none();
-        self.groups.behind.is_empty() && self.groups.all().all(|(id, _)| is_complete(id))
+    /// Whether all who are in our groups are known.
+    pub(in crate::core) fn members_are_known(&self) -> bool {
+        self.groups.all().all(|(id, _)| self.strangers(id).next().is_none())
     }
 }
 
