@@ -19,11 +19,11 @@ use std::sync::Arc;
 use std::task::{Context, Wake};
 
 use godwit_actor::Exit;
-use godwit_base::{DeviceId, DeviceNumber};
+use godwit_base::{DeviceId, DeviceNumber, ManualClock};
 use godwit_store::{DeviceList, FirstKeys, Invite, KeyUpload, Publisher, Store};
-use godwit_wire::{Refusal, v1};
+use godwit_wire::{Refusal, ToClient, v1};
 
-use crate::node::{CLAIMS_PER_HOUR, RENDEZVOUS_PER_HOUR};
+use crate::node::{CLAIMS_PER_HOUR, GROUP_READS_PER_HOUR, RENDEZVOUS_PER_HOUR};
 use crate::registry::SHARDS;
 use crate::seat::Word;
 use crate::session::{Asker, sweep};
@@ -106,6 +106,37 @@ async fn an_address_claims_and_opens_rendezvous_so_often_an_hour() {
     for _ in 0..=RENDEZVOUS_PER_HOUR {
         assert_eq!((node.allow_claim(loopback), opens(loopback)), (Ok(()), Ok(())));
     }
+}
+
+/// Of two accounts each has its own rate.
+#[tokio::test]
+async fn an_account_says_so_often_an_hour_what_it_has_read() {
+    let clock = ManualClock::at(1_700_000_000_000);
+    let world = World::with(|setup| setup.clock = Arc::new(clock.clone())).await;
+    let (mut alice, mut bob) = (world.joins("alice").await, world.joins("bob").await);
+    for _ in 1..GROUP_READS_PER_HOUR {
+        assert_eq!(world.server.node.allow_group_read(alice.account()), Ok(()));
+    }
+    let says = async |by: &mut Person| {
+        let request = by.request();
+        let marks = vec![v1::PostRead { account: 1, device: 1, up_to: 1 }];
+        let read = v1::GroupRead { request, group: vec![9; 16].into(), marks };
+        by.link().says(&[read.into()]).await;
+        match by.link().hears().await {
+            ToClient::GroupReadTaken(taken) if taken.request == request => None,
+            ToClient::Refused(refused) if refused.request == request => {
+                Some((Refusal::from_number(refused.code), refused.retry_after_ms))
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let each_ms = 3_600_000 / GROUP_READS_PER_HOUR;
+    assert_eq!(says(&mut alice).await, None, "the last");
+    assert_eq!(says(&mut alice).await, Some((Some(Refusal::RateLimited), each_ms)));
+    assert_eq!(says(&mut bob).await, None);
+    clock.advance(each_ms.into());
+    assert_eq!(says(&mut alice).await, None);
+    assert_eq!(says(&mut alice).await, Some((Some(Refusal::RateLimited), each_ms)));
 }
 
 #[tokio::test]
@@ -225,7 +256,7 @@ async fn the_last_byte_of_a_frame_may_come_alone() {
         for byte in tail {
             alice.link().pipe.send(&[*byte]).await;
         }
-        let godwit_wire::ToClient::Terms(terms) = alice.link().hears().await else { panic!() };
+        let ToClient::Terms(terms) = alice.link().hears().await else { panic!() };
         assert_eq!(terms.request, request);
     }
 }
@@ -307,10 +338,10 @@ async fn who_waits_at_a_rendezvous_hears_that_it_is_over() {
     // Answers come as they are ready; the terms come after the request that waits.
     let terms = v1::TermsRequest { request: 2 };
     alice.link().says(&[waits(1, 1).into(), terms.into()]).await;
-    assert!(matches!(alice.link().hears().await, godwit_wire::ToClient::Terms(_)));
+    assert!(matches!(alice.link().hears().await, ToClient::Terms(_)));
     let node = &world.server.node;
     node.relay.expire(node.now_ns() + crate::relay::RENDEZVOUS_NS);
-    let godwit_wire::ToClient::Refused(refused) = alice.link().hears().await else { panic!() };
+    let ToClient::Refused(refused) = alice.link().hears().await else { panic!() };
     let expired = u32::from(Refusal::RelayExpired.number());
     assert_eq!((refused.request, refused.code), (1, expired));
 }

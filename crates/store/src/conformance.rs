@@ -130,6 +130,9 @@ macro_rules! conformance {
                 receipts_of_a_post_become_one_record_that_counts_accounts
                 the_next_receipt_follows_the_acknowledgement_of_the_last
                 who_has_a_post_is_known_by_account
+                what_is_read_is_counted_by_account_and_no_further_than_it_came
+                only_who_has_a_post_can_have_read_it
+                what_is_read_is_told_as_what_is_had
                 rows_of_reach_are_swept_when_they_are_old;
             upkeep:
                 old_records_expire_and_young_ones_stay

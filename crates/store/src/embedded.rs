@@ -43,8 +43,9 @@ use tokio::sync::{oneshot, watch};
 use crate::{
     Answer, BackupReport, DeviceList, Directory, FirstKeys, Full, GroupChange, GroupError,
     GroupLog, GroupRoster, Groups, Invite, KeyUpload, KeysError, ListError, LogRead, Mailboxes,
-    OpenError, Operations, Page, Prekeys, Profile, Publisher, RegisterError, Registration, Sink,
-    Standing, Stats, StoreError, Submission, Swept, TakenKeys, VerifyReport, Who,
+    OpenError, Operations, Page, PostRead, Prekeys, Profile, Publisher, Reached, RegisterError,
+    Registration, Sink, Standing, Stats, StoreError, Submission, Swept, TakenKeys, VerifyReport,
+    Who,
 };
 use fault::{Fault, guarded_read};
 use intake::{Read, Urgent};
@@ -217,11 +218,15 @@ impl Groups for Embedded {
         group: GroupId,
         origin: DeviceNumber,
         counter: u64,
-    ) -> Answer<Vec<(AccountId, u64)>> {
+    ) -> Answer<Vec<Reached>> {
         let origin = DeviceId { account: by, number: origin };
         reading::ask(&self.shared, move |snapshot| {
             Ok(reading::reach(snapshot, group, origin)?.from(counter))
         })
+    }
+
+    fn note_read(&self, by: AccountId, group: GroupId, marks: Vec<PostRead>) -> Answer<()> {
+        self.task(|reply| Task::NoteRead(by, group, marks, reply))
     }
 
     fn group_size(&self, group: GroupId) -> u32 {

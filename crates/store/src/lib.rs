@@ -34,11 +34,12 @@ pub use api::directory::{
 };
 pub use api::error::{Answer, Full, OpenError, StoreError};
 pub use api::groups::{
-    GroupChange, GroupError, GroupLog, GroupRoster, GroupSettings, Groups, LogRead, Role,
+    GroupChange, GroupError, GroupLog, GroupRoster, GroupSettings, Groups, LogRead, PostRead,
+    Reached, Role,
 };
 pub use api::mailbox::{
-    Appended, Entry, GroupPost, Mailboxes, Mismatch, Outcome, Page, Post, Recipient, Record,
-    SealedCopy, Settled, Sink, Submission, Token,
+    Appended, Entry, GroupPost, Mailboxes, Mismatch, Outcome, Page, Post, PostReach, Recipient,
+    Record, SealedCopy, Settled, Sink, Submission, Token,
 };
 pub use api::media::{
     Blob, Held, Hold, HoldError, MEDIA_FETCHERS_MAX, MEDIA_HOLDERS_MAX, MEDIA_HOLDS_MAX, MediaBook,

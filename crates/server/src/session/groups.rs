@@ -5,7 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use godwit_base::limits::GROUP_SECRET_BYTES;
 use godwit_base::{AccountId, DeviceId, DeviceNumber, GroupId};
-use godwit_store::{GroupChange, GroupError, GroupLog, GroupRoster, GroupSettings, LogRead, Role};
+use godwit_store::{
+    GroupChange, GroupError, GroupLog, GroupRoster, GroupSettings, LogRead, PostRead, Reached, Role,
+};
 use godwit_wire::frame::PLAINTEXT_BYTES_MAX;
 use godwit_wire::{GROUP_LOG_PAGE_MAX, Refusal, v1};
 use sha2::{Digest, Sha256};
@@ -139,12 +141,32 @@ async fn progress(
     allow_lookup(node, device)?;
     let (group, origin) = (group_id(&ask.group)?, DeviceNumber(ask.origin));
     let reached = node.store.group_progress(device.account, group, origin, ask.counter).await?;
-    let row = |(account, up_to): (AccountId, u64)| v1::Reached {
+    let row = |Reached { account, up_to, read_up_to }| v1::Reached {
         account: account.0,
         up_to,
-        read_up_to: 0,
+        read_up_to,
     };
     Ok(reached.into_iter().map(row).collect())
+}
+
+pub(super) async fn run_read(node: Arc<Node>, device: DeviceId, read: v1::GroupRead) -> Reply {
+    let request = read.request;
+    match note_read(&node, device, &read).await {
+        Ok(()) => Reply::say(v1::GroupReadTaken { request }),
+        Err(no) => Reply::refuse(request, no),
+    }
+}
+
+/// Whoever is not in the group, or has nothing there, is answered alike: the answer tells nothing.
+async fn note_read(node: &Node, device: DeviceId, read: &v1::GroupRead) -> Result<(), No> {
+    node.allow_group_read(device.account)
+        .map_err(|retry_after_ms| No { refusal: Refusal::RateLimited, retry_after_ms })?;
+    let mark = |mark: &v1::PostRead| PostRead {
+        author: DeviceId::new(mark.account, mark.device),
+        up_to: mark.up_to,
+    };
+    let marks = read.marks.iter().map(mark).collect();
+    Ok(node.store.note_read(device.account, group_id(&read.group)?, marks).await?)
 }
 
 fn allow_lookup(node: &Node, device: DeviceId) -> Result<(), No> {

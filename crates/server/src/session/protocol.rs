@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use godwit_base::{AccountId, DeviceId, DeviceNumber, GroupId, Seq, invariant};
 use godwit_store::{
-    Entry, GroupPost, Mismatch, Outcome, Recipient, Record, SealedCopy, Submission, Token,
+    Entry, GroupPost, Mismatch, Outcome, PostReach, Recipient, Record, SealedCopy, Submission,
+    Token,
 };
 use godwit_wire::frame::PLAINTEXT_BYTES_MAX;
 use godwit_wire::{Refusal, ToClient, ToServer, v1};
@@ -100,6 +101,7 @@ pub(super) enum Request {
     GroupFetch(DeviceId, v1::GroupFetch),
     GroupRoster(DeviceId, v1::GroupRoster),
     GroupProgress(DeviceId, v1::GroupProgress),
+    GroupRead(DeviceId, v1::GroupRead),
     MediaGrant(DeviceId, v1::MediaGrantRequest),
     MediaFetched(DeviceId, v1::MediaFetched),
     Terms(v1::TermsRequest),
@@ -240,7 +242,9 @@ impl Machine {
             ToServer::GroupProgress(ask) => {
                 self.ask_as_device(ask.request, |device| Request::GroupProgress(device, ask))
             }
-            ToServer::GroupRead(_) => Effect::Nothing, // unknown here, so passed over
+            ToServer::GroupRead(read) => {
+                self.ask_as_device(read.request, |device| Request::GroupRead(device, read))
+            }
             ToServer::Report(report) => match self.device() {
                 Some(device) => self.ask(report.request, Request::Report(device, report)),
                 None => refuse_request(report.request, Refusal::NotRegistered, 0),
@@ -467,7 +471,11 @@ fn said(record: Record) -> ToClient {
             ToClient::GroupNews(v1::GroupNews { seq, group: group_bytes(group), epoch, missed })
         }
         Entry::GroupReceipt { group, origin, posts } => {
-            let reach = |(counter, accounts)| v1::PostReach { counter, accounts, readers: 0 };
+            let reach = |PostReach { counter, accounts, readers }| v1::PostReach {
+                counter,
+                accounts,
+                readers,
+            };
             ToClient::GroupReceipt(v1::GroupReceipt {
                 seq,
                 group: group_bytes(group),

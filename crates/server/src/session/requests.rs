@@ -95,6 +95,7 @@ pub(super) fn start(node: &Arc<Node>, from: Option<Mark>, request: Request) -> J
         Request::GroupFetch(device, fetch) => Box::pin(groups::run_fetch(node, device, fetch)),
         Request::GroupRoster(device, ask) => Box::pin(groups::run_roster(node, device, ask)),
         Request::GroupProgress(device, ask) => Box::pin(groups::run_progress(node, device, ask)),
+        Request::GroupRead(device, read) => Box::pin(groups::run_read(node, device, read)),
         Request::MediaGrant(device, ask) => Box::pin(run_media_grant(node, device, ask)),
         Request::MediaFetched(device, fetched) => {
             Box::pin(run_media_fetched(node, device, fetched))

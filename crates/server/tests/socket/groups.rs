@@ -78,16 +78,26 @@ async fn roster(by: &mut Person) -> Result<v1::Roster, Refusal> {
     }
 }
 
-async fn progress(by: &mut Person, counter: u64) -> Vec<(u64, u64)> {
+/// Accounts with the newest counter that they have, and that they have read.
+async fn progress(by: &mut Person, counter: u64) -> Vec<(u64, u64, u64)> {
     let request = by.request();
     let ask = v1::GroupProgress { request, group: group(), origin: 1, counter };
     by.link().says(&[ask.into()]).await;
     match by.link().hears().await {
         ToClient::Progress(progress) => {
-            progress.reached.iter().map(|one| (one.account, one.up_to)).collect()
+            let reached = progress.reached.iter();
+            reached.map(|one| (one.account, one.up_to, one.read_up_to)).collect()
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// Says that it has read what the author's first device posted, and hears that this is stored.
+async fn reads(by: &mut Person, author: &Person, up_to: u64) {
+    let request = by.request();
+    let marks = vec![v1::PostRead { account: author.account().0, device: 1, up_to }];
+    by.link().says(&[v1::GroupRead { request, group: group(), marks }.into()]).await;
+    assert_eq!(by.link().hears().await, v1::GroupReadTaken { request }.into());
 }
 
 /// Posts a text; one tick, or the refusal.
@@ -140,12 +150,14 @@ async fn hears_post(person: &mut Person, text: &str, from: &Person, epoch: u64) 
     }
 }
 
-async fn hears_reach(person: &mut Person, posts: &[(u64, u32)]) -> v1::GroupReceipt {
+/// Counter, accounts, readers.
+async fn hears_reach(person: &mut Person, posts: &[(u64, u32, u32)]) -> v1::GroupReceipt {
     match person.link().hears().await {
         ToClient::GroupReceipt(receipt) => {
             assert_eq!((&receipt.group, receipt.origin), (&group(), 1));
+            let told = receipt.posts.iter();
             let told: Vec<_> =
-                receipt.posts.iter().map(|post| (post.counter, post.accounts)).collect();
+                told.map(|post| (post.counter, post.accounts, post.readers)).collect();
             assert_eq!(told, posts);
             receipt
         }
@@ -182,7 +194,7 @@ async fn a_group_is_made_posted_to_and_its_receipts_are_counted() {
     let counter = posts(&mut alice, 1, 0, "hello all").await.unwrap();
     let deliver = hears_post(&mut bob, "hello all", &alice, 1).await;
     bob.acknowledges(&deliver).await;
-    let receipt = hears_reach(&mut alice, &[(counter, 1)]).await;
+    let receipt = hears_reach(&mut alice, &[(counter, 1, 0)]).await;
     let waiting = carol.comes_back().await;
     let [ToClient::Deliver(deliver)] = &waiting[..] else { panic!("{waiting:?}") };
     assert_eq!((&deliver.body[..], &deliver.group), (&b"hello all"[..], &group()));
@@ -193,14 +205,44 @@ async fn a_group_is_made_posted_to_and_its_receipts_are_counted() {
     alice.receives("got it", &carol).await;
     // The next receipt follows the acknowledgement of the last.
     alice.link().says(&[v1::Ack { up_to: receipt.seq }.into()]).await;
-    hears_reach(&mut alice, &[(counter, 2)]).await;
-    let mut both = [(bob.account().0, counter), (carol.account().0, counter)];
+    hears_reach(&mut alice, &[(counter, 2, 0)]).await;
+    let mut both = [(bob.account().0, counter, 0), (carol.account().0, counter, 0)];
     both.sort_unstable();
     assert_eq!(progress(&mut alice, counter).await, both);
     assert_eq!(progress(&mut alice, counter + 1).await, []);
     let counter = dave.sends("nothing of the group came before this").to(&carol).await;
     dave.sees_tick(counter).await;
     carol.receives("nothing of the group came before this", &dave).await;
+}
+
+/// A stranger is answered as a member is, and learns and changes nothing.
+#[tokio::test]
+async fn what_is_read_of_a_group_is_counted_for_its_author() {
+    let world = World::new().await;
+    let (mut alice, mut bob) = (world.joins("alice").await, world.joins("bob").await);
+    let (mut carol, mut dave) = (world.joins("carol").await, world.joins("dave").await);
+    group_of(&mut alice, &mut [&mut bob, &mut carol]).await;
+    let first = posts(&mut alice, 1, 0, "one").await.unwrap();
+    let last = posts(&mut alice, 1, 0, "two").await.unwrap();
+    hears_post(&mut bob, "one", &alice, 1).await;
+    let deliver = hears_post(&mut bob, "two", &alice, 1).await;
+    reads(&mut bob, &alice, last).await; // not acknowledged: it counts for nothing
+    reads(&mut dave, &alice, last).await;
+    bob.acknowledges(&deliver).await;
+    let receipt = hears_reach(&mut alice, &[(first, 1, 0), (last, 1, 0)]).await;
+    alice.link().says(&[v1::Ack { up_to: receipt.seq }.into()]).await;
+    hears_post(&mut carol, "one", &alice, 1).await;
+    hears_post(&mut carol, "two", &alice, 1).await;
+    reads(&mut carol, &alice, last).await; // nothing of it was acknowledged either
+    reads(&mut dave, &alice, last).await;
+    reads(&mut alice, &bob, last).await;
+    reads(&mut bob, &alice, first).await;
+    let receipt = hears_reach(&mut alice, &[(first, 1, 1), (last, 1, 0)]).await;
+    reads(&mut bob, &alice, u64::MAX).await;
+    alice.link().says(&[v1::Ack { up_to: receipt.seq }.into()]).await;
+    hears_reach(&mut alice, &[(first, 1, 1), (last, 1, 1)]).await;
+    assert_eq!(progress(&mut alice, last).await, [(bob.account().0, last, last)]);
+    assert_eq!(progress(&mut dave, 0).await, []);
 }
 
 #[tokio::test]
@@ -290,7 +332,7 @@ async fn only_admins_write_where_they_say_so_and_only_they_change() {
     hears_post(&mut bob, "announced", &alice, 2).await;
     assert_eq!(changes(&mut alice, entry(3, &[(&bob, ADMIN)])).await, Ok(3));
     hears_news(&mut bob, 3).await; // he acknowledges up to it, and so what was announced
-    hears_reach(&mut alice, &[(1, 1)]).await;
+    hears_reach(&mut alice, &[(1, 1, 0)]).await;
     posts(&mut bob, 3, 0, "now").await.unwrap();
     hears_post(&mut alice, "now", &bob, 3).await;
     let mut odd = entry(4, &[]);
@@ -330,7 +372,7 @@ async fn a_device_that_comes_makes_posts_stale_until_the_roster_is_looked_at() {
         let deliver = hears_post(device, "new", &alice, 1).await;
         device.acknowledges(&deliver).await;
     }
-    hears_reach(&mut alice, &[(1, 1)]).await;
+    hears_reach(&mut alice, &[(1, 1, 0)]).await;
     posts(&mut bob, 1, who.devices_version, "to my own too").await.unwrap();
     hears_post(&mut tablet, "to my own too", &bob, 1).await;
 }

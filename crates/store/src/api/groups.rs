@@ -46,10 +46,40 @@ pub trait Groups: Send + Sync + 'static {
         group: GroupId,
         origin: DeviceNumber,
         counter: u64,
-    ) -> Answer<Vec<(AccountId, u64)>>;
+    ) -> Answer<Vec<Reached>>;
+
+    /// Account `by` has read what devices posted to the group, up to a counter each. It counts as far as a
+    /// device of `by` has acknowledged what the device posted, never goes back, and never counts for the
+    /// account's own posts; what it says of who posted nothing that it has is passed over. The author is
+    /// told as of acknowledgements, by [`Entry::GroupReceipt`](crate::Entry::GroupReceipt).
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] also while acknowledgements before it are not all done. # Cancel safety: repeat
+    /// it to learn the outcome; the same again changes nothing.
+    fn note_read(&self, by: AccountId, group: GroupId, marks: Vec<PostRead>) -> Answer<()>;
 
     /// Members of a group; 0 if there is no such group. From memory, never waits.
     fn group_size(&self, group: GroupId) -> u32;
+}
+
+/// An account that has something that was posted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    /// The account.
+    pub account: AccountId,
+    /// The newest counter that one of its devices has.
+    pub up_to: u64,
+    /// The newest counter that it says to have read; 0 if it says nothing.
+    pub read_up_to: u64,
+}
+
+/// What was read of one device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PostRead {
+    /// The device that posted.
+    pub author: DeviceId,
+    /// The newest counter that was read.
+    pub up_to: u64,
 }
 
 /// What a member may do.

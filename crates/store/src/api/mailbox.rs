@@ -258,9 +258,20 @@ pub enum Entry {
         group: GroupId,
         /// Whose posts: a device of the mailbox's own account.
         origin: DeviceNumber,
-        /// Counter of each of the newest posts, and how many other accounts have it.
-        posts: Vec<(u64, u32)>,
+        /// The newest posts.
+        posts: Vec<PostReach>,
     },
+}
+
+/// How far one post has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PostReach {
+    /// Its counter.
+    pub counter: u64,
+    /// How many other accounts have it.
+    pub accounts: u32,
+    /// How many of these say that they have read it.
+    pub readers: u32,
 }
 
 /// A message to a group, once for all who get it.

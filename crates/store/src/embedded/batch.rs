@@ -16,7 +16,7 @@ mod submit;
 mod sweep;
 
 use godwit_base::{DeviceId, Seq};
-use reach::Reached;
+use reach::News;
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::fault::Fault;
@@ -33,6 +33,7 @@ use crate::{Appended, Quotas, Record, Settled, StoreError};
 use stop::answer;
 
 pub(crate) use acknowledge::BATCH_DELETES_MAX;
+use reach::BATCH_MARKS_MAX;
 
 /// What holds for the whole batch.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +84,11 @@ pub(crate) struct Batch<'a> {
     accepted: usize,
     /// Records appended since they were last counted anew.
     appended: usize,
-    reached: Reached,
+    news: News,
+    /// Marks of what was read, since they were last counted anew.
+    marks: usize,
+    /// Acknowledgements are left for the next batch.
+    pub(crate) is_behind: bool,
     changed: bool,
 }
 
@@ -106,7 +111,9 @@ impl<'a> Batch<'a> {
             before,
             accepted: 0,
             appended: 0,
-            reached: Reached::default(),
+            news: News::default(),
+            marks: 0,
+            is_behind: false,
             changed: false,
         })
     }
@@ -126,6 +133,9 @@ impl<'a> Batch<'a> {
             }
             Task::GroupRoster(by, group, reply) => {
                 Pending::new(reply, answer(self.group_roster(by, group))?)
+            }
+            Task::NoteRead(by, group, marks, reply) => {
+                Pending::new(reply, answer(self.note_read(by, group, &marks))?)
             }
             Task::PublishKeys(device, keys, reply) => {
                 Pending::new(reply, answer(self.publish_keys(device, &keys))?)
@@ -148,12 +158,13 @@ impl<'a> Batch<'a> {
     /// Counts records from here: whatever came before keeps nothing waiting that comes after.
     pub(crate) fn count_anew(&mut self) {
         self.appended = 0;
+        self.marks = 0;
     }
 
     /// Whether one more task or submission belongs in this batch: changes of groups and posts to them make
-    /// many records each.
+    /// many records each, and what was read of many devices writes many rows.
     pub(crate) fn has_room(&self) -> bool {
-        self.appended < BATCH_COPIES_MAX
+        self.appended < BATCH_COPIES_MAX && self.marks < BATCH_MARKS_MAX
     }
 
     /// Writes how far posts have come, the journal and a slice of the windows. Says whether there is anything to sync.

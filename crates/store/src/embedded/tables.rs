@@ -6,7 +6,7 @@ use redb::TableDefinition;
 use super::fault::Fault;
 
 /// Version of everything below. A file with a greater one is refused.
-pub(crate) const SCHEMA: u64 = 2;
+pub(crate) const SCHEMA: u64 = 3;
 
 /// A device as a key: account, then number, big endian, so that rows of an account lie together.
 pub(crate) type DeviceKey = [u8; 12];

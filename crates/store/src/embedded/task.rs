@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     DeviceList, FirstKeys, GroupChange, GroupError, GroupRoster, Invite, KeyUpload, KeysError,
-    ListError, Publisher, RegisterError, Registration, StoreError, Swept, TakenKeys,
+    ListError, PostRead, Publisher, RegisterError, Registration, StoreError, Swept, TakenKeys,
 };
 
 /// Where an answer goes.
@@ -19,6 +19,7 @@ pub(crate) enum Task {
     ReplaceList(Publisher, Box<(DeviceList, Vec<FirstKeys>)>, Reply<(), ListError>),
     ChangeGroup(DeviceId, Box<GroupChange>, Reply<(), GroupError>),
     GroupRoster(AccountId, GroupId, Reply<GroupRoster, GroupError>),
+    NoteRead(AccountId, GroupId, Vec<PostRead>, Reply<(), StoreError>),
     PublishKeys(DeviceId, KeyUpload, Reply<u32, KeysError>),
     TakeKeys(DeviceId, bool, Reply<TakenKeys, KeysError>),
     PutInvite(Invite, Reply<(), StoreError>),
@@ -34,6 +35,7 @@ impl Task {
             Self::ReplaceList(_, _, reply) => send(reply, Err(error.into())),
             Self::ChangeGroup(_, _, reply) => send(reply, Err(error.into())),
             Self::GroupRoster(_, _, reply) => send(reply, Err(error.into())),
+            Self::NoteRead(_, _, _, reply) => send(reply, Err(error)),
             Self::PublishKeys(_, _, reply) => send(reply, Err(error.into())),
             Self::TakeKeys(_, _, reply) => send(reply, Err(error.into())),
             Self::PutInvite(_, reply) => send(reply, Err(error)),

@@ -169,6 +169,7 @@ impl Writer {
                 self.acks.push_front((device, up_to));
             }
         }
+        batch.is_behind = !self.acks.is_empty();
         batch.count_anew();
         while batch.has_room()
             && let Some(task) = self.work.tasks.pop_front()

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use godwit_base::{DeviceId, Seq};
+use godwit_base::limits::GROUP_READ_MARKS_MAX;
+use godwit_base::{DeviceId, GroupId, Seq};
 use godwit_store::conformance::{World, block_on};
 use godwit_store::{
-    Appended, Disk, Full, Mailboxes, Operations, Outcome, Quotas, Settled, Sink, StoreError,
-    Submission, Token,
+    Appended, Disk, Full, GroupChange, GroupPost, Mailboxes, Operations, Outcome, PostRead, Quotas,
+    Role, Settled, Sink, StoreError, Submission, Token,
 };
 use redb::{ReadableDatabase, ReadableTableMetadata, TableDefinition};
 
@@ -84,6 +85,83 @@ fn a_batch_deletes_so_many_records_and_the_next_the_rest() {
         let after = world.store().stats();
         assert_eq!(after.acknowledged - before.acknowledged, records);
         assert_eq!(after.batches - before.batches, batches);
+    }
+}
+
+/// What was read counts as far as it was acknowledged: while acknowledgements are left for the next batch
+/// nobody can say how far that is.
+#[test]
+fn what_is_read_waits_for_the_acknowledgements_before_it() {
+    const BATCH_DELETES_MAX: u64 = 8_192;
+    for (records, answer) in
+        [(BATCH_DELETES_MAX, Ok(())), (BATCH_DELETES_MAX + 1, Err(StoreError::Busy))]
+    {
+        let mut bench = Bench::new();
+        let disk = bench.disk.clone();
+        let mut world = World::with(&mut bench, Quotas { records: 20_000, ..Quotas::default() });
+        let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+        let from = alice.device(1);
+        let tokens: Vec<_> = (1..=records)
+            .map(|counter| world.submit(from, counter, vec![bob.copies(from, "")]))
+            .collect();
+        for token in tokens {
+            assert!(matches!(world.outcome(token), Outcome::Accepted { .. }));
+        }
+        disk.set(|faults| faults.hold_syncs = true);
+        world.submit(bob.device(1), 1, vec![alice.copies(bob.device(1), "")]);
+        disk.wait_for_held_sync();
+        world.store().acknowledge(bob.device(1), Seq(u64::MAX)).unwrap();
+        let mark = PostRead { author: from, up_to: 1 };
+        let noted = world.store().note_read(bob.account, GroupId([7; 16]), vec![mark]);
+        disk.heal();
+        assert_eq!(block_on(noted), answer, "{records} records");
+    }
+}
+
+/// A thousand readers are a batch, however many of them there are in one row.
+#[test]
+fn a_batch_takes_so_many_marks_and_the_next_the_rest() {
+    const BATCH_MARKS_MAX: usize = 1_024;
+    for (requests, batches) in [
+        (BATCH_MARKS_MAX / GROUP_READ_MARKS_MAX, 1),
+        (BATCH_MARKS_MAX / GROUP_READ_MARKS_MAX + 1, 2),
+    ] {
+        let mut bench = Bench::new();
+        let disk = bench.disk.clone();
+        let mut world = World::new(&mut bench);
+        let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+        let (from, group) = (alice.device(1), GroupId([7; 16]));
+        let first = GroupChange {
+            group,
+            epoch: 1,
+            signed: "entry".into(),
+            members: vec![(alice.account, Some(Role::Admin)), (bob.account, Some(Role::Member))],
+            settings: None,
+            shows: None,
+        };
+        block_on(world.store().change_group(from, first)).unwrap();
+        let post = GroupPost { group, epoch: 1, devices_version: 0, body: "post".into() };
+        let counters = 1..=requests as u64;
+        for counter in counters.clone() {
+            let outcome = world.post(from, counter, vec![], post.clone());
+            assert!(matches!(outcome, Outcome::Accepted { .. }), "{outcome:?}");
+        }
+        world.acknowledge_all(bob.device(1));
+        world.settle_down();
+        disk.set(|faults| faults.hold_syncs = true);
+        world.submit(bob.device(1), 1, vec![alice.copies(bob.device(1), "")]);
+        disk.wait_for_held_sync();
+        let before = world.store().stats().batches;
+        let noted: Vec<_> = counters
+            .map(|up_to| {
+                let marks = vec![PostRead { author: from, up_to }; GROUP_READ_MARKS_MAX];
+                world.store().note_read(bob.account, group, marks)
+            })
+            .collect();
+        disk.heal();
+        noted.into_iter().for_each(|noted| block_on(noted).unwrap());
+        let after = world.store().stats().batches;
+        assert_eq!(after - before, 1 + batches, "that of the submission, and theirs");
     }
 }
 

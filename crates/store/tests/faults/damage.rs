@@ -184,10 +184,10 @@ fn a_newer_schema_is_refused() {
     let engine: redb::TableDefinition<'_, &str, u64> = redb::TableDefinition::new("engine");
     let database = redb::Database::open(file(dir.path())).unwrap();
     let txn = database.begin_write().unwrap();
-    txn.open_table(engine).unwrap().insert("schema", 3).unwrap();
+    txn.open_table(engine).unwrap().insert("schema", 4).unwrap();
     txn.commit().unwrap();
     drop(database);
-    assert!(matches!(open(dir.path(), true), Err(OpenError::Newer { found: 3, known: 2, .. })));
+    assert!(matches!(open(dir.path(), true), Err(OpenError::Newer { found: 4, known: 3, .. })));
 }
 
 /// Makes a file what the first version wrote: without groups.

@@ -1,6 +1,6 @@
 //! How far posts have come: gathered over a batch, then one row and at most one waiting record for each
-//! group and sending device. An acknowledgement costs a search in that row; the row is written once a
-//! batch, at most 16 KB for a thousand members.
+//! group and sending device. An acknowledgement, or that somebody has read, costs a search in that row; the
+//! row is written once a batch, at most 29 KB for a thousand members.
 
 use std::collections::BTreeMap;
 
@@ -8,30 +8,61 @@ use godwit_base::{AccountId, DeviceId, DeviceNumber, GroupId};
 use redb::ReadableTable;
 
 use super::Batch;
-use crate::Entry;
+use super::stop::{Step, require, require_room};
 use crate::embedded::fault::Fault;
 use crate::embedded::index::Load;
 use crate::embedded::posts::Posted;
 use crate::embedded::reach::Reach;
 use crate::embedded::row::{self, Mark};
 use crate::embedded::tables::{self, ReachKey};
+use crate::{Entry, PostRead, StoreError};
 
-/// What the acknowledgements of a batch say of posts.
+/// Marks of what was read that one batch takes; one more request is taken while there are fewer. Each may be
+/// of another row, of 29 KB in the largest groups: 30 MB at the very worst.
+pub(super) const BATCH_MARKS_MAX: usize = 1_024;
+
+/// What a batch hears of posts.
 #[derive(Debug, Default)]
-pub(super) struct Reached {
-    /// Who has which posts of which device to which group, in the order in which they were had.
-    had: BTreeMap<(GroupId, DeviceId), Vec<(AccountId, u64)>>,
+pub(super) struct News {
+    /// By group and posting device.
+    of: BTreeMap<(GroupId, DeviceId), OfPosts>,
     /// Receipts that were fetched, and the version of what they told.
     fetched: Vec<(DeviceId, GroupId, DeviceNumber, u64)>,
+}
+
+/// What a batch hears of the posts of one device to one group: accounts and counters.
+#[derive(Debug, Default)]
+struct OfPosts {
+    /// Who has them, in the order in which they were had.
+    had: Vec<(AccountId, u64)>,
+    /// Who has read them, up to there.
+    read: Vec<(AccountId, u64)>,
 }
 
 impl Batch<'_> {
     /// Device `by` has a post. Other devices of its author make no receipts.
     pub(super) fn note_had(&mut self, by: DeviceId, posted: &Posted) {
         if by.account != posted.from.account {
-            let had = self.reached.had.entry((posted.group, posted.from)).or_default();
-            had.push((by.account, posted.counter));
+            let posts = self.news.of.entry((posted.group, posted.from)).or_default();
+            posts.had.push((by.account, posted.counter));
         }
+    }
+
+    /// Account `by` has read posts of others. What it has acknowledged is known only when nothing of that
+    /// is left for the next batch.
+    pub(super) fn note_read(
+        &mut self,
+        by: AccountId,
+        group: GroupId,
+        marks: &[PostRead],
+    ) -> Step<(), StoreError> {
+        require(!self.is_behind, StoreError::Busy)?;
+        require_room(self.terms.disk_full)?;
+        self.marks += marks.len();
+        for PostRead { author, up_to } in marks.iter().filter(|mark| mark.author.account != by) {
+            self.news.of.entry((group, *author)).or_default().read.push((by, *up_to));
+        }
+        Ok(())
     }
 
     /// A receipt was fetched: if more happened since it was filed, the next one follows.
@@ -42,18 +73,24 @@ impl Batch<'_> {
         origin: DeviceNumber,
         version: u64,
     ) {
-        self.reached.fetched.push((by, group, origin, version));
+        self.news.fetched.push((by, group, origin, version));
     }
 
     /// Writes what was gathered, and files receipts where none waits.
     pub(super) fn tell_reach(&mut self) -> Result<(), Fault> {
-        let Reached { had, fetched } = std::mem::take(&mut self.reached);
-        for ((group, origin), had) in had {
+        let News { of, fetched } = std::mem::take(&mut self.news);
+        for ((group, origin), OfPosts { had, read }) in of {
             let key = tables::reach_key(group, origin);
             let mut reach = self.reach(&key)?;
-            let news = had.into_iter().filter(|(account, counter)| reach.has(*account, *counter));
-            if news.count() == 0 {
-                continue;
+            let mut changes = 0;
+            for (account, counter) in had {
+                changes += usize::from(reach.has(account, counter));
+            }
+            for (account, counter) in read {
+                changes += usize::from(reach.reads(account, counter));
+            }
+            if changes == 0 {
+                continue; // a row that is not there stays so, whoever says that it has read something
             }
             reach.version += 1;
             reach.changed_ms = self.terms.now_ms;

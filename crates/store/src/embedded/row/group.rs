@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use godwit_base::limits::GROUP_RECEIPT_POSTS_MAX;
 use godwit_base::{AccountId, DeviceId, DeviceNumber, GroupId, Seq};
 
 use super::fields::{Fields, Writing};
 use crate::embedded::fault::Fault;
 use crate::embedded::groups::Group;
 use crate::embedded::posts::Posted;
-use crate::embedded::reach::Reach;
-use crate::{Entry, GroupSettings, Post, Role};
+use crate::embedded::reach::{Holder, Reach};
+use crate::{Entry, GroupSettings, Post, PostReach, Role};
 
 const ROLE_MEMBER: u8 = 1;
 const ROLE_ADMIN: u8 = 2;
@@ -117,20 +118,28 @@ pub(crate) fn post_entry(at: Seq, row: &[u8]) -> Result<Entry, Fault> {
     Ok(Entry::Post(Arc::new(Post { from, counter, group, epoch, body })))
 }
 
+/// The first byte of a row of reach. Rows of schema 2 begin with a version of eight bytes, whose first is 0:
+/// nothing changes 2^56 times.
+const REACH_WITH_READERS: u8 = 1;
+
 /// How far posts of one device to one group have come.
 pub(crate) fn put_reach(key: &[u8], reach: &Reach) -> Vec<u8> {
-    let mut out = Vec::with_capacity(24 + 12 * reach.posts.len() + 16 * reach.accounts.len());
+    let mut out = Vec::with_capacity(25 + 16 * reach.posts.len() + 28 * reach.holders.len());
     let mut row = Writing::start(&mut out);
+    row.u8(REACH_WITH_READERS);
     row.u64(reach.version);
     row.u64(reach.changed_ms);
     row.u32(u32::try_from(reach.posts.len()).unwrap_or(u32::MAX));
-    for (counter, accounts) in &reach.posts {
-        row.u64(*counter);
-        row.u32(*accounts);
+    for post in &reach.posts {
+        row.u64(post.counter);
+        row.u32(post.accounts);
+        row.u32(post.readers);
     }
-    for (account, up_to) in &reach.accounts {
-        row.u64(account.0);
-        row.u64(*up_to);
+    for holder in &reach.holders {
+        row.u64(holder.account.0);
+        row.u64(holder.up_to);
+        row.u64(holder.read_up_to);
+        row.u32(holder.had);
     }
     row.seal(key);
     out
@@ -138,13 +147,50 @@ pub(crate) fn put_reach(key: &[u8], reach: &Reach) -> Vec<u8> {
 
 pub(crate) fn reach(key: &[u8], row: &[u8]) -> Result<Reach, Fault> {
     let mut fields = Fields::open(key, row, "reach")?;
+    match fields.u8()? {
+        0 => reach_without_readers(&mut fields),
+        REACH_WITH_READERS => reach_with_readers(&mut fields),
+        other => Err(Fault::damaged(format!("a reach row has the form {other}"))),
+    }
+}
+
+fn reach_with_readers(fields: &mut Fields<'_>) -> Result<Reach, Fault> {
     let (version, changed_ms) = (fields.u64()?, fields.u64()?);
     let mut reach = Reach { version, changed_ms, ..Reach::default() };
-    for _ in 0..fields.u32()? {
-        reach.posts.push((fields.u64()?, fields.u32()?));
+    for _ in 0..count_of_posts(fields)? {
+        let (counter, accounts, readers) = (fields.u64()?, fields.u32()?, fields.u32()?);
+        reach.posts.push(PostReach { counter, accounts, readers });
     }
     while !fields.is_empty() {
-        reach.accounts.push((AccountId(fields.u64()?), fields.u64()?));
+        let account = AccountId(fields.u64()?);
+        let (up_to, read_up_to, had) = (fields.u64()?, fields.u64()?, fields.u32()?);
+        reach.holders.push(Holder { account, up_to, read_up_to, had });
+    }
+    Ok(reach)
+}
+
+fn count_of_posts(fields: &mut Fields<'_>) -> Result<u32, Fault> {
+    match fields.u32()? {
+        count if count as usize <= GROUP_RECEIPT_POSTS_MAX => Ok(count),
+        count => Err(Fault::damaged(format!("a reach row has {count} posts"))),
+    }
+}
+
+/// As schema 2 wrote it. Who has which post was not kept: an account is taken to have all up to its newest.
+fn reach_without_readers(fields: &mut Fields<'_>) -> Result<Reach, Fault> {
+    let [a, b, c, d, e, f, g] = *fields.chunk::<7>()?;
+    let version = u64::from_be_bytes([0, a, b, c, d, e, f, g]);
+    let mut reach = Reach { version, changed_ms: fields.u64()?, ..Reach::default() };
+    for _ in 0..count_of_posts(fields)? {
+        let (counter, accounts) = (fields.u64()?, fields.u32()?);
+        reach.posts.push(PostReach { counter, accounts, readers: 0 });
+    }
+    while !fields.is_empty() {
+        let (account, up_to) = (AccountId(fields.u64()?), fields.u64()?);
+        let posts = reach.posts.iter().enumerate();
+        let had = posts.filter(|(_, post)| post.counter <= up_to);
+        let had = had.fold(0, |had, (place, _)| had | 1 << place);
+        reach.holders.push(Holder { account, up_to, read_up_to: 0, had });
     }
     Ok(reach)
 }
@@ -247,12 +293,60 @@ mod tests {
         fn reaches_survive(
             version: u64,
             changed_ms: u64,
-            posts: Vec<(u64, u32)>,
+            posts in prop::collection::vec(any::<(u64, u32, u32)>(), 0..=GROUP_RECEIPT_POSTS_MAX),
+            holders: Vec<(u64, u64, u64, u32)>,
+        ) {
+            let posts = posts.into_iter();
+            let posts = posts.map(|(counter, accounts, readers)| PostReach { counter, accounts, readers });
+            let holders = holders.into_iter().map(|(account, up_to, read_up_to, had)| Holder {
+                account: AccountId(account),
+                up_to,
+                read_up_to,
+                had,
+            });
+            let written = Reach {
+                version,
+                changed_ms,
+                posts: posts.collect(),
+                holders: holders.collect(),
+            };
+            prop_assert_eq!(reach(b"key", &put_reach(b"key", &written)).unwrap(), written);
+        }
+
+        /// What the schema before wrote is read on, with what an account has filled in.
+        #[test]
+        fn reaches_without_readers_are_read(
+            version in 0..1_u64 << 56,
+            changed_ms: u64,
+            counters in prop::collection::btree_set(any::<u64>(), 0..=GROUP_RECEIPT_POSTS_MAX),
             accounts: Vec<(u64, u64)>,
         ) {
-            let accounts = accounts.into_iter().map(|(id, up_to)| (AccountId(id), up_to)).collect();
-            let written = Reach { version, changed_ms, posts, accounts };
-            prop_assert_eq!(reach(b"key", &put_reach(b"key", &written)).unwrap(), written);
+            let mut old = Vec::new();
+            let mut row = Writing::start(&mut old);
+            row.u64(version);
+            row.u64(changed_ms);
+            row.u32(counters.len().try_into().unwrap());
+            for counter in &counters {
+                row.u64(*counter);
+                row.u32(9);
+            }
+            for (account, up_to) in &accounts {
+                row.u64(*account);
+                row.u64(*up_to);
+            }
+            row.seal(b"key");
+            let read = reach(b"key", &old).unwrap();
+            prop_assert_eq!((read.version, read.changed_ms), (version, changed_ms));
+            let posts: Vec<_> = counters.iter().map(|counter| (*counter, 9, 0)).collect();
+            let told = read.posts.iter().map(|post| (post.counter, post.accounts, post.readers));
+            prop_assert_eq!(told.collect::<Vec<_>>(), posts);
+            for (holder, (account, up_to)) in read.holders.iter().zip(&accounts) {
+                let has = counters.iter().filter(|counter| *counter <= up_to).count();
+                prop_assert_eq!((holder.account, holder.up_to), (AccountId(*account), *up_to));
+                prop_assert_eq!(u64::from(holder.had), (1_u64 << has) - 1);
+                prop_assert_eq!(holder.read_up_to, 0);
+            }
+            prop_assert_eq!(read.holders.len(), accounts.len());
         }
 
         #[test]
