@@ -82,5 +82,5 @@ pub const GROUP_SECRET_BYTES: usize = 32;
 pub const GROUP_RECEIPT_POSTS_MAX: usize = 32;
 
 /// Authors of whom one request says what was read: as many as a long screen shows after a day away. 64
-/// marks are 1.8 KB on the wire (28 B each), and 64 rows of reach of at most 24 KB to write.
+/// marks are 1.8 KB on the wire (28 B each), and 64 rows of reach of at most 29 KB to write.
 pub const GROUP_READ_MARKS_MAX: usize = 64;
