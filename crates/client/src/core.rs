@@ -112,7 +112,7 @@ pub use kinds::{
     QUOTE_BYTES_MAX, TIMER_S_MAX, TIMER_S_MIN, quoted,
 };
 #[cfg(feature = "native")]
-pub(crate) use link::SKEW_MS;
+pub(crate) use link::judged_ms;
 pub use now::Now;
 pub use outbox::{OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX};
 pub use output::{AHEAD_MAX, Annotation, Batch, LinkOrder, Row, Table, Ticket, Write};

@@ -17,6 +17,7 @@ mod request;
 mod socket;
 mod storage;
 mod stream;
+mod talk;
 
 pub use client::{Client, Joined, SEND_ALL_BYTES_MAX};
 pub use stream::{EventStream, InboxReader, Since};

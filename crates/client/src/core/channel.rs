@@ -4,7 +4,10 @@ use bytes::Bytes;
 use godwit_link::{Established, Initiator, LinkError, PublicKey, StaticKey, Ticket, Transport};
 use godwit_wire::frame::{self, Header, PLAINTEXT_BYTES_MAX, TAG_BYTES};
 use godwit_wire::preface::{ClientPreface, Mode, ServerPreface};
-use godwit_wire::{ToClient, ToServer, v1};
+use godwit_wire::{FEATURES, ToClient, ToServer, VERSION, v1};
+
+/// What the server is told about this program.
+const CLIENT_NAME: &str = concat!("godwit-client/", env!("CARGO_PKG_VERSION"));
 
 /// What arrived.
 #[derive(Debug)]
@@ -20,6 +23,9 @@ pub(crate) enum Arrived {
 /// Why the bytes make no sense: the link must be closed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ChannelError {
+    /// The key of the join link is no key.
+    #[error("the join link's key is unusable: {0}")]
+    Key(LinkError),
     /// Not what a godwit server says first.
     #[error("the server does not speak godwit")]
     Preface,
@@ -59,21 +65,24 @@ enum Phase {
 }
 
 impl Channel {
-    /// Begins a connection; the bytes go out first.
+    /// Begins a connection: the handshake with our hello in it; the bytes go out first.
     ///
     /// # Errors
-    /// When the key of the join link is no key.
-    pub(crate) fn open(ends: &Ends<'_>, hello: &v1::Hello) -> Result<(Self, Vec<u8>), LinkError> {
-        let hello = godwit_wire::encode(hello);
-        let (mode, (initiator, message)) = match ends.ticket {
-            Some(ticket) => (Mode::Resume, Initiator::resume(ticket, &hello)?),
-            None => (Mode::Full, Initiator::ik(ends.me, &ends.server, &hello)?),
+    /// [`ChannelError::Key`].
+    pub(crate) fn open(ends: &Ends<'_>) -> Result<(Self, Vec<u8>), ChannelError> {
+        let client = CLIENT_NAME.to_owned();
+        let hello =
+            godwit_wire::encode(&v1::Hello { version: VERSION, features: FEATURES, client });
+        let (mode, begun) = match ends.ticket {
+            Some(ticket) => (Mode::Resume, Initiator::resume(ticket, &hello)),
+            None => (Mode::Full, Initiator::ik(ends.me, &ends.server, &hello)),
         };
+        let (initiator, message) = begun.map_err(ChannelError::Key)?;
         let mut first = Vec::new();
         let preface = ClientPreface { mode, key_hint: ends.server.hint(), message: &message };
         preface
             .encode_into(&mut first)
-            .map_err(|_| LinkError::Malformed { bytes: message.len() })?;
+            .map_err(|_| ChannelError::Key(LinkError::Malformed { bytes: message.len() }))?;
         Ok((Self { phase: Phase::Shaking(Box::new(initiator)), partial: Vec::new() }, first))
     }
 

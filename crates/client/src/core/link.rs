@@ -3,7 +3,7 @@
 use godwit_base::limits::KEEPALIVE_S;
 use godwit_link::Ticket;
 use godwit_wire::frame::KEEPALIVE;
-use godwit_wire::{FEATURES, Refusal, ToServer, VERSION, v1};
+use godwit_wire::{Refusal, ToServer, v1};
 
 use super::Core;
 use super::asking::Request;
@@ -36,9 +36,6 @@ const REFUSED_MS: u64 = 60_000;
 
 /// Longest delay that a refusal in the clear is believed, 1 hour: twice the longest quarantine.
 const UNSIGNED_WAIT_MAX_MS: u64 = 3_600_000;
-
-/// What the server is told about this program.
-const CLIENT_NAME: &str = concat!("godwit-client/", env!("CARGO_PKG_VERSION"));
 
 /// The link and when it must act.
 pub(super) struct Link {
@@ -141,8 +138,13 @@ impl Link {
     pub(super) fn list_ms(&self, now: Now) -> u64 {
         let Some((server_ms, at_ms)) = self.server_said else { return now.wall_ms };
         let server_ms = server_ms.saturating_add(now.mono_ms.saturating_sub(at_ms));
-        if server_ms.abs_diff(now.wall_ms) < SKEW_MS { now.wall_ms } else { server_ms }
+        judged_ms(now.wall_ms, server_ms)
     }
+}
+
+/// The time by which device lists are judged: this machine's, unless it is far from the server's.
+pub(crate) const fn judged_ms(mine_ms: u64, server_ms: u64) -> u64 {
+    if server_ms.abs_diff(mine_ms) < SKEW_MS { mine_ms } else { server_ms }
 }
 
 impl Core {
@@ -177,18 +179,16 @@ impl Core {
         self.home_changed |= self.me.home.ticket.is_some();
         let ticket = self.me.home.ticket.take().filter(|(_, expires_ms)| *expires_ms > wall_ms);
         let ticket = ticket.and_then(|(Blob(bytes), _)| Ticket::from_welcome(&bytes).ok());
-        let hello =
-            v1::Hello { version: VERSION, features: FEATURES, client: CLIENT_NAME.to_owned() };
         let ends =
             Ends { me: &self.me.link_key, server: self.me.server(), ticket: ticket.as_ref() };
-        match Channel::open(&ends, &hello) {
+        match Channel::open(&ends) {
             Ok((channel, first)) => {
                 self.link.state = State::Shaking { channel, resumes: ticket.is_some() };
                 self.link.received_at_ms = now.mono_ms;
                 self.link.awaiting_since_ms = Some(now.mono_ms);
                 self.staged.raw.extend_from_slice(&first);
             }
-            Err(error) => self.stop_link(&format!("the join link's key is unusable: {error}")),
+            Err(error) => self.stop_link(&error.to_string()),
         }
     }
 
