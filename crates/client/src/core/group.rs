@@ -107,6 +107,8 @@ pub(crate) struct Groups {
     astir: BTreeMap<GroupId, BTreeSet<AccountId>>,
     /// On this link it was asked who the members are that are not known.
     asked_members: bool,
+    /// Of these a new device of ours was told.
+    pub(crate) told_own: BTreeSet<GroupId>,
     /// Members were given a key that is not on its way yet.
     pub(crate) gave_key: bool,
     /// The server asked to wait until then, by the monotonic clock.

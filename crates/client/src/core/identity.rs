@@ -78,6 +78,9 @@ pub(crate) struct HomeRecord {
     /// A new device is being given the history.
     #[serde(default)]
     pub(crate) giving: Option<Giving>,
+    /// These are given it after that.
+    #[serde(default)]
+    pub(crate) giving_next: Vec<Giving>,
     /// A new device is still to be told of the groups.
     #[serde(default)]
     pub(crate) owes_groups: bool,
@@ -131,6 +134,7 @@ impl HomeRecord {
             without_receipts: false,
             first_keys: None,
             giving: None,
+            giving_next: Vec::new(),
             owes_groups: false,
         }
     }

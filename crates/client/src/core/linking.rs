@@ -11,7 +11,6 @@ use zeroize::Zeroizing;
 
 use super::asking::Request;
 use super::now::Now;
-use super::past::Giving;
 use super::{Core, refusal_of};
 use crate::{DeviceInfo, Error, Event, LinkingState};
 
@@ -216,8 +215,7 @@ impl Core {
             (Some(Request::Leave), Stage::Telling { number, .. }) => {
                 linking.stage = Stage::Done(LinkingState::Linked { device: number.0 });
                 if linking.with_history {
-                    self.me.home.giving = Some(Giving::new(number, self.me.counters.row));
-                    self.home_changed = true;
+                    self.begin_giving(number);
                 }
                 self.say_linking();
             }

@@ -192,6 +192,15 @@ impl Outgoing {
         })
     }
 
+    /// Whether it is sealed in copies of which none is for an account.
+    pub(crate) fn is_without(&self, account: AccountId) -> bool {
+        !self.sealed.is_empty()
+            && !self
+                .sealed
+                .iter()
+                .any(|sealed| sealed.account_key.id() == account && !sealed.copies.is_empty())
+    }
+
     /// The group in which it is said, if it is said in one.
     pub(crate) fn group(&self) -> Option<GroupId> {
         match &self.target {

@@ -141,6 +141,7 @@ impl Core {
             };
             if self.is_main() && numbers.iter().any(is_new) {
                 self.me.home.owes_groups = true;
+                self.groups.told_own.clear();
                 self.home_changed = true;
             }
             self.contacts.learn(&self.me.home.handle.clone(), list);

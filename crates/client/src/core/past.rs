@@ -9,7 +9,7 @@ use super::annotate::Stamp;
 use super::body::{Shown, format};
 use super::kinds::{reference, referenced};
 use super::now::Now;
-use super::outbox::Target;
+use super::outbox::{Kind, Outgoing, Target};
 use super::output::{Annotation, Write};
 use super::{Body, Content, Core};
 use crate::{ChatId, Event, HistoryItem, HistoryProgress, MessageState, Note};
@@ -30,6 +30,10 @@ pub const HISTORY_ROWS_MAX: u32 = 20_000;
 
 /// Bytes of bodies that it is given, 8 MiB, whichever is reached first: a fraction of a mailbox.
 pub const HISTORY_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Rows from before the beginning that are given once more at the end, 1,024: what was being written when
+/// it began could not be read then. The window of what comes and goes meanwhile is smaller.
+const ROWS_AGAIN: u64 = 1_024;
 
 /// Rows of a linked device's own begin here; what came before it was linked keeps the row numbers of the
 /// main device, and so its order.
@@ -244,9 +248,9 @@ impl Giving {
         self.is_counted = true;
     }
 
-    /// What came since the beginning is given once more.
+    /// What came since the beginning, or was being written then, is given once more.
     fn second_round(self, next_row: u64) -> Self {
-        let (before, floor) = (next_row, self.began);
+        let (before, floor) = (next_row, self.began.saturating_sub(ROWS_AGAIN));
         Self { before, floor, is_second_round: true, is_counted: false, ..self }
     }
 
@@ -269,7 +273,12 @@ impl Core {
         let own = Target::Account(self.me.device().account);
         let waiting = self.outbox.pending().filter(|(_, message)| message.target == own).count();
         let has_room = waiting < PACKS_AHEAD_MAX && self.outbox.has_room_for_own();
-        let is_time = self.link.is_caught_up() && has_room;
+        // What was sealed before there was a device to give it to is given once the server has it.
+        let account = self.me.device().account;
+        let is_out =
+            |message: &Outgoing| message.kind == Kind::Shown && message.is_without(account);
+        let is_answered = !self.outbox.pending().any(|(_, message)| is_out(message));
+        let is_time = self.link.is_caught_up() && has_room && is_answered;
         let Giving { before, floor, is_counted, .. } = giving;
         is_time.then_some(PastWanted { before, floor, counts: !is_counted })
     }
@@ -277,6 +286,24 @@ impl Core {
     /// Rows up to this number are those that another device gave, or may give; 0 on a main device.
     pub const fn given_up_to(&self) -> u64 {
         if self.me.is_main() { 0 } else { OWN_ROWS_FROM - 1 }
+    }
+
+    /// Gives a new device the history, after those that wait for it already.
+    #[doc(hidden)]
+    pub fn begin_giving(&mut self, device: DeviceNumber) {
+        self.begin_giving_from(device, self.me.counters.row);
+    }
+
+    /// The same, of the rows below one of them. For tests.
+    #[doc(hidden)]
+    pub fn begin_giving_from(&mut self, device: DeviceNumber, next_row: u64) {
+        let giving = Giving::new(device, next_row);
+        match &self.me.home.giving {
+            // The account has so many devices at most, and each is given it once.
+            Some(_) => self.me.home.giving_next.push(giving),
+            None => self.me.home.giving = Some(giving),
+        }
+        self.home_changed = true;
     }
 
     /// How far a new device was given the history, while it is being given.
@@ -305,7 +332,8 @@ impl Core {
                 self.me.home.giving = Some(giving.second_round(self.me.counters.row));
             }
             _ => {
-                self.me.home.giving = None;
+                let next = &mut self.me.home.giving_next;
+                self.me.home.giving = (!next.is_empty()).then(|| next.remove(0));
                 let past = Past { progress: giving.progress(true), items: Vec::new() };
                 if is_listed {
                     self.give_pack(&past, now);

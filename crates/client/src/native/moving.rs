@@ -206,3 +206,41 @@ fn forged() -> Error {
             .to_owned(),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use godwit_wire::v1;
+    use tokio::sync::{broadcast, watch};
+
+    use super::*;
+    use crate::ConnectionState;
+
+    /// A server that grants a file of another length than the message names is not asked for a byte.
+    #[tokio::test]
+    async fn a_grant_of_another_length_is_another_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let events = broadcast::channel(8).0;
+        let connection = watch::channel(ConnectionState::Connecting).0;
+        let files = Files::at(folder.path()).unwrap();
+        let voice = Voice { events, connection };
+        let mut moving = Moving::start(files, ("127.0.0.1", 1), voice).unwrap();
+        let blob = BlobId([7; 32]);
+        let granted = |bytes| Ticket {
+            blob,
+            way: Way::Down,
+            answer: Ok(v1::MediaGrant { bytes, ..v1::MediaGrant::default() }),
+        };
+        for bytes in [0, 999, 1_001, u64::MAX] {
+            assert!(moving.want(blob, Way::Down, 1_000, None), "it is new");
+            let next = moving.on_ticket(granted(bytes));
+            assert!(
+                matches!(next, Some(Next::Over(_, Way::Down, Err(Error::File(_)), _))),
+                "{bytes}"
+            );
+            assert!(moving.tasks.is_empty());
+        }
+        assert!(moving.want(blob, Way::Down, 1_000, None));
+        assert!(moving.on_ticket(granted(1_000)).is_none());
+        assert_eq!(moving.tasks.len(), 1, "the right one is fetched");
+    }
+}

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use godwit_base::{DeviceId, GroupId, Handle, JoinLink, MessageId};
 use godwit_client::core::{
-    Annotation, Batch, Core, LinkOrder, Now, Row, Seat, SendKey, Stamp, Table, Ticket, Vault, Write,
+    Annotation, Batch, Core, HISTORY_ROWS_MAX, LinkOrder, Now, PACK_BYTES_MAX, PACK_ROWS_MAX,
+    PastItem, PastPage, PastSaid, PastWanted, Row, Seat, SendKey, Stamp, Table, Ticket, Vault,
+    Write,
 };
 use godwit_client::{Act, Changed, ChatId, Event, HistoryItem, MessageState, Note, Reach};
 use godwit_seal::RowKey;
@@ -15,6 +17,8 @@ pub(crate) struct History {
     pub(crate) items: BTreeMap<u64, HistoryItem>,
     /// The latest of each chat, message, kind (the first character of its name) and author.
     said: BTreeMap<(ChatId, MessageId, char, u64), (Stamp, Changed)>,
+    /// The bodies of messages, and of what was said about them, by the id of what said it.
+    bodies: BTreeMap<MessageId, Vec<u8>>,
 }
 
 /// The files of a home as they once were.
@@ -143,6 +147,9 @@ impl Device {
             return;
         }
         let Some(core) = &mut self.core else { return };
+        while let Some(wanted) = core.history_wanted() {
+            core.give_history(self.history.past(wanted), now);
+        }
         let batch = core.flush(now).unwrap();
         if !batch.is_empty() {
             self.uncommitted = Some(batch);
@@ -226,6 +233,7 @@ impl Device {
 
     fn write(&mut self, write: Write, events: &mut Vec<Event>) {
         let me = self.id;
+        self.keep_bodies(&write);
         match write {
             Write::Put { table, key, value } => drop(self.rows.insert((table, key), value)),
             Write::Delete { table, key } => drop(self.rows.remove(&(table, key))),
@@ -241,8 +249,11 @@ impl Device {
             }
             Write::Past { item, said, .. } => {
                 if !self.history.has(item.id) && !self.history.items.contains_key(&item.row) {
+                    let ahead = self.history.ahead_of(&item);
                     self.history.items.insert(item.row, item);
-                    said.into_iter().for_each(|one| self.history.annotate(one, &mut Vec::new()));
+                    let untold = &mut Vec::new();
+                    ahead.into_iter().for_each(|changed| self.history.change(changed, untold));
+                    said.into_iter().for_each(|one| self.history.annotate(one, untold));
                 }
             }
             Write::Forget { id } => self.history.items.retain(|_, item| item.id != id),
@@ -353,6 +364,23 @@ impl Device {
         }
     }
 
+    /// Opens what is sealed, as whoever reads the history does.
+    fn keep_bodies(&mut self, write: &Write) {
+        let vault = Vault::new(RowKey::from_bytes(&self.key));
+        let mut keep = |id: MessageId, sealed: &[u8]| {
+            self.history.bodies.insert(id, vault.open_body(id, sealed).unwrap().to_vec());
+        };
+        match write {
+            Write::Message { item, sealed } => keep(item.id, sealed),
+            Write::Annotate(said) => keep(id_of(said.stamp), &said.sealed),
+            Write::Past { item, sealed, said } => {
+                keep(item.id, sealed);
+                said.iter().for_each(|one| keep(id_of(one.stamp), &one.sealed));
+            }
+            _ => {}
+        }
+    }
+
     /// The texts that came from a handle, in the order in which they were stored.
     pub(crate) fn texts_from(&self, from: &Handle) -> Vec<String> {
         let items = self.history.items.values().filter(|item| item.from == *from);
@@ -364,7 +392,62 @@ impl Device {
     }
 }
 
+/// The message that said it.
+const fn id_of(stamp: Stamp) -> MessageId {
+    let device = DeviceId::new(stamp.device.0, stamp.device.1);
+    MessageId { device, counter: stamp.counter }
+}
+
 impl History {
+    /// What a new device is to have next, as much as goes into one pack.
+    fn past(&self, wanted: PastWanted) -> PastPage {
+        let is_given = |item: &HistoryItem| {
+            !matches!(item.state, MessageState::Pending | MessageState::Failed(_))
+                && item.note != Some(Note::Waiting)
+        };
+        let rows = self.items.range(wanted.floor..wanted.before.max(wanted.floor)).rev();
+        let rows = rows.filter(|(_, item)| is_given(item));
+        let all = rows.clone().take(HISTORY_ROWS_MAX as usize).count();
+        let count = wanted.counts.then(|| u32::try_from(all).unwrap());
+        let mut bytes = 0;
+        let mut pack: Vec<PastItem> = Vec::new();
+        for (_, item) in rows.take(PACK_ROWS_MAX as usize) {
+            let past = self.past_item(item);
+            bytes += past.bytes();
+            if bytes > PACK_BYTES_MAX && !pack.is_empty() {
+                break;
+            }
+            pack.push(past);
+        }
+        PastPage { items: pack, count }
+    }
+
+    fn past_item(&self, item: &HistoryItem) -> PastItem {
+        let body = |id: MessageId| self.bodies.get(&id).cloned().unwrap_or_default();
+        let about =
+            self.said.iter().filter(|((with, id, ..), _)| (with, *id) == (&item.with, item.id));
+        let said = |(_, (stamp, changed)): (_, &(Stamp, Changed))| PastSaid {
+            row: changed.row,
+            from: changed.from.clone(),
+            stamp: *stamp,
+            body: body(id_of(*stamp)),
+        };
+        PastItem {
+            row: item.row,
+            id: item.id,
+            with: item.with.clone(),
+            from: item.from.clone(),
+            outgoing: item.outgoing,
+            state: item.state,
+            note: item.note,
+            sent_at_ms: item.sent_at_ms,
+            received_at_ms: item.received_at_ms,
+            expires_at_ms: item.details.expires_at_ms,
+            body: body(item.id),
+            said: about.map(said).collect(),
+        }
+    }
+
     fn has(&self, id: MessageId) -> bool {
         self.get(id).is_some()
     }

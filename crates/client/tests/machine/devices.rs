@@ -237,3 +237,25 @@ fn devices_are_added_by_the_main_one_up_to_the_bound() {
         assert_eq!(world.devices[at].texts_from(&handle("bob")), ["to all of you"], "device {at}");
     }
 }
+
+/// What alice said to a group was sealed before she had another device, and comes to the server after its
+/// list: it is sealed anew, for that device too.
+#[test]
+fn what_was_sealed_before_the_first_other_device_goes_to_it_too() {
+    let mut world = World::with(&["alice", "bob"]);
+    let group = world.creates(0, "Herons", &["bob"]);
+    let now = world.now();
+    world.devices[0].say(group, "before", now);
+    world.settle();
+    let newcomer = world.offers(0).unwrap();
+    world.server.mischief.busy = 1;
+    let now = world.now();
+    let id = world.devices[0].say(group, "on the way", now);
+    (0..6).for_each(|_| world.step(0));
+    assert!(world.begins(newcomer).is_none());
+    world.settle();
+    assert_eq!(world.state("alice", id), MessageState::Delivered);
+    for at in [1, 2] {
+        assert!(world.devices[at].history.get(id).is_some_and(|i| i.text.is_some()), "device {at}");
+    }
+}

@@ -3,7 +3,9 @@
 use godwit_base::{DeviceNumber, GroupId, MessageId};
 use godwit_client::core::GroupCommand;
 use godwit_client::{Act, ChatId, Error, Event, Failure, MessageState, Reach, WarningKind};
+use godwit_seal::{SENDER_KEY_AGE_MAX_MS, SenderKeyId};
 
+use crate::server::Entry;
 use crate::world::{World, handle};
 
 impl World {
@@ -14,6 +16,17 @@ impl World {
 
     pub(crate) fn texts_in(&self, at: usize, group: GroupId) -> Vec<String> {
         self.devices[at].said_in(group).into_iter().map(|(_, text)| text).collect()
+    }
+
+    /// The sender keys of all that was posted.
+    fn keys(&self) -> Vec<SenderKeyId> {
+        let bodies = self.server.said.iter().map(|said| &said.body);
+        bodies.map(|body| SenderKeyId::of_message(body).expect("one body for all")).collect()
+    }
+
+    /// Everybody takes steps while no time passes.
+    fn rush(&mut self) {
+        (0..12).for_each(|_| (0..self.devices.len()).for_each(|at| self.step(at)));
     }
 
     fn number(&self, handle: &str) -> usize {
@@ -179,6 +192,12 @@ fn a_hundred_and_one_messages_in_one_go_take_two_keys() {
         assert_eq!(world.devices[0].state_of(id), MessageState::Delivered);
         assert!(world.devices[33].history.get(id).is_some(), "under the id that it was given");
     }
+    let keys = world.keys();
+    assert_eq!(
+        (keys[0] == keys[99], keys[99] == keys[100], keys[199] == keys[100]),
+        (true, false, true)
+    );
+    assert!(keys[200] != keys[199]);
 }
 
 #[test]
@@ -293,7 +312,7 @@ fn what_a_ghost_says_is_shown_to_nobody() {
     logged.members.insert(account, godwit_wire::v1::GroupRole::Member);
     let (to, from) = (world.devices[1].id(), world.devices[2].core().device());
     let (group_bytes, epoch, body) = (group.0.to_vec(), 1, vec![1, 2, 3]);
-    let post = crate::server::Entry::Post { from, counter: 1, group: group_bytes, epoch, body };
+    let post = Entry::Post { from, counter: 1, group: group_bytes, epoch, body };
     world.server.append(to, post);
     world.settle();
     assert_eq!(world.texts_in(1, group), texts(&["hi"]));
@@ -312,4 +331,95 @@ fn the_key_and_what_it_opens_outlive_a_crash() {
     world.says(0, group, "second");
     world.settle();
     assert_eq!(world.texts_in(1, group), texts(&["first", "second"]));
+}
+
+#[test]
+fn a_sender_key_lives_seven_days_and_no_longer() {
+    let (mut world, group) = group_of(34);
+    world.says(0, group, "first");
+    world.rush();
+    assert_eq!(world.keys().len(), 1, "sealed at once");
+    let until_ms = world.mono_ms + SENDER_KEY_AGE_MAX_MS;
+    world.pass(SENDER_KEY_AGE_MAX_MS - 60_000);
+    world.settle();
+    while world.mono_ms < until_ms - 1 {
+        world.pass((until_ms - 1 - world.mono_ms).min(5_000));
+        world.rush();
+    }
+    world.says(0, group, "still");
+    world.rush();
+    world.pass(1);
+    world.says(0, group, "anew");
+    world.rush();
+    let keys = world.keys();
+    assert_eq!((keys[1] == keys[0], keys[2] == keys[0]), (true, false));
+    assert_eq!(world.texts_in(33, group), texts(&["first", "still", "anew"]));
+}
+
+/// Three posts that p1 was not there for, as they lay in its mailbox: the last one first.
+fn held_back(world: &mut World, group: GroupId, by: usize) -> ([MessageId; 3], [Entry; 3]) {
+    world.says(by, group, "first");
+    world.settle();
+    world.devices[1].crash();
+    world.cut(1);
+    let ids = ["a", "b", "c"].map(|text| world.says(by, group, text));
+    world.settle_without(1);
+    let to = world.devices[1].id();
+    (ids, ids.map(|_| world.server.withhold(to)))
+}
+
+/// The same body under another number, epoch, or name.
+fn changed(
+    entry: &Entry,
+    change: impl FnOnce(&mut godwit_base::DeviceId, &mut u64, &mut u64),
+) -> Entry {
+    let mut entry = entry.clone();
+    if let Entry::Post { from, counter, epoch, .. } = &mut entry {
+        change(from, counter, epoch);
+    }
+    entry
+}
+
+#[test]
+fn posts_that_are_replayed_reordered_or_given_as_others_are_shown_once_and_as_they_are() {
+    let (mut world, group) = group_of(34);
+    let (ids, held) = held_back(&mut world, group, 0);
+    let (to, other) = (world.devices[1].id(), world.devices[2].id());
+    for place in [0, 2, 1, 0, 1] {
+        world.server.append(to, held[place].clone());
+    }
+    world.server.append(to, changed(&held[0], |_, counter, _| *counter += 50));
+    world.server.append(to, changed(&held[1], |from, counter, _| (*from, *counter) = (other, 900)));
+    (0..8).for_each(|_| world.settle());
+    for (id, text) in ids.iter().zip(["a", "b", "c"]) {
+        let items = world.devices[1].history.items.values();
+        let shown: Vec<_> = items.filter(|item| item.text.as_deref() == Some(text)).collect();
+        let [item] = shown[..] else { panic!("{text} is shown {} times", shown.len()) };
+        assert_eq!(item.id, *id);
+    }
+}
+
+#[test]
+fn a_post_given_under_another_epoch_is_not_shown() {
+    let (mut world, group) = group_of(34);
+    let (_, held) = held_back(&mut world, group, 0);
+    world.commands(0, GroupCommand::Rename(group, "Egrets".to_owned())).unwrap();
+    let to = world.devices[1].id();
+    let warned = world.warnings("p1", WarningKind::Undecryptable);
+    world.server.append(to, changed(&held[0], |_, _, epoch| *epoch = 2));
+    (0..3).for_each(|_| world.step(1));
+    assert!(!world.texts_in(1, group).contains(&"c".to_owned()));
+    assert_eq!(world.warnings("p1", WarningKind::Undecryptable), warned + 1);
+}
+
+#[test]
+fn what_who_was_removed_says_is_not_shown() {
+    let (mut world, group) = group_of(35);
+    let (_, held) = held_back(&mut world, group, 2);
+    world.commands(0, GroupCommand::Remove(group, vec![handle("p2")])).unwrap();
+    let to = world.devices[1].id();
+    world.server.append(to, changed(&held[0], |_, _, epoch| *epoch = 2));
+    (0..3).for_each(|_| world.step(1));
+    assert!(!world.texts_in(1, group).contains(&"c".to_owned()));
+    assert_eq!(world.warnings("p1", WarningKind::Server), 1);
 }

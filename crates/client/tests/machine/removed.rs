@@ -68,7 +68,7 @@ impl Removed {
 }
 
 impl World {
-    fn settle_without(&mut self, who: usize) {
+    pub(crate) fn settle_without(&mut self, who: usize) {
         for _ in 0..60 {
             self.pass(50);
             for at in (0..self.devices.len()).filter(|at| *at != who) {

@@ -427,6 +427,10 @@ impl Server {
         }
     }
 
+    pub(crate) fn hang_up(&mut self, device: DeviceId) {
+        self.connections.retain(|_, connection| connection.device != Some(device));
+    }
+
     fn published(&mut self, device: DeviceId) -> Option<&mut Published> {
         self.accounts.get_mut(&device.account)?.devices.get_mut(&device.number.0)
     }

@@ -175,7 +175,9 @@ impl Server {
             return (!is_right).then_some(Refusal::GroupListsStale);
         }
         let mut accounts: Vec<u64> = submit.recipients.iter().map(|to| to.account).collect();
-        accounts.push(from.account.0);
+        if self.devices_of(from.account) == [from] {
+            accounts.push(from.account.0);
+        }
         accounts.sort_unstable();
         accounts.dedup();
         let members: Vec<u64> = group.members.keys().map(|account| account.0).collect();

@@ -30,6 +30,15 @@ impl Server {
         *mailbox = numbers.into_iter().zip(entries).collect::<VecDeque<_>>();
     }
 
+    /// A device is none any more, as if a list had left it out.
+    pub(crate) fn expel(&mut self, device: DeviceId) {
+        let account = self.accounts.get_mut(&device.account).unwrap();
+        let known = account.devices.remove(&device.number.0).unwrap();
+        self.mailboxes.remove(&device);
+        self.revoked.insert(known.link_key, device);
+        self.hang_up(device);
+    }
+
     /// A device that was removed is one again for the server, whatever the list says.
     pub(crate) fn reinstate(&mut self, device: DeviceId) {
         let Some((link_key, _)) = self.revoked.iter().find(|(_, was)| **was == device) else {

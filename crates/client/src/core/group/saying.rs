@@ -208,6 +208,8 @@ impl Core {
                 self.forget_devices_version(id);
                 self.seal_anew(counter, now);
             }
+            // Sealed before this account had another device, which the server has on its list by now.
+            Refusal::Malformed if self.lacks_own_copies(counter) => self.seal_anew(counter, now),
             Refusal::NotMember | Refusal::GroupUnknown | Refusal::NotAdmin => {
                 self.groups.is_behind(id, epoch.saturating_add(1), None);
                 self.fail(counter, failure_of(Some(refusal), refusal.number().into()), now);
@@ -215,6 +217,14 @@ impl Core {
             _ => return false,
         }
         true
+    }
+
+    /// Whether a message went without copies for our own other devices, and there are some, or about to be.
+    fn lacks_own_copies(&self, counter: u64) -> bool {
+        let own = self.me.device().account;
+        let has_others = self.contacts.get(own).is_some_and(|own| !own.devices.is_empty());
+        let is_without = self.outbox.get(counter).is_some_and(|message| message.is_without(own));
+        is_without && (has_others || self.me.next.is_some())
     }
 
     /// A member's keys are not to be had: what needs them fails, if it is to be a copy for each.

@@ -3,6 +3,7 @@
 use godwit_base::{AccountId, DeviceId, GroupId};
 use godwit_seal::{GroupSecret, GroupShare, Peer, ShareError};
 
+use super::Known;
 use crate::core::now::Now;
 use crate::core::outbox::Kind;
 use crate::core::{Body, Core};
@@ -31,18 +32,27 @@ impl Core {
         }
     }
 
-    /// Tells a new device of ours of all groups; it has the logs from the server.
+    /// Tells a new device of ours of all groups; it has the logs from the server. What this device is still
+    /// to learn of it tells too: the news of it may be older than the new device.
     pub(super) fn tell_new_devices(&mut self, now: Now) {
-        if !std::mem::take(&mut self.me.home.owes_groups) {
+        if !self.me.home.owes_groups {
             return;
         }
-        self.home_changed = true;
         let own = self.me.device().account;
-        let ours = self.groups.all().filter(|(_, known)| known.group.member(own).is_some());
+        let is_new = |id: &GroupId, known: &Known| {
+            known.group.member(own).is_some() && !self.groups.told_own.contains(id)
+        };
+        let ours = self.groups.all().filter(|(id, known)| is_new(id, known));
         let ours: Vec<GroupId> = ours.map(|(id, _)| id).collect();
         for id in ours {
+            self.groups.told_own.insert(id);
             self.share_secret(id, &[own], now);
             self.name_group(id, own, now);
+        }
+        if self.link.is_caught_up() && self.groups.behind.is_empty() {
+            self.me.home.owes_groups = false;
+            self.home_changed = true;
+            self.groups.told_own.clear();
         }
     }
 
