@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,25 +85,47 @@ pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
         Err(error) => return Exit::failed(format_args!("{}: {error}", path.display())),
     };
     node.up.notify_one();
+    let answers = |stream| {
+        let node = Arc::clone(&node);
+        async move {
+            if let Err(error) = serve(&node, stream).await {
+                tracing::debug!(%error, "admin question not answered");
+            }
+        }
+    };
+    hear(&listener, child.stopping(), answers).await;
+    let _ = fs::remove_file(&path);
+    Exit::Stopped
+}
+
+/// Takes [`QUESTIONS_MAX`] connections at a time; the next ones wait in the system's queue. It stops
+/// when it is told to, also while all places are taken by connections that say nothing.
+async fn hear<F>(
+    listener: &UnixListener,
+    stopping: impl Future<Output = ()>,
+    answers: impl Fn(UnixStream) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
     let places = Arc::new(Semaphore::new(QUESTIONS_MAX));
-    loop {
+    let next = async || {
         let place = Arc::clone(&places).acquire_owned().await;
+        (place, listener.accept().await)
+    };
+    let mut stopping = pin!(stopping);
+    loop {
         tokio::select! {
             biased;
-            () = child.stopping() => break,
-            asked = listener.accept() => if let Ok((stream, _)) = asked {
-                let node = Arc::clone(&node);
+            () = &mut stopping => return,
+            (place, asked) = next() => if let Ok((stream, _)) = asked {
+                let answering = answers(stream);
                 tokio::spawn(async move {
                     let _place = place;
-                    if let Err(error) = serve(&node, stream).await {
-                        tracing::debug!(%error, "admin question not answered");
-                    }
+                    answering.await;
                 });
             },
         }
     }
-    let _ = fs::remove_file(&path);
-    Exit::Stopped
 }
 
 /// The socket has its permissions before it has its name. One left by a killed server is replaced:
@@ -130,4 +153,98 @@ async fn serve(node: &Arc<Node>, mut stream: UnixStream) -> io::Result<()> {
         Err(error) => json!({ "error": error }),
     };
     write.write_all(format!("{answer}\n").as_bytes()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+    use tokio::sync::{mpsc, oneshot};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    /// The loop with answers that take as long as the test wants.
+    struct Desk {
+        /// Each connection that has a place; it has it until this is dropped.
+        taken: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
+        stop: oneshot::Sender<()>,
+        hears: JoinHandle<()>,
+        data: TempDir,
+    }
+
+    impl Desk {
+        fn open() -> Self {
+            let data = TempDir::new().unwrap();
+            let listener = bind(&socket_path(data.path())).unwrap();
+            let (takes, taken) = mpsc::unbounded_channel();
+            let (stop, stopping) = oneshot::channel::<()>();
+            let hears = tokio::spawn(async move {
+                let stopping = async { drop(stopping.await) };
+                let answers = |stream: UnixStream| {
+                    let (place, given_back) = oneshot::channel::<()>();
+                    takes.send(place).unwrap();
+                    async move {
+                        let _ = given_back.await;
+                        drop(stream);
+                    }
+                };
+                hear(&listener, stopping, answers).await;
+            });
+            Self { taken, stop, hears, data }
+        }
+
+        async fn is_asked(&self, times: usize) -> Vec<UnixStream> {
+            let mut streams = Vec::new();
+            for _ in 0..times {
+                streams.push(UnixStream::connect(socket_path(self.data.path())).await.unwrap());
+            }
+            streams
+        }
+
+        async fn takes(&mut self, times: usize) -> Vec<oneshot::Sender<()>> {
+            let mut places = Vec::new();
+            while places.len() < times {
+                let place = timeout(Duration::from_secs(60), self.taken.recv()).await;
+                places.push(place.expect("a place is free").unwrap());
+            }
+            places
+        }
+
+        async fn stops(self) {
+            self.stop.send(()).unwrap();
+            timeout(Duration::from_secs(60), self.hears).await.expect("it hears it").unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn so_many_connections_have_a_place_and_the_next_waits() {
+        let mut desk = Desk::open();
+        let _asked = desk.is_asked(QUESTIONS_MAX).await;
+        let mut places = desk.takes(QUESTIONS_MAX).await;
+        let _one_more = desk.is_asked(1).await;
+        // It is in the queue, and the loop has had every chance to take it.
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        assert!(desk.taken.try_recv().is_err(), "all places are taken");
+        drop(places.pop());
+        assert_eq!(desk.takes(1).await.len(), 1, "the next has the place that one gave back");
+        desk.stops().await;
+    }
+
+    #[tokio::test]
+    async fn it_stops_while_all_places_are_taken() {
+        let mut desk = Desk::open();
+        let _asked = desk.is_asked(QUESTIONS_MAX).await;
+        let _places = desk.takes(QUESTIONS_MAX).await;
+        desk.stops().await;
+    }
+
+    #[tokio::test]
+    async fn it_stops_while_a_place_is_free() {
+        let mut desk = Desk::open();
+        let _asked = desk.is_asked(QUESTIONS_MAX - 1).await;
+        let _places = desk.takes(QUESTIONS_MAX - 1).await;
+        desk.stops().await;
+    }
 }

@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use godwit_actor::TreeHandle;
@@ -14,7 +13,7 @@ use godwit_link::{ServerKeys, TicketKeys};
 use godwit_store::{ListError, Store};
 use godwit_wire::{Refusal, v1};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::config::{Config, Policy};
 use crate::keys::{self, KeyError, TicketTerm};
@@ -95,7 +94,7 @@ pub(crate) struct Node {
     marks: RandomState,
     pub(crate) strangers: Strangers,
     pub(crate) reports: Reports,
-    draining: AtomicBool,
+    draining: watch::Sender<bool>,
     /// The clock when the server started.
     started_ns: u64,
 }
@@ -196,7 +195,7 @@ impl Node {
             tree: OnceLock::new(),
             up: Notify::new(),
             rotating: Mutex::default(),
-            draining: AtomicBool::new(false),
+            draining: watch::Sender::new(false),
             started_ns: parts.clock.monotonic_ns(),
             parts,
         }
@@ -248,11 +247,17 @@ impl Node {
 
     /// Whether the server goes down and takes nobody new.
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        *self.draining.borrow()
     }
 
     pub(crate) fn set_draining(&self, draining: bool) {
-        self.draining.store(draining, Ordering::Relaxed);
+        self.draining.send_replace(draining);
+    }
+
+    /// For who must not come before it is over.
+    #[cfg(test)]
+    pub(crate) fn watch_draining(&self) -> watch::Receiver<bool> {
+        self.draining.subscribe()
     }
 
     /// When one client may come back after this server went down: each gets another time.

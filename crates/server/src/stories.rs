@@ -48,6 +48,11 @@ impl World {
         let seat = self.server.node.registry.by_device(device(person)).unwrap();
         seat.tell(Word::Panic);
     }
+
+    /// Waits until who was sent home may come back: not before every session is.
+    async fn lets_in_again(&self) {
+        self.server.node.watch_draining().wait_for(|draining| !draining).await.unwrap();
+    }
 }
 
 /// The link is gone without a word.
@@ -298,6 +303,7 @@ async fn a_writer_that_ends_is_started_again_and_nothing_is_lost() {
         assert_eq!(person.link().hears_goodbye().await.0, Refusal::Draining);
         person.hangs_up();
     }
+    world.lets_in_again().await;
     alice.comes_back().await;
     let waiting = bob.comes_back().await;
     assert_eq!(waiting.len(), 1, "not acknowledged, so it comes again");

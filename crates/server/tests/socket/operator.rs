@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
 use godwit_server::admin::{AskError, Question, ask};
+use godwit_wire::Refusal;
 use serde_json::Value;
 
 use super::world::World;
@@ -42,6 +43,22 @@ async fn status_and_tree_tell_what_is_there() {
     drop(alice);
     let data = world.stops().await;
     assert!(matches!(ask(data.path(), &Question::Status), Err(AskError::NotRunning(_))));
+}
+
+/// As many as the server takes at once.
+#[tokio::test]
+async fn connections_that_ask_nothing_do_not_keep_the_server_from_going_down() {
+    let world = World::new().await;
+    let mut alice = world.joins("alice").await;
+    let socket = world.data.path().join("admin.sock");
+    let connect = |_| UnixStream::connect(&socket).unwrap();
+    let idle: Vec<_> = (0..16).map(connect).collect();
+    let stopping = tokio::spawn(world.stops());
+    assert_eq!(alice.link().hears_goodbye().await.0, Refusal::Draining);
+    alice.hangs_up();
+    let data = stopping.await.unwrap();
+    assert!(!socket.exists(), "it went in order");
+    drop((idle, data));
 }
 
 #[tokio::test]
