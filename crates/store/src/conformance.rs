@@ -29,7 +29,7 @@ use godwit_base::ManualClock;
 
 use crate::{Quotas, Sink, Store};
 
-pub use world::{Event, World, block_on, first_keys};
+pub use world::{Event, Person, World, block_on, first_keys};
 
 /// Where an engine under test keeps its data.
 pub trait Ground {

@@ -1,15 +1,16 @@
 //! Queues that fill up, journals that grow, sinks that panic.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use godwit_base::limits::GROUP_READ_MARKS_MAX;
 use godwit_base::{DeviceId, GroupId, Seq};
-use godwit_store::conformance::{World, block_on};
+use godwit_store::conformance::{Person, World, block_on};
 use godwit_store::{
     Appended, Disk, Full, GroupChange, GroupPost, Mailboxes, Operations, Outcome, PostRead, Quotas,
-    Role, Settled, Sink, StoreError, Submission, Token,
+    Reached, Role, Settled, Sink, StoreError, Submission, Token,
 };
 use redb::{ReadableDatabase, ReadableTableMetadata, TableDefinition};
 
@@ -118,6 +119,49 @@ fn what_is_read_waits_for_the_acknowledgements_before_it() {
     }
 }
 
+/// Posts of alice to a group that has bob in it.
+fn posts(world: &mut World<'_>, alice: &Person, bob: &Person, counters: RangeInclusive<u64>) {
+    let (from, group) = (alice.device(1), GroupId([7; 16]));
+    let first = GroupChange {
+        group,
+        epoch: 1,
+        signed: "entry".into(),
+        members: vec![(alice.account, Some(Role::Admin)), (bob.account, Some(Role::Member))],
+        settings: None,
+        shows: None,
+    };
+    block_on(world.store().change_group(from, first)).unwrap();
+    let post = GroupPost { group, epoch: 1, devices_version: 0, body: "post".into() };
+    for counter in counters {
+        let outcome = world.post(from, counter, vec![], post.clone());
+        assert!(matches!(outcome, Outcome::Accepted { .. }), "{outcome:?}");
+    }
+}
+
+/// It is had first, then read, though one batch hears of both.
+#[test]
+fn what_is_acknowledged_and_read_in_one_breath_is_counted() {
+    let mut bench = Bench::new();
+    let disk = bench.disk.clone();
+    let mut world = World::new(&mut bench);
+    let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+    let (from, group) = (alice.device(1), GroupId([7; 16]));
+    posts(&mut world, &alice, &bob, 1..=1);
+    world.settle_down();
+    disk.set(|faults| faults.hold_syncs = true);
+    world.submit(bob.device(1), 1, vec![alice.copies(bob.device(1), "")]);
+    disk.wait_for_held_sync();
+    let before = world.store().stats().batches;
+    world.store().acknowledge(bob.device(1), Seq(u64::MAX)).unwrap();
+    let mark = PostRead { author: from, up_to: 1 };
+    let noted = world.store().note_read(bob.account, group, vec![mark]);
+    disk.heal();
+    block_on(noted).unwrap();
+    assert_eq!(world.store().stats().batches - before, 2, "that of the submission, and one");
+    let reached = block_on(world.store().group_progress(alice.account, group, from.number, 1));
+    assert_eq!(reached, Ok(vec![Reached { account: bob.account, up_to: 1, read_up_to: 1 }]));
+}
+
 /// A thousand readers are a batch, however many of them there are in one row.
 #[test]
 fn a_batch_takes_so_many_marks_and_the_next_the_rest() {
@@ -131,21 +175,8 @@ fn a_batch_takes_so_many_marks_and_the_next_the_rest() {
         let mut world = World::new(&mut bench);
         let (alice, bob) = (world.person(1, 1), world.person(2, 1));
         let (from, group) = (alice.device(1), GroupId([7; 16]));
-        let first = GroupChange {
-            group,
-            epoch: 1,
-            signed: "entry".into(),
-            members: vec![(alice.account, Some(Role::Admin)), (bob.account, Some(Role::Member))],
-            settings: None,
-            shows: None,
-        };
-        block_on(world.store().change_group(from, first)).unwrap();
-        let post = GroupPost { group, epoch: 1, devices_version: 0, body: "post".into() };
         let counters = 1..=requests as u64;
-        for counter in counters.clone() {
-            let outcome = world.post(from, counter, vec![], post.clone());
-            assert!(matches!(outcome, Outcome::Accepted { .. }), "{outcome:?}");
-        }
+        posts(&mut world, &alice, &bob, counters.clone());
         world.acknowledge_all(bob.device(1));
         world.settle_down();
         disk.set(|faults| faults.hold_syncs = true);

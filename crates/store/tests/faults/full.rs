@@ -1,13 +1,16 @@
 //! A disk that fills up: submissions wait outside, everything that frees room goes on.
 
 use bytes::Bytes;
-use godwit_base::DeviceNumber;
+use godwit_base::{DeviceNumber, GroupId};
 use godwit_store::conformance::{World, block_on};
 use godwit_store::{
-    DeviceList, KeyUpload, KeysError, Outcome, RegisterError, Registration, StoreError, Token,
+    DeviceList, KeyUpload, KeysError, Outcome, PostRead, RegisterError, Registration, StoreError,
+    Token,
 };
 
 use crate::Bench;
+
+const GROUP: GroupId = GroupId([7; 16]);
 
 /// Both sides of the reserve, and what goes on below it.
 #[test]
@@ -30,6 +33,10 @@ fn below_the_reserve_only_what_frees_room_goes_on() {
     assert_eq!(published, Err(KeysError::Store(StoreError::DiskFull)));
     let registered = block_on(world.store().register(carol()));
     assert_eq!(registered, Err(RegisterError::Store(StoreError::DiskFull)));
+    let mark = PostRead { author: from, up_to: 1 };
+    let reads =
+        |world: &World<'_>| block_on(world.store().note_read(bob.account, GROUP, vec![mark]));
+    assert_eq!(reads(&world), Err(StoreError::DiskFull));
 
     world.acknowledge_all(bob.device(1));
     assert_eq!(world.mailbox(from).len(), 1, "the receipt is filed");
@@ -41,6 +48,7 @@ fn below_the_reserve_only_what_frees_room_goes_on() {
     world.text(from, 2, &bob);
     assert_eq!(block_on(world.store().publish_keys(from, keys)), Ok(1));
     assert_eq!(block_on(world.store().register(carol())), Ok(()));
+    assert_eq!(reads(&world), Ok(()));
     let stats = world.store().stats();
     assert!(!stats.disk_full);
     assert_eq!(stats.reopened, 0, "it never stopped");
