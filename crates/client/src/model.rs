@@ -567,6 +567,9 @@ pub enum NewcomerEvent {
         /// The account's handle.
         handle: Handle,
     },
+    /// It is linked, and so much of the history came while it published its keys; the rest comes when it is
+    /// opened next.
+    History(HistoryProgress),
 }
 
 /// How far what was said before a device was linked has come to it.

@@ -144,6 +144,11 @@ impl Groups {
         self.paused_until_ms = Some(mono_ms + u64::from(retry_after_ms).max(PAUSE_MS));
     }
 
+    /// Whether the server is still to be told what was read.
+    pub(crate) fn owe_reads(&self) -> bool {
+        self.unreads.owe()
+    }
+
     /// When what was paused goes on.
     pub(crate) fn due_ms(&self) -> Option<u64> {
         self.paused_until_ms

@@ -163,10 +163,12 @@ impl Core {
         }
     }
 
-    /// Whether messages wait that the link, up or on its way up, may still take.
+    /// Whether something waits that the link, up or on its way up, may still take: messages, or that
+    /// something was read or fetched.
     pub fn has_unsent(&self) -> bool {
         let may_come = !matches!(self.link.state, State::Stopped | State::Waiting { .. });
-        may_come && (self.outbox.pending().next().is_some() || self.transfers.owes())
+        let has_message = self.outbox.pending().next().is_some();
+        may_come && (has_message || self.transfers.owes() || self.groups.owe_reads())
     }
 
     /// The connection that was ordered is there.

@@ -58,7 +58,7 @@ pub(super) async fn join(
 }
 
 /// Why the link was lost, if it was.
-pub(super) fn offline(happens: &mut broadcast::Receiver<Event>) -> Option<String> {
+fn offline(happens: &mut broadcast::Receiver<Event>) -> Option<String> {
     loop {
         match happens.try_recv() {
             Ok(Event::Connection(ConnectionState::Offline { reason, .. })) => return Some(reason),

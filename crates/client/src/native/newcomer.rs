@@ -15,10 +15,9 @@ use super::database;
 use super::engine::{Engine, Parts, Stage, Voice};
 use super::home::{Home, Ownership};
 use super::host::{EVENTS_MAX, seed};
-use super::join::offline;
 use super::talk::{ANSWER, Talk, odd_answer, unreachable};
 use crate::core::{Core, Seat, Vault, to_wire, verify_of_any_age};
-use crate::{ConnectionState, Error, NewcomerEvent};
+use crate::{ConnectionState, Error, Event, NewcomerEvent};
 
 /// Pauses between two attempts to come back to a rendezvous: doubled from the first to the last.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -58,7 +57,7 @@ pub(super) async fn link(
     let Linked { device, handle, list } = linked;
     let seat = Seat { keys: device, link_key, list };
     let core = Core::linked(place.vault.clone(), link, &handle, seat, seed()?)?;
-    place.settle(home, core).await
+    place.settle(home, core, tell).await
 }
 
 async fn wait_for_list(meeting: &mut Meeting<'_>, joining: LinkJoining) -> Result<Linked, Error> {
@@ -110,7 +109,7 @@ pub(super) async fn recover(home: &Home, link: &JoinLink, words: &str) -> Result
     drop(talk);
     let seat = Seat { keys, link_key, list };
     let core = Core::recovered(place.vault.clone(), link, &handle, account, seat, seed()?)?;
-    place.settle(home, core).await
+    place.settle(home, core, |_| {}).await
 }
 
 /// An empty home that this process owns.
@@ -136,7 +135,12 @@ impl Place {
 
     /// Stores the new device and lets it publish its keys, so that others can write to it. If the
     /// network fails meanwhile, it does that when it is opened next.
-    async fn settle(self, home: &Home, core: Core) -> Result<Joined, Error> {
+    async fn settle(
+        self,
+        home: &Home,
+        core: Core,
+        mut tell: impl FnMut(NewcomerEvent),
+    ) -> Result<Joined, Error> {
         let Self { ownership, vault, db } = self;
         let (events, mut happens) = broadcast::channel(EVENTS_MAX);
         let (connection, _) = watch::channel(ConnectionState::Connecting);
@@ -147,15 +151,29 @@ impl Place {
         loop {
             engine.turn(&mut no_calls, &mut stopped, Stage::Serving).await?;
             engine.flush().await?;
-            if engine.core().is_settled() || offline(&mut happens).is_some() {
+            if told(&mut happens, &mut tell) || engine.core().is_settled() {
                 break;
             }
         }
         stop.send_replace(true);
         engine.run(&mut no_calls, &mut stopped).await?;
+        told(&mut happens, &mut tell);
         drop(calls);
         let device = engine.core().device();
         Ok(Joined { account: device.account, device })
+    }
+}
+
+/// Passes on what has happened. Returns whether the network failed meanwhile.
+fn told(happens: &mut broadcast::Receiver<Event>, tell: &mut impl FnMut(NewcomerEvent)) -> bool {
+    let mut is_offline = false;
+    loop {
+        match happens.try_recv() {
+            Ok(Event::History(progress)) => tell(NewcomerEvent::History(progress)),
+            Ok(Event::Connection(ConnectionState::Offline { .. })) => is_offline = true,
+            Ok(_) | Err(broadcast::error::TryRecvError::Lagged(_)) => {}
+            Err(_) => return is_offline,
+        }
     }
 }
 

@@ -99,6 +99,9 @@ fn output_newcomer(event: NewcomerEvent, output: &mut Output) -> Result<(), Fail
                 format!("for the account {handle}; the other device must show: {digits}")
             })
         }
+        NewcomerEvent::History(progress) if output.is_json() => {
+            output.record(&Line::History(progress), |_| String::new())
+        }
         _ => Ok(()),
     }
 }

@@ -4,6 +4,11 @@ use crate::stage::{Home, Server};
 
 /// Links a new home to the account of `main`, and looks at what both print.
 pub(crate) fn links(server: &Server, main: &Home) -> Home {
+    links_and_hears(server, main).0
+}
+
+/// The same, and what the new device told of the history meanwhile.
+fn links_and_hears(server: &Server, main: &Home) -> (Home, Vec<serde_json::Value>) {
     let new = Home::new();
     let mut start = new.start(&["link", "start", &server.join, "--json"]);
     let code = start.next_json();
@@ -21,9 +26,17 @@ pub(crate) fn links(server: &Server, main: &Home) -> Home {
     assert!(given.is_sorted(), "{history:?}");
     let last = history.last().unwrap();
     assert_eq!((&last["given"], &last["done"]), (&last["of"], &true.into()));
-    assert_eq!(start.next_json()["event"], "linked");
+    let mut heard = Vec::new();
+    let linked = loop {
+        let line = start.next_json();
+        match line["event"] == "history" {
+            true => heard.push(line),
+            false => break line,
+        }
+    };
+    assert_eq!(linked["event"], "linked");
     assert_eq!(start.code(), Some(0));
-    new
+    (new, heard)
 }
 
 /// Texts of the whole chat with a contact, oldest first, as this home has stored it.
@@ -88,10 +101,9 @@ fn a_new_device_tells_how_far_its_history_is() {
     let (phone, _bob) = (server.joined("alice"), server.joined("bob"));
     let lines: String = (0..200).map(|line| format!("line {line}\n")).collect();
     phone.run_with(&["send", "bob", "--lines"], &lines).succeeds();
-    let tablet = links(&server, &phone);
+    let (tablet, mut history) = links_and_hears(&server, &phone);
     let mut listen = tablet.start(&["listen", "--json", "--timeout", "60"]);
-    let mut history = vec![listen.next_event("history")];
-    while history.last().unwrap()["done"] != true {
+    while history.last().is_none_or(|line| line["done"] != true) {
         history.push(listen.next_event("history"));
     }
     assert!(history.len() > 2, "{history:?}");

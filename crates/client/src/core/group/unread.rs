@@ -143,6 +143,11 @@ impl Unreads {
         }
     }
 
+    /// Whether the server is still to be told of something.
+    pub(super) fn owe(&self) -> bool {
+        self.by_place.values().any(|unread| unread.untold > 0)
+    }
+
     /// Nobody is told any more.
     fn forget_untold(&mut self) {
         let untold = self.by_place.iter().filter(|(_, unread)| unread.untold > 0);
@@ -399,11 +404,11 @@ mod tests {
         unreads.came(place(1), 5, 4, true, 0);
         assert_eq!(unreads.of(GROUP)[0].1.newest(), 5);
         assert_eq!(mark(device(1), 5, &unreads.of(GROUP)[0].1).shown, 4);
-        assert!(due(&mut unreads).is_empty(), "nobody has read it");
+        assert!(due(&mut unreads).is_empty() && !unreads.owe(), "nobody has read it");
         unreads.read(place(1), u64::MAX, true);
         assert!(unreads.of(GROUP).is_empty());
         assert_eq!(due(&mut unreads), [(1, 5)]);
-        assert!(due(&mut unreads).is_empty(), "it is on its way");
+        assert!(due(&mut unreads).is_empty() && unreads.owe(), "it is on its way");
         unreads.came(place(1), 6, 6, true, 0);
         unreads.read(place(1), u64::MAX, true);
         unreads.told(GROUP);
@@ -412,6 +417,7 @@ mod tests {
         assert_eq!(due(&mut unreads), [(1, 6)], "again on the next link");
         unreads.told(GROUP);
         assert!(unreads.by_place.is_empty() && due(&mut unreads).is_empty());
+        assert!(!unreads.owe());
     }
 
     #[test]
