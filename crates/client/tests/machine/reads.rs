@@ -4,8 +4,10 @@
 use godwit_base::{GroupId, MessageId};
 use godwit_client::core::{Asked, GroupCommand};
 use godwit_client::{ChatId, Event, MessageState, Reach, Recipients, WarningKind};
+use godwit_wire::v1;
 
 use crate::posts::{group_of, texts};
+use crate::server::Entry;
 use crate::world::{World, handle};
 
 /// People of a group of each kind.
@@ -205,6 +207,38 @@ fn what_the_server_was_told_is_told_again_until_it_answers() {
     world.cut(1);
     world.settle();
     assert_eq!(world.server.group_reads.len(), 5, "it was answered");
+}
+
+#[test]
+fn what_was_read_is_told_after_the_server_knows_that_it_came() {
+    let (mut world, group) = group_of(34);
+    world.says(0, group, "so that all have the key");
+    world.settle();
+    let id = world.says(0, group, "hi");
+    (0..4).for_each(|_| world.step(0));
+    world.carry_down(1, usize::MAX);
+    world.drive(1);
+    assert_eq!(world.texts_in(1, group).last().unwrap(), "hi");
+    world.cut(1); // and with it the acknowledgement
+    world.reads(1, group);
+    world.settle();
+    assert_eq!(world.reach(0, id), (33, 1, 33));
+}
+
+#[test]
+fn what_is_older_than_the_server_tells_of_has_come_as_far() {
+    let (mut world, group) = group_of(34);
+    world.says(0, group, "so that all have the key");
+    world.settle();
+    let ids = [world.says(0, group, "one"), world.says(0, group, "two")];
+    (0..4).for_each(|_| world.step(0)); // and nobody else
+    let posts = vec![v1::PostReach { counter: ids[1].counter, accounts: 5, readers: 2 }];
+    let (to, origin) = (world.devices[0].id(), world.devices[0].id().number.0);
+    world.server.append(to, Entry::Reach { group: group.0.to_vec(), origin, posts });
+    (0..2).for_each(|_| world.step(0));
+    for id in ids {
+        assert_eq!(world.reach(0, id), (5, 2, 33));
+    }
 }
 
 #[test]

@@ -45,3 +45,34 @@ async fn who_has_read_a_message_to_a_small_group_is_counted_and_named() {
     assert_eq!(read, MessageState::Read);
     assert_eq!(soon(read_by(&alice, id, 2)).await, Reach { delivered: 2, read: 2, of: 2 });
 }
+
+#[tokio::test]
+async fn who_has_read_a_message_to_a_large_group_is_counted_and_asked() {
+    let mut stage = Stage::new();
+    let (alice, bob) = (stage.joined("alice").await, stage.joined("bob").await);
+    let mut with = vec![handle("bob")];
+    for n in 2..34 {
+        let name = format!("p{n}");
+        stage.join(&name).await;
+        with.push(handle(&name));
+    }
+    let create = GroupCommand::Create { name: "Herons".to_owned(), with };
+    let group = soon(alice.change_group(create)).await.unwrap().group;
+    let id = alice.send(group, "hi".to_owned()).await.unwrap();
+    take(&bob, 1).await.unwrap();
+    bob.mark_read(group).await.unwrap();
+    let reach = soon(read_by(&alice, id, 1)).await;
+    assert_eq!(reach, Reach { delivered: 1, read: 1, of: 33 });
+    let info = soon(alice.info(id)).await.unwrap();
+    assert_eq!((info.recipients.len(), info.unknown.clone()), (33, None));
+    assert_eq!(state_at(&info, "bob"), MessageState::Read);
+    assert_eq!(state_at(&info, "p9"), MessageState::Accepted);
+    stage.kill();
+    let mut offline = alice.connection();
+    soon(offline.wait_for(|state| !matches!(state, godwit_client::ConnectionState::Online)))
+        .await
+        .unwrap();
+    let info = soon(alice.info(id)).await.unwrap();
+    assert!(info.recipients.is_empty() && info.unknown.is_some(), "not known just now");
+    assert_eq!(info.message.details.reach, Some(reach), "as it was told last");
+}
