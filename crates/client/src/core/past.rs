@@ -487,14 +487,14 @@ mod tests {
             let HistoryProgress { given, of, .. } = giving.progress(done);
             (given, of)
         };
-        let mut giving = Giving::new(DeviceNumber(2), 9);
+        let mut giving = Giving::new(DeviceNumber(2), ROWS_AGAIN + 9);
         giving.counted(HISTORY_ROWS_MAX + 1);
         assert_eq!(told(&giving, false), (0, HISTORY_ROWS_MAX), "no more than may be given");
         giving.counted(HISTORY_ROWS_MAX);
         assert_eq!(told(&giving, false), (0, HISTORY_ROWS_MAX));
         assert!(giving.takes(64, 0));
-        let mut giving = giving.second_round(11);
-        assert_eq!((giving.before, giving.floor, giving.is_counted), (11, 9, false));
+        let mut giving = giving.second_round(ROWS_AGAIN + 11);
+        assert_eq!((giving.before, giving.floor, giving.is_counted), (ROWS_AGAIN + 11, 9, false));
         giving.counted(2);
         assert_eq!(told(&giving, false), (64, 66));
         assert_eq!(told(&giving, true), (64, 64));
