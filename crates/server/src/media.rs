@@ -344,3 +344,22 @@ impl Media {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use godwit_store::FileDisk;
+
+    #[test]
+    fn so_many_transfers_at_once_and_the_next_is_told_to_come_back() {
+        let data = tempfile::tempdir().unwrap();
+        let media = Media::open(&Config::default(), data.path(), Arc::new(FileDisk)).unwrap();
+        let enter = |account: usize| media.enter(DeviceId::new(account as u64, 1));
+        let mut places: Vec<_> = (0..TRANSFERS_MAX).filter_map(|n| enter(n).ok()).collect();
+        assert_eq!(places.len(), TRANSFERS_MAX);
+        let no = enter(TRANSFERS_MAX).err().unwrap();
+        assert_eq!((no.refusal, no.retry_after_ms), (Refusal::Busy, BUSY_MS));
+        places.pop();
+        assert!(enter(TRANSFERS_MAX).is_ok());
+    }
+}

@@ -177,6 +177,23 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_filled_to_its_last_byte() {
+        let data = tempfile::tempdir().unwrap();
+        let file = data.path().join(FILE);
+        let bytes = serde_json::to_vec(&report(1, "x")).unwrap().len() as u64 + 1;
+        // A hole counts as bytes and takes no room.
+        File::create(&file).unwrap().set_len(FILE_BYTES_MAX - bytes).unwrap();
+        let reports = Reports::of(data.path());
+        reports.add(&report(1, "x")).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), FILE_BYTES_MAX);
+        assert!(!data.path().join(OLDER_FILE).exists());
+        reports.add(&report(2, "x")).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), bytes);
+        let older = data.path().join(OLDER_FILE).metadata().unwrap();
+        assert_eq!(older.len(), FILE_BYTES_MAX);
+    }
+
+    #[test]
     fn the_largest_report_is_a_line_that_is_read() {
         use godwit_wire::{REPORTED_MESSAGES_MAX, REPORTED_TEXT_BYTES_MAX};
         let data = tempfile::tempdir().unwrap();

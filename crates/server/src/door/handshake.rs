@@ -7,7 +7,8 @@ use std::time::Duration;
 use godwit_link::{Arrival, LinkError, Responder, Transport};
 use godwit_store::Standing;
 use godwit_wire::preface::{
-    CLIENT_HEAD_BYTES, ClientPreface, HANDSHAKE_BYTES_MAX, Mode, PrefaceError, ServerPreface,
+    CLIENT_HEAD_BYTES, ClientPreface, HANDSHAKE_BYTES_MAX, Mode, Parsed, PrefaceError,
+    ServerPreface,
 };
 use godwit_wire::{Refusal, negotiate, v1};
 use std::sync::PoisonError;
@@ -121,12 +122,7 @@ async fn turn_away(mut socket: Socket, bytes: &[u8]) {
 
 /// The answer to what has come so far; `None`: read more.
 fn answer(node: &Node, visitor: &Visitor) -> Result<Option<Answered>, No> {
-    let parsed = match ClientPreface::parse(&visitor.first) {
-        Ok(Some(parsed)) => parsed,
-        Ok(None) if visitor.first.len() < PREFACE_BYTES_MAX => return Ok(None),
-        Err(PrefaceError::Version(_)) => return Err(Refusal::UnsupportedVersion.into()),
-        Ok(None) | Err(_) => return Err(Refusal::Malformed.into()),
-    };
+    let Some(parsed) = parse(&visitor.first)? else { return Ok(None) };
     if node.is_draining() {
         return Err(No(Refusal::Draining, node.reconnect_after_ms()));
     }
@@ -141,6 +137,16 @@ fn answer(node: &Node, visitor: &Visitor) -> Result<Option<Answered>, No> {
         .map_err(|_| No(Refusal::Internal, INTERNAL_MS))?;
     let (consumed, mode) = (parsed.consumed, parsed.preface.mode);
     Ok(Some(Answered { reply: bytes, transport, peer, consumed, mode }))
+}
+
+/// The preface at the start of what came; `None`: read more.
+fn parse(first: &[u8]) -> Result<Option<Parsed<ClientPreface<'_>>>, Refusal> {
+    match ClientPreface::parse(first) {
+        Ok(Some(parsed)) => Ok(Some(parsed)),
+        Ok(None) if first.len() < PREFACE_BYTES_MAX => Ok(None),
+        Err(PrefaceError::Version(_)) => Err(Refusal::UnsupportedVersion),
+        Ok(None) | Err(_) => Err(Refusal::Malformed),
+    }
 }
 
 fn knock(node: &Node, preface: &ClientPreface<'_>) -> Result<Arrival, No> {
@@ -207,4 +213,24 @@ fn welcome(
     };
     let (reply, established) = responder.reply(&godwit_wire::encode(&welcome)).map_err(no_of)?;
     Ok((reply, established.transport, peer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_preface_is_waited_for_and_no_longer_one_begins() {
+        let message = [7; HANDSHAKE_BYTES_MAX];
+        let preface = ClientPreface { mode: Mode::Full, key_hint: [1; 4], message: &message };
+        let mut bytes = Vec::new();
+        preface.encode_into(&mut bytes).unwrap();
+        assert_eq!(bytes.len(), PREFACE_BYTES_MAX);
+        assert!(parse(&bytes[..PREFACE_BYTES_MAX - 1]).unwrap().is_none(), "one byte is missing");
+        assert_eq!(parse(&bytes).unwrap().unwrap().consumed, PREFACE_BYTES_MAX);
+        let one_more = u16::try_from(HANDSHAKE_BYTES_MAX + 1).unwrap().to_be_bytes();
+        bytes[CLIENT_HEAD_BYTES - 2..CLIENT_HEAD_BYTES].copy_from_slice(&one_more);
+        let no = parse(&bytes[..CLIENT_HEAD_BYTES]).map(|parsed| parsed.is_some());
+        assert_eq!(no, Err(Refusal::Malformed), "at once, from the length");
+    }
 }
