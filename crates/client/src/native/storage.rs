@@ -12,13 +12,15 @@ use crate::{Error, Event};
 /// Questions that wait for the reading thread; more make the askers wait.
 const QUESTIONS_MAX: usize = 64;
 
+type Question = (Request, oneshot::Sender<Answer>);
+
 type Committed = Result<Vec<Event>, Error>;
 
 /// Handle on the two threads. They end when the last handle is dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct Storage {
     commits: mpsc::Sender<(Vec<Write>, oneshot::Sender<Committed>)>,
-    questions: mpsc::Sender<(Request, oneshot::Sender<Answer>)>,
+    questions: mpsc::Sender<Question>,
 }
 
 impl Storage {
@@ -26,8 +28,7 @@ impl Storage {
     pub(crate) fn start(mut writer: Writer, reader: Reader) -> Result<Self, Error> {
         // One commit at a time: what gathers meanwhile is the next one.
         let (commits, mut to_commit) = mpsc::channel::<(Vec<Write>, oneshot::Sender<_>)>(1);
-        let (questions, mut to_answer) =
-            mpsc::channel::<(Request, oneshot::Sender<_>)>(QUESTIONS_MAX);
+        let (questions, mut to_answer) = questions();
         spawn("godwit-write", move || {
             while let Some((writes, done)) = to_commit.blocking_recv() {
                 let _ = done.send(writer.commit(writes));
@@ -65,6 +66,10 @@ impl Storage {
     }
 }
 
+fn questions() -> (mpsc::Sender<Question>, mpsc::Receiver<Question>) {
+    mpsc::channel(QUESTIONS_MAX)
+}
+
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     thread::Builder::new()
         .name(name.to_owned())
@@ -99,5 +104,29 @@ fn read(reader: &Reader, request: &Request) -> Answer {
         Request::Chats => reader.chats().map(Response::Chats),
         Request::Search { text, limit } => reader.search(text, *limit).map(Response::Messages),
         _ => Err(Error::OtherVersion),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[tokio::test]
+    async fn so_many_questions_wait_and_the_next_one_waits_for_room() {
+        let (commits, _to_commit) = mpsc::channel(1);
+        let (questions, mut to_answer) = questions();
+        let storage = Storage { commits, questions };
+        for _ in 0..QUESTIONS_MAX {
+            assert!(storage.ask(Request::Chats).now_or_never().is_none(), "nobody answers");
+        }
+        assert_eq!(to_answer.len(), QUESTIONS_MAX);
+        let next = storage.ask(Request::Chats);
+        tokio::pin!(next);
+        assert!(next.as_mut().now_or_never().is_none());
+        assert_eq!(to_answer.len(), QUESTIONS_MAX, "it is not among them");
+        to_answer.recv().await.unwrap();
+        assert!(next.as_mut().now_or_never().is_none());
+        assert_eq!(to_answer.len(), QUESTIONS_MAX, "it took the place of the first");
     }
 }

@@ -126,6 +126,21 @@ fn a_link_lets_in_who_has_it() {
 }
 
 #[test]
+fn so_many_changes_wait_and_the_next_is_refused_until_an_outcome_is_taken() {
+    let mut world = World::with(&["alice"]);
+    let create = || GroupCommand::Create { name: "x".to_owned(), with: Vec::new() };
+    let core = world.devices[0].core();
+    let numbers: Vec<u64> = (0..64).map(|_| core.change_group(create()).unwrap()).collect();
+    assert_eq!(core.change_group(create()), Err(Error::GroupsBusy));
+    world.settle();
+    let core = world.devices[0].core();
+    assert_eq!(core.change_group(create()), Err(Error::GroupsBusy), "nobody took an outcome");
+    assert!(core.take_group_outcome(numbers[0]).is_some());
+    assert!(core.change_group(create()).is_ok());
+    assert_eq!(core.change_group(create()), Err(Error::GroupsBusy));
+}
+
+#[test]
 fn who_may_not_is_told_so() {
     let mut world = World::with(&["alice", "bob", "carol"]);
     let group = world.creates(0, "x", &["bob"]);

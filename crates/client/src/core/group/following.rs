@@ -53,6 +53,13 @@ impl Groups {
         self.behind.is_empty()
     }
 
+    /// The logs to ask for next: so many are on their way at once.
+    fn logs_to_ask(&self) -> Vec<GroupId> {
+        let asked = self.behind.values().filter(|behind| behind.is_asked).count();
+        let waiting = self.behind.iter().filter(|(_, behind)| !behind.is_asked);
+        waiting.map(|(id, _)| *id).take(FETCHES_MAX.saturating_sub(asked)).collect()
+    }
+
     fn caught_up(&mut self, id: GroupId) {
         self.behind.remove(&id);
         self.changed_behind.insert(id);
@@ -73,16 +80,7 @@ impl Core {
 
     /// Asks for the logs that go on.
     pub(super) fn ask_logs(&mut self) {
-        let asked = self.groups.behind.values().filter(|behind| behind.is_asked).count();
-        let wanted: Vec<GroupId> = self
-            .groups
-            .behind
-            .iter()
-            .filter(|(_, behind)| !behind.is_asked)
-            .map(|(id, _)| *id)
-            .take(FETCHES_MAX.saturating_sub(asked))
-            .collect();
-        for id in wanted {
+        for id in self.groups.logs_to_ask() {
             let request = self.next_request(Request::GroupLog(id));
             let after_epoch = self.groups.get(id).map_or(0, |known| known.group.epoch());
             let Some(behind) = self.groups.behind.get_mut(&id) else { continue };
@@ -222,4 +220,43 @@ impl Core {
 
 pub(super) fn group_of(bytes: &[u8]) -> Option<GroupId> {
     bytes.try_into().ok().map(GroupId)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(n: usize) -> GroupId {
+        GroupId((n as u128).to_be_bytes())
+    }
+
+    fn behind_in(groups: usize) -> Groups {
+        let mut all = Groups::default();
+        (0..groups).for_each(|n| all.is_behind(group(n), 1, None));
+        all
+    }
+
+    #[test]
+    fn so_many_groups_are_followed_and_no_more() {
+        let mut groups = behind_in(BEHIND_MAX);
+        assert_eq!(groups.behind.len(), BEHIND_MAX);
+        groups.is_behind(group(BEHIND_MAX), 1, None);
+        assert!(!groups.is_followed(group(BEHIND_MAX)));
+        groups.is_behind(group(0), 2, None);
+        assert_eq!(groups.behind[&group(0)].epoch, 2, "who is followed goes on");
+        groups.caught_up(group(1));
+        groups.is_behind(group(BEHIND_MAX), 1, None);
+        assert!(groups.is_followed(group(BEHIND_MAX)));
+    }
+
+    #[test]
+    fn so_many_logs_are_asked_for_at_once_and_each_once() {
+        let mut groups = behind_in(FETCHES_MAX + 1);
+        let first = groups.logs_to_ask();
+        assert_eq!(first, (0..FETCHES_MAX).map(group).collect::<Vec<_>>());
+        first.iter().for_each(|id| groups.behind.get_mut(id).unwrap().is_asked = true);
+        assert!(groups.logs_to_ask().is_empty());
+        groups.caught_up(group(0));
+        assert_eq!(groups.logs_to_ask(), [group(FETCHES_MAX)]);
+    }
 }

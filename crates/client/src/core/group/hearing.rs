@@ -25,22 +25,22 @@ pub(super) const HEARD_MAX: usize = 32_768;
 type Name = (GroupId, DeviceId, SenderKeyId);
 
 /// The keys under which others post.
-#[derive(Default)]
-pub(super) struct Heard {
-    keys: BTreeMap<Name, (HeardKey, u64)>,
+pub(super) struct Heard<K = HeardKey> {
+    keys: BTreeMap<Name, (K, u64)>,
     /// Counts uses, so that keys have an order.
     ordinal: u64,
     changed: BTreeSet<Name>,
 }
 
-impl Heard {
-    fn has(&self, name: &Name) -> bool {
-        self.keys.contains_key(name)
+impl<K> Default for Heard<K> {
+    fn default() -> Self {
+        Self { keys: BTreeMap::new(), ordinal: 0, changed: BTreeSet::new() }
     }
+}
 
-    fn add(&mut self, key: HeardKey) {
-        let name = (key.group(), key.from(), key.id());
-        if self.has(&name) {
+impl<K> Heard<K> {
+    fn add(&mut self, name: Name, key: K) {
+        if self.keys.contains_key(&name) {
             return; // the one that is here opens more, and knows what it opened
         }
         let (group, device, _) = name;
@@ -65,14 +65,16 @@ impl Heard {
         }
     }
 
-    fn get_mut(&mut self, name: Name) -> Option<&mut HeardKey> {
+    fn get_mut(&mut self, name: Name) -> Option<&mut K> {
         self.ordinal += 1;
         let (key, used) = self.keys.get_mut(&name)?;
         *used = self.ordinal;
         self.changed.insert(name);
         Some(key)
     }
+}
 
+impl Heard {
     pub(super) fn changes(&mut self, vault: &Vault) -> Result<Vec<Write>, RowError> {
         let table = Table::GroupHeard;
         let write = |(group, from, id): Name| {
@@ -158,7 +160,7 @@ impl Core {
         let id = share.group();
         let Some(known) = self.groups.get(id) else { return };
         if let Ok(key) = HeardKey::accept(share, from, &known.group) {
-            self.groups.heard.add(key);
+            self.groups.heard.add((key.group(), key.from(), key.id()), key);
             self.take_early(id, Some(from.id()), now);
         }
     }
@@ -223,5 +225,45 @@ impl Core {
             from.account
         );
         self.warn(WarningKind::Server, with, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(group: usize, device: u32, key: u64) -> Name {
+        let group = GroupId((group as u128).to_be_bytes());
+        (group, DeviceId::new(1, device), SenderKeyId(key.to_be_bytes()))
+    }
+
+    #[test]
+    fn of_a_device_in_a_group_so_many_keys_are_kept_and_the_longest_unused_goes() {
+        let mut heard = Heard::default();
+        let others = [name(1, 2, 1), name(2, 1, 1)];
+        others.iter().for_each(|name| heard.add(*name, ()));
+        let most = HEARD_EACH_MAX as u64;
+        (1..=most).for_each(|key| heard.add(name(1, 1, key), ()));
+        assert_eq!(heard.keys.len(), others.len() + HEARD_EACH_MAX);
+        heard.get_mut(name(1, 1, 1)).unwrap();
+        heard.changed.clear();
+        heard.add(name(1, 1, most + 1), ());
+        assert_eq!(heard.keys.len(), others.len() + HEARD_EACH_MAX);
+        assert!(!heard.keys.contains_key(&name(1, 1, 2)) && heard.changed.contains(&name(1, 1, 2)));
+        assert!(others.iter().all(|name| heard.keys.contains_key(name)));
+    }
+
+    #[test]
+    fn in_all_so_many_keys_are_kept_and_the_longest_unused_goes() {
+        let mut heard = Heard::default();
+        (0..HEARD_MAX).for_each(|group| heard.add(name(group, 1, 1), ()));
+        assert_eq!(heard.keys.len(), HEARD_MAX);
+        heard.get_mut(name(0, 1, 1)).unwrap();
+        heard.add(name(0, 1, 1), ());
+        assert_eq!(heard.keys.len(), HEARD_MAX, "what is here already needs no room");
+        heard.add(name(HEARD_MAX, 1, 1), ());
+        assert_eq!(heard.keys.len(), HEARD_MAX);
+        let has = |group| heard.keys.contains_key(&name(group, 1, 1));
+        assert_eq!((has(0), has(1), has(HEARD_MAX)), (true, false, true));
     }
 }

@@ -252,5 +252,8 @@ mod tests {
         // One copy of the longest text fits, two do not.
         let longest = 40_000;
         assert!(goes_in_copies(1, longest) && !goes_in_copies(2, longest));
+        // 32 copies of 1,010 + 126 + 400 bytes are the 48 KiB to the byte.
+        assert_eq!(COPIES_MAX * (1_010 + 1_010 / 8 + COPY_OVERHEAD_BYTES), COPIES_BYTES_MAX);
+        assert!(goes_in_copies(COPIES_MAX, 1_010) && !goes_in_copies(COPIES_MAX, 1_011));
     }
 }

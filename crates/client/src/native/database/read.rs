@@ -444,7 +444,7 @@ mod tests {
 
     /// A database in a folder of its own.
     struct Stage {
-        _folder: tempfile::TempDir,
+        folder: tempfile::TempDir,
         vault: Vault,
         writer: Writer,
         reader: Reader,
@@ -462,7 +462,7 @@ mod tests {
             };
             let writer = Writer::new(open(&path).unwrap().0, vault.clone(), owner.clone());
             let reader = open_reader(&path, vault.clone(), owner).unwrap();
-            Self { _folder: folder, vault, writer, reader }
+            Self { folder, vault, writer, reader }
         }
 
         /// Stores messages from somebody, one for each row: `row` from `with(row)`.
@@ -516,6 +516,31 @@ mod tests {
     }
 
     #[test]
+    fn a_page_has_so_many_messages_whatever_is_asked_for() {
+        let mut stage = Stage::new();
+        let with = ChatId::from("bob".parse::<Handle>().unwrap());
+        let pages = |stage: &Stage| {
+            let reader = &stage.reader;
+            let ends = |rows: Vec<u64>| (rows.len(), rows.first().copied(), rows.last().copied());
+            let rows = |items: Vec<HistoryItem>| ends(items.iter().map(|item| item.row).collect());
+            let arrived = reader.arrived_after(0, u32::MAX).unwrap();
+            [
+                rows(reader.history(&with, None, u32::MAX).unwrap()),
+                rows(reader.history_after(&with, 0, u32::MAX).unwrap()),
+                ends(arrived.iter().map(Arrived::row).collect()),
+                rows(reader.search("hi", u32::MAX).unwrap()),
+            ]
+        };
+        let most = u64::from(PAGE_ROWS_MAX);
+        let page = |first, last| (PAGE_ROWS_MAX as usize, Some(first), Some(last));
+        stage.store(1..=most, |_| "bob".to_owned(), "hi");
+        assert_eq!(pages(&stage), [page(1, most), page(1, most), page(1, most), page(most, 1)]);
+        stage.store(most + 1..=most + 1, |_| "bob".to_owned(), "hi");
+        let newest = [page(2, most + 1), page(1, most), page(1, most), page(most + 1, 2)];
+        assert_eq!(pages(&stage), newest);
+    }
+
+    #[test]
     fn a_search_looks_so_far_back_and_no_further() {
         let mut stage = Stage::new();
         let bob = |_| "bob".to_owned();
@@ -525,5 +550,27 @@ mod tests {
         assert_eq!(found(&stage, 5).len(), 1);
         assert!(found(&stage, 4).is_empty());
         assert_eq!(stage.reader.search("needle", 9).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_search_opens_so_many_messages() {
+        let mut stage = Stage::new();
+        stage.store(1..=1, |_| "bob".to_owned(), "needle");
+        stage.store(2..=2, |_| "bob".to_owned(), "hay");
+        // Copies of the hay under other numbers: opened in vain, which takes as long.
+        let db = open(&stage.folder.path().join("godwit.db")).unwrap().0;
+        let fill = |from: u32, to: u32| {
+            let sql =
+                "WITH RECURSIVE n(i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2)
+                       INSERT INTO message (row, chat, account, device, counter, outgoing, state,
+                                            sent_at, body)
+                       SELECT i, chat, account, device, i, outgoing, state, sent_at, body
+                       FROM n JOIN message ON row = 2";
+            db.execute(sql, [from, to]).unwrap();
+        };
+        fill(3, SEARCH_ROWS_MAX);
+        assert_eq!(stage.reader.search("needle", 9).unwrap().len(), 1);
+        fill(SEARCH_ROWS_MAX + 1, SEARCH_ROWS_MAX + 1);
+        assert!(stage.reader.search("needle", 9).unwrap().is_empty());
     }
 }
