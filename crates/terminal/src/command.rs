@@ -193,6 +193,23 @@ async fn within<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> Op
     }
 }
 
+/// Longest wait for the server's answer, 30 s: five times what the handshake and registration take on
+/// the slowest link, a 2G line that loses packets.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// Longest wait for the server to take a change of a group or a device list, 60 s: looking up a thousand
+/// members on the slowest link takes longer, but then something is wrong more often than not.
+const CHANGE_MAX: Duration = Duration::from_secs(60);
+
+/// Waits for the server no longer than `limit`; `late` makes the failure of the seconds that were too few.
+async fn answered<T>(
+    limit: Duration,
+    work: impl Future<Output = T>,
+    late: impl FnOnce(u64) -> Failure,
+) -> Result<T, Failure> {
+    within(Some(limit), work).await.ok_or_else(|| late(limit.as_secs()))
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
@@ -217,6 +234,22 @@ impl From<Wait> for MessageState {
             Wait::Accepted => Self::Accepted,
             Wait::Delivered => Self::Delivered,
             Wait::Read => Self::Read,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_waited_for_so_long_and_no_longer() {
+        for (limit, seconds) in [(ANSWER_MAX, 30), (CHANGE_MAX, 60)] {
+            let late = |seconds: u64| Failure::TimedOut(seconds.to_string());
+            let after = |ms| tokio::time::sleep(Duration::from_millis(ms));
+            assert!(answered(limit, after(seconds * 1_000 - 1), late).await.is_ok());
+            let failure = answered(limit, after(seconds * 1_000 + 1), late).await;
+            assert_eq!(failure.unwrap_err().to_string(), seconds.to_string());
         }
     }
 }

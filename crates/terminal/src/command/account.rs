@@ -1,19 +1,15 @@
 //! `godwit join`.
 
 use std::path::Path;
-use std::time::Duration;
 
 use godwit_base::Handle;
 use godwit_client::Client;
 use serde::Serialize;
 
+use super::{ANSWER_MAX, answered};
 use crate::arguments::Join;
 use crate::failure::Failure;
 use crate::output::Output;
-
-/// Longest wait for the server's answer: five times what the handshake and registration take on
-/// the slowest link, a 2G line that loses packets.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 #[derive(Serialize)]
 struct Joined<'a> {
@@ -26,13 +22,13 @@ struct Joined<'a> {
 pub(super) async fn join(home: &Path, join: &Join, output: &mut Output) -> Result<(), Failure> {
     let joined = Client::join(home, &join.link, &join.handle, join.invite.as_deref());
     // The keys stay in the home, so that the next try goes on with them.
-    let joined = tokio::time::timeout(ANSWER_MAX, joined).await.map_err(|_| {
+    let joined = answered(ANSWER_MAX, Box::pin(joined), |seconds| {
         Failure::Other(format!(
-            "no answer from {} within {} s: copy the join link again, whole and with its key, and try again",
-            join.link.address(),
-            ANSWER_MAX.as_secs()
+            "no answer from {} within {seconds} s: copy the join link again, whole and with its key, and try again",
+            join.link.address()
         ))
-    })??;
+    });
+    let joined = joined.await??;
     let joined = Joined {
         event: "joined",
         handle: &join.handle,

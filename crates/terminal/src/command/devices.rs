@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::Path;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use godwit_client::{
@@ -13,14 +12,11 @@ use serde::Serialize;
 use tokio::task::unconstrained;
 
 use super::progress::{Counts, bar};
-use super::{fresh, within};
+use super::{CHANGE_MAX, answered, fresh, within};
 use crate::arguments::{Approve, DevicesCommand, LinkStart, Recover, RecoveryShow};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::qr;
-
-/// Longest wait for the server to take a device list, or to answer a claim.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// Longest file of recovery words that is read.
 const WORDS_BYTES_MAX: u64 = 4_096;
@@ -218,12 +214,12 @@ pub(super) async fn devices(
 
 /// A minute for what only the server can finish.
 async fn taken<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
-    match within(Some(ANSWER_MAX), work).await {
-        Some(done) => Ok(done?),
-        None => Err(Failure::TimedOut(
-            "the server did not answer within a minute: it goes on when it is reached".to_owned(),
-        )),
-    }
+    let done = answered(CHANGE_MAX, work, |seconds| {
+        Failure::TimedOut(format!(
+            "the server did not answer within {seconds} s: it goes on when it is reached"
+        ))
+    });
+    Ok(done.await??)
 }
 
 pub(super) async fn show_recovery(

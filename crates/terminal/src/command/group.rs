@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
-use std::time::Duration;
 
 use godwit_base::{GroupId, GroupLink, Handle};
 use godwit_client::core::{GroupCommand, GroupOutcome, PICTURE_BYTES_MAX};
@@ -11,15 +10,11 @@ use godwit_client::{Client, GroupInfo, GroupMemberInfo};
 use serde::Serialize;
 
 use super::send::while_linked;
-use super::{fresh, meet, within};
+use super::{CHANGE_MAX, answered, fresh, meet};
 use crate::arguments::Group;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::text::one_line;
-
-/// Longest wait for the server to take a change: looking up a thousand members on the slowest link
-/// takes longer, but then something is wrong more often than not.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// What a change prints.
 #[derive(Serialize)]
@@ -91,13 +86,12 @@ pub(super) async fn carry_out(
     let is_join = matches!(command, GroupCommand::Join(_));
     meet(client, command.group().filter(|_| !is_join)).await?;
     let change = async { Ok(client.change_group(command).await?) };
-    let outcome = within(Some(ANSWER_MAX), while_linked(client, change)).await;
-    outcome.ok_or_else(|| {
-        let seconds = ANSWER_MAX.as_secs();
+    let outcome = answered(CHANGE_MAX, while_linked(client, change), |seconds| {
         Failure::TimedOut(format!(
             "the server did not take the change within {seconds} s: look at `godwit group list`, then try again"
         ))
-    })?
+    });
+    outcome.await?
 }
 
 /// A picture for a group, from a file.

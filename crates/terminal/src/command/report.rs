@@ -1,18 +1,13 @@
 //! `godwit report`: messages of somebody, in clear, to the operator of the server.
 
-use std::time::Duration;
-
 use godwit_base::Handle;
 use godwit_client::{Client, Reported};
 use serde::Serialize;
 
-use super::within;
+use super::{ANSWER_MAX, answered};
 use crate::arguments::Report;
 use crate::failure::Failure;
 use crate::output::Output;
-
-/// Longest wait for the server's answer: what `join` waits.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// Messages looked through for those that can be reported.
 const PAGE: u32 = 500;
@@ -44,16 +39,13 @@ pub(super) async fn report(
 ) -> Result<(), Failure> {
     let messages = chosen(client, report).await?;
     let count = messages.len();
-    let taken = within(Some(ANSWER_MAX), client.report(&report.with, &report.reason, messages));
-    match taken.await {
-        Some(taken) => taken?,
-        None => {
-            return Err(Failure::TimedOut(format!(
-                "no answer from the server within {} s: try again when it can be reached",
-                ANSWER_MAX.as_secs()
-            )));
-        }
-    }
+    let taken = client.report(&report.with, &report.reason, messages);
+    let taken = answered(ANSWER_MAX, taken, |seconds| {
+        Failure::TimedOut(format!(
+            "no answer from the server within {seconds} s: try again when it can be reached"
+        ))
+    });
+    taken.await??;
     let done = Done { event: "reported", with: &report.with, messages: count };
     output.record(&done, |done| {
         format!(

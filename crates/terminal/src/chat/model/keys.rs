@@ -294,7 +294,7 @@ impl Model {
         let Some(mut open) = self.conversation.take() else { return };
         let (set, rows) = self.setting();
         if lines < 0 {
-            open.scroll_up(lines.unsigned_abs().min(SCROLL_LINES_MAX), &set, rows);
+            open.scroll_up(lines_up(lines), &set, rows);
         } else {
             open.scroll_down(lines.unsigned_abs(), &set);
         }
@@ -314,6 +314,10 @@ impl Model {
 
 /// Lines that one key may scroll: more than a full window of the tallest messages.
 const SCROLL_LINES_MAX: usize = 1_000_000;
+
+fn lines_up(lines: isize) -> usize {
+    lines.unsigned_abs().min(SCROLL_LINES_MAX)
+}
 
 /// Keys that edit a field; false if the text stayed the same.
 pub(super) fn field_key(field: &mut Field, key: KeyEvent) -> bool {
@@ -343,4 +347,17 @@ pub(super) fn field_key(field: &mut Field, key: KeyEvent) -> bool {
         _ => {}
     }
     field.text().len() != before
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_key_scrolls_so_many_lines_and_no_more() {
+        assert_eq!(lines_up(-999_999), SCROLL_LINES_MAX - 1);
+        assert_eq!(lines_up(-1_000_000), SCROLL_LINES_MAX);
+        assert_eq!(lines_up(-1_000_001), SCROLL_LINES_MAX);
+        assert_eq!(lines_up(isize::MIN), SCROLL_LINES_MAX);
+    }
 }
