@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use godwit_base::AccountId;
 use godwit_wire::{ToClient, ToServer, v1};
 use serde::Serialize;
 use tokio::task::{JoinSet, LocalSet};
@@ -59,6 +60,8 @@ pub struct Report {
     counted_ms: Option<Percentiles>,
     /// Records of receipts that the sender got for one message.
     receipts_per_message: f64,
+    /// Accounts that have read the last message, as its sender was told in the end.
+    readers_told: u32,
     /// Delivered.
     pub delivered: u64,
     others_cpus: Option<f64>,
@@ -109,15 +112,20 @@ async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Re
 
         let stretch = conditions.stretch(site.processes(), &me);
         let began = Instant::now();
-        let counted = hear_reach(&mut sender, counter, plan.members - 1);
+        let has = move |post: &v1::PostReach| {
+            (post.counter, post.accounts) == (counter, plan.members - 1)
+        };
+        let counted = hear_reach(&mut sender, has);
         let (acknowledged, receipts) = tokio::join!(acknowledge(conns, posts), counted);
         members = acknowledged?;
         all.counted.record(began.elapsed());
-        all.receipts += receipts?;
+        all.receipts += receipts?.0;
         all.acknowledge(&stretch.end());
         bar.inc(1);
     }
     bar.finish_and_clear();
+    let author = cast.device(0).account;
+    all.readers_told = read_all(members, &mut sender, group, plan, author).await?;
     Ok(all.report(plan, conditions))
 }
 
@@ -208,8 +216,12 @@ async fn hear_post(conn: &mut Conn, counter: u64) -> Result<(Instant, u64), Load
     hear(conn, "post", post).await
 }
 
-/// Waits for the receipt that counts so many accounts; gives how many receipts it took.
-async fn hear_reach(by: &mut Conn, counter: u64, accounts: u32) -> Result<u64, LoadError> {
+/// Waits for the receipt that `wanted` takes a post of; gives how many receipts it took, and the readers of
+/// that post.
+async fn hear_reach(
+    by: &mut Conn,
+    wanted: impl Fn(&v1::PostReach) -> bool,
+) -> Result<(u64, u32), LoadError> {
     let mut receipts = 0;
     loop {
         let receipt = |message| match message {
@@ -220,10 +232,32 @@ async fn hear_reach(by: &mut Conn, counter: u64, accounts: u32) -> Result<u64, L
         receipts += 1;
         by.say(&ToServer::Ack(v1::Ack { up_to: receipt.seq }))?;
         by.flush().await?;
-        if receipt.posts.iter().any(|post| (post.counter, post.accounts) == (counter, accounts)) {
-            return Ok(receipts);
+        if let Some(post) = receipt.posts.iter().find(|post| wanted(post)) {
+            return Ok((receipts, post.readers));
         }
     }
+}
+
+/// All say once that they have read everything: an account says so only so often an hour.
+async fn read_all(
+    members: Vec<Conn>,
+    sender: &mut Conn,
+    group: Bytes,
+    plan: &Plan,
+    author: AccountId,
+) -> Result<u32, LoadError> {
+    let mark = v1::PostRead { account: author.0, device: 1, up_to: plan.messages.into() };
+    let last = (mark.up_to, plan.members - 1);
+    let read = ToServer::GroupRead(v1::GroupRead { request: 2, group, marks: vec![mark] });
+    let taken = |message| matches!(message, ToClient::GroupReadTaken(_)).then_some(());
+    let reading = each(members, move |conn| {
+        let read = read.clone();
+        Box::pin(async move { conn.ask("read", &read, taken).await })
+    });
+    let read_by = |post: &v1::PostReach| (post.counter, post.readers) == last;
+    let (read, told) = tokio::join!(reading, hear_reach(sender, read_by));
+    read?;
+    Ok(told?.1)
 }
 
 async fn acknowledge(
@@ -273,6 +307,7 @@ struct Tally {
     up_bytes: u64,
     down_bytes: u64,
     receipts: u64,
+    readers_told: u32,
     delivered: u64,
 }
 
@@ -307,6 +342,7 @@ impl Tally {
             acknowledge_server_cpu_us_per_recipient: us(self.acknowledge_cpu),
             counted_ms: self.counted.percentiles(),
             receipts_per_message: self.receipts as f64 / messages,
+            readers_told: self.readers_told,
             delivered: self.delivered,
             others_cpus: self.others_cpus,
             conditions,
