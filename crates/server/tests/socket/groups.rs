@@ -245,6 +245,37 @@ async fn what_is_read_of_a_group_is_counted_for_its_author() {
     assert_eq!(progress(&mut dave, 0).await, []);
 }
 
+/// Each mark of a request counts, for the device that it names and no other.
+#[tokio::test]
+async fn one_request_tells_what_is_read_of_several_authors() {
+    let world = World::new().await;
+    let (mut alice, mut bob) = (world.joins("alice").await, world.joins("bob").await);
+    let mut carol = world.joins("carol").await;
+    group_of(&mut alice, &mut [&mut bob, &mut carol]).await;
+    let one = posts(&mut alice, 1, 0, "one").await.unwrap();
+    hears_post(&mut bob, "one", &alice, 1).await;
+    hears_post(&mut carol, "one", &alice, 1).await;
+    let two = posts(&mut carol, 1, 0, "two").await.unwrap();
+    hears_post(&mut alice, "two", &carol, 1).await;
+    let deliver = hears_post(&mut bob, "two", &carol, 1).await;
+    bob.acknowledges(&deliver).await;
+    hears_reach(&mut alice, &[(one, 1, 0)]).await;
+    hears_reach(&mut carol, &[(two, 1, 0)]).await;
+    let mark = |author: &Person, device, up_to| {
+        let account = author.account().0;
+        v1::PostRead { account, device, up_to }
+    };
+    let other_device = vec![mark(&alice, 2, one)];
+    let both = vec![mark(&carol, 1, two), mark(&alice, 1, one)];
+    for (marks, of_alice, of_carol) in [(other_device, 0, 0), (both, one, two)] {
+        let request = bob.request();
+        bob.link().says(&[v1::GroupRead { request, group: group(), marks }.into()]).await;
+        assert_eq!(bob.link().hears().await, v1::GroupReadTaken { request }.into());
+        assert_eq!(progress(&mut alice, one).await, [(bob.account().0, one, of_alice)]);
+        assert_eq!(progress(&mut carol, two).await, [(bob.account().0, two, of_carol)]);
+    }
+}
+
 #[tokio::test]
 async fn who_was_removed_gets_nothing_after_it_and_who_leaves_likewise() {
     let world = World::new().await;
