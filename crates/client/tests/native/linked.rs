@@ -7,15 +7,17 @@ use tokio::sync::mpsc;
 
 use crate::stage::{Stage, delivered, handle, soon, take, texts};
 
-/// Links the home `new` to the account whose main device is `main`.
-async fn link(stage: &Stage, main: &Client, new: &str, with_history: bool) {
+/// Links the home `new` to the account whose main device is `main`. Returns what it told of the history
+/// meanwhile.
+async fn link(stage: &Stage, main: &Client, new: &str, with_history: bool) -> Vec<HistoryProgress> {
     let (codes, mut code) = mpsc::unbounded_channel();
+    let (tells, mut told) = mpsc::unbounded_channel();
     let (home, link) = (stage.home(new), stage.link.clone());
     let newcomer = tokio::spawn(async move {
-        let tell = |event| {
-            if let NewcomerEvent::Code(code) = event {
-                codes.send(code).unwrap();
-            }
+        let tell = |event| match event {
+            NewcomerEvent::Code(code) => codes.send(code).unwrap(),
+            NewcomerEvent::History(progress) => tells.send(progress).unwrap(),
+            _ => {}
         };
         Client::link(&home, &link, tell).await
     });
@@ -24,6 +26,7 @@ async fn link(stage: &Stage, main: &Client, new: &str, with_history: bool) {
     main.confirm_link(with_history).await.unwrap();
     soon(main.linked()).await.unwrap();
     soon(newcomer).await.unwrap().unwrap();
+    std::iter::from_fn(|| told.try_recv().ok()).collect()
 }
 
 /// What both devices must show, in order: all but the number of the row.
@@ -33,9 +36,11 @@ async fn story(of: &Client, with: &str) -> Vec<HistoryItem> {
     items
 }
 
-/// What is told of the history until there is no more.
-async fn progress(events: &mut EventStream) -> Vec<HistoryProgress> {
-    let mut told = Vec::new();
+/// What is told of the history after `told`, until there is no more.
+async fn progress(
+    mut told: Vec<HistoryProgress>,
+    events: &mut EventStream,
+) -> Vec<HistoryProgress> {
     while !told.last().is_some_and(|last: &HistoryProgress| last.done) {
         match soon(events.next()).await.unwrap() {
             Event::History(progress) => told.push(progress),
@@ -70,15 +75,15 @@ async fn a_linked_home_shows_the_same_chats_and_tells_of_nothing_old() {
     delivered(&bob, answer).await;
 
     let mut events = alice.events(Since::Now);
-    link(&stage, &alice, "tablet", true).await;
-    let given = progress(&mut events).await;
+    let heard = link(&stage, &alice, "tablet", true).await;
+    let given = progress(Vec::new(), &mut events).await;
     soon(alice.history_given()).await.unwrap();
     assert_eq!(alice.history_progress().await.unwrap(), None);
     let before = story(&alice, "bob").await;
     alice.close().await;
     let tablet = stage.open("tablet").await;
     let mut events = tablet.events(Since::Now);
-    assert_eq!(progress(&mut events).await, given, "the same is told on both sides");
+    assert_eq!(progress(heard, &mut events).await, given, "the same is told on both sides");
     assert_rises(&given, 202);
     is_drained(&bob, &tablet, "to both").await;
     let mut there = story(&tablet, "bob").await;
