@@ -318,6 +318,16 @@ impl Outbox {
             .any(|post| post.epoch != epoch || post.body.0.is_empty() != in_copies)
     }
 
+    /// Whether a post on its way was sealed when the members had other devices: as
+    /// [`awaits_answer_of_other_list`](Self::awaits_answer_of_other_list).
+    pub(crate) fn awaits_answer_of_other_devices(&self, group: GroupId, version: u64) -> bool {
+        let in_flight = self.in_flight.iter().filter_map(|counter| self.pending.get(counter));
+        in_flight
+            .filter(|message| message.target == Target::Group(group))
+            .filter_map(|message| message.post.as_ref())
+            .any(|post| post.devices_version != version)
+    }
+
     /// Pending messages, oldest first.
     pub(crate) fn pending(&self) -> impl Iterator<Item = (u64, &Outgoing)> {
         self.pending.iter().map(|(counter, message)| (*counter, message))

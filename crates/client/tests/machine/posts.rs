@@ -423,3 +423,24 @@ fn what_who_was_removed_says_is_not_shown() {
     assert!(!world.texts_in(1, group).contains(&"c".to_owned()));
     assert_eq!(world.warnings("p1", WarningKind::Server), 1);
 }
+
+/// Two posts come back because a member has another device by now; the link breaks between the two answers.
+/// What is said then does not pass the second, which is still sealed as it was.
+#[test]
+fn a_post_does_not_pass_one_that_comes_back() {
+    let (mut world, group) = group_of(34);
+    world.says(0, group, "first");
+    world.settle();
+    world.add_device("p1");
+    for text in ["a", "b"] {
+        world.says(0, group, text);
+    }
+    world.drive(0);
+    world.carry_up(0, usize::MAX);
+    let answers = world.server.connections[&0].outgoing.len();
+    world.carry_down(0, answers / 2);
+    world.cut(0);
+    world.says(0, group, "c");
+    (0..3).for_each(|_| world.settle());
+    assert_eq!(world.texts_in(33, group), texts(&["first", "a", "b", "c"]));
+}

@@ -145,6 +145,10 @@ impl Core {
             self.groups.postings.changed.insert(id);
             self.groups.postings.changed_given.insert(id);
         }
+        let version = self.groups.postings.of(id).given.devices_version;
+        if version.is_some_and(|version| self.outbox.awaits_answer_of_other_devices(id, version)) {
+            return Readiness::NotYet; // what was sealed before comes back, and must not be passed (M4)
+        }
         let lacking = self.groups.postings.of(id).given.lacking(devices);
         if !lacking.is_empty() {
             self.give_key(place, &lacking, now);
