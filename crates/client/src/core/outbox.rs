@@ -311,21 +311,20 @@ impl Outbox {
         epoch: u64,
         in_copies: bool,
     ) -> bool {
-        let in_flight = self.in_flight.iter().filter_map(|counter| self.pending.get(counter));
-        in_flight
-            .filter(|message| message.target == Target::Group(group))
-            .filter_map(|message| message.post.as_ref())
+        self.posts_on_their_way(group)
             .any(|post| post.epoch != epoch || post.body.0.is_empty() != in_copies)
     }
 
     /// Whether a post on its way was sealed when the members had other devices: as
     /// [`awaits_answer_of_other_list`](Self::awaits_answer_of_other_list).
     pub(crate) fn awaits_answer_of_other_devices(&self, group: GroupId, version: u64) -> bool {
+        self.posts_on_their_way(group).any(|post| post.devices_version != version)
+    }
+
+    fn posts_on_their_way(&self, group: GroupId) -> impl Iterator<Item = &Posted> {
         let in_flight = self.in_flight.iter().filter_map(|counter| self.pending.get(counter));
-        in_flight
-            .filter(|message| message.target == Target::Group(group))
-            .filter_map(|message| message.post.as_ref())
-            .any(|post| post.devices_version != version)
+        let of_it = in_flight.filter(move |message| message.target == Target::Group(group));
+        of_it.filter_map(|message| message.post.as_ref())
     }
 
     /// Pending messages, oldest first.
