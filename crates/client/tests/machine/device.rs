@@ -305,12 +305,8 @@ impl Device {
                     let is_meant = item.with.contact().is_some()
                         && item.id.device == from
                         && item.id.counter <= up_to;
-                    if is_meant && item.state != MessageState::Read {
-                        item.state = MessageState::Read;
-                        let timer_ms = u64::from(item.details.timer_s) * 1_000;
-                        if timer_ms > 0 && item.note != Some(Note::Timer) {
-                            item.details.expires_at_ms = Some(at_ms + timer_ms);
-                        }
+                    if is_meant {
+                        was_read(item, at_ms);
                     }
                 }
             }
@@ -330,12 +326,8 @@ impl Device {
                     let is_meant = item.with == ChatId::Group(group)
                         && item.id.device == from
                         && item.id.counter <= up_to;
-                    if is_meant && item.state != MessageState::Read {
-                        item.state = MessageState::Read;
-                        let timer_ms = u64::from(item.details.timer_s) * 1_000;
-                        if timer_ms > 0 && item.note != Some(Note::Timer) {
-                            item.details.expires_at_ms = Some(at_ms + timer_ms);
-                        }
+                    if is_meant {
+                        was_read(item, at_ms);
                     }
                 }
             }
@@ -389,6 +381,18 @@ impl Device {
 
     pub(crate) fn state_of(&self, id: MessageId) -> MessageState {
         self.history.items.values().find(|item| item.id == id).unwrap().state
+    }
+}
+
+/// It is read, if it was not; from then on its timer runs.
+fn was_read(item: &mut HistoryItem, at_ms: u64) {
+    if item.state == MessageState::Read {
+        return;
+    }
+    item.state = MessageState::Read;
+    let timer_ms = u64::from(item.details.timer_s) * 1_000;
+    if timer_ms > 0 && item.note != Some(Note::Timer) {
+        item.details.expires_at_ms = Some(at_ms + timer_ms);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Groups: who is in one, agreed by all devices, against a server that lies.
 
-use godwit_base::GroupId;
+use godwit_base::{DeviceId, GroupId};
 use godwit_client::core::{GroupCommand, GroupOutcome, PICTURE_BYTES_MAX};
 use godwit_client::{Error, GroupInfo, WarningKind};
 
@@ -411,6 +411,18 @@ fn an_entry_of_who_was_killed_gives_way_to_another() {
     assert_eq!(world.summary(3, group), world.summary(0, group), "and alice goes on");
 }
 
+/// Alice renames the group while bob, device 1, is away; the server keeps the new secret from him.
+fn renames_and_withholds(world: &mut World, group: GroupId, bob: DeviceId) -> crate::server::Entry {
+    world.devices[1].crash();
+    world.cut(1);
+    world.devices[0].core().change_group(GroupCommand::Rename(group, "Egrets".into())).unwrap();
+    for _ in 0..20 {
+        world.pass(50);
+        world.step(0);
+    }
+    world.server.withhold(bob)
+}
+
 /// Bob adds dave while the secret that the name is sealed under is still on its way to bob.
 #[test]
 fn who_adds_somebody_before_the_secret_comes_passes_it_on() {
@@ -419,14 +431,7 @@ fn who_adds_somebody_before_the_secret_comes_passes_it_on() {
     world.commands(0, GroupCommand::Promote(group, vec![handle("bob")])).unwrap();
     world.commands(0, GroupCommand::Remove(group, vec![handle("carol")])).unwrap();
     let bob = world.devices[1].id();
-    world.devices[1].crash();
-    world.cut(1);
-    world.devices[0].core().change_group(GroupCommand::Rename(group, "Egrets".into())).unwrap();
-    for _ in 0..20 {
-        world.pass(50);
-        world.step(0);
-    }
-    let share = world.server.withhold(bob);
+    let share = renames_and_withholds(&mut world, group, bob);
     assert!(matches!(share, crate::server::Entry::Message { .. }), "news, and then the secret");
     world.settle();
     world.commands(1, GroupCommand::Add(group, vec![handle("dave")])).unwrap();
@@ -451,14 +456,7 @@ fn a_lost_secret_does_not_leave_a_group_without_a_name() {
     world.commands(0, GroupCommand::Promote(group, vec![handle("bob")])).unwrap();
     world.commands(0, GroupCommand::Remove(group, vec![handle("carol")])).unwrap();
     let bob = world.devices[1].id();
-    world.devices[1].crash();
-    world.cut(1);
-    world.devices[0].core().change_group(GroupCommand::Rename(group, "Egrets".into())).unwrap();
-    for _ in 0..20 {
-        world.pass(50);
-        world.step(0);
-    }
-    world.server.withhold(bob);
+    renames_and_withholds(&mut world, group, bob);
     world.settle();
     assert_eq!(world.sees(1, group).name, None);
     world.commands(1, GroupCommand::Rename(group, "Terns".to_owned())).unwrap();
