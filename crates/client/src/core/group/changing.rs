@@ -231,6 +231,7 @@ impl Core {
     /// Asks for logs, makes the entries that are wanted, and sends them.
     pub(in crate::core) fn tend_groups(&mut self, now: Now) {
         self.tell_new_devices(now);
+        self.tell_for_removed(now);
         if self.groups.paused_until_ms.is_some_and(|until_ms| now.mono_ms < until_ms) {
             return;
         }
@@ -577,13 +578,15 @@ impl Core {
             known.group.member(*account).is_some_and(|member| member.since() == applied.epoch)
         };
         let own = self.me.device().account;
-        let with: Vec<AccountId> = known
+        let mut with: Vec<AccountId> = known
             .group
             .members()
             .map(|(account, _)| account)
             .filter(|account| to_all || is_new(account))
             .filter(|account| *account != own || self.has_other_devices())
             .collect();
+        // Should this device not come to the end of it, another of ours can.
+        with.sort_by_key(|account| *account != own);
         self.share_secret(id, &with, now);
     }
 
