@@ -271,6 +271,28 @@ async fn a_ticket_opens_what_it_says_and_nothing_else() {
     assert_eq!(request(&world, "DELETE", &down.ticket, &[]).await.status, 400);
 }
 
+/// Whoever saw a ticket on its way can show it again.
+#[tokio::test]
+async fn an_upload_that_is_replayed_changes_nothing() {
+    let world = World::new().await;
+    let mut alice = world.joins("alice").await;
+    let file = file(50_000);
+    let mut other = file.clone();
+    other[0] ^= 1;
+    let grant = alice.asks_up(name_of(&file), 50_000, 1).await.unwrap();
+    assert_eq!(patch(&world, &grant.ticket, 0, &file).await.status, 204);
+    for body in [&file, &other] {
+        let answer = patch(&world, &grant.ticket, 0, body).await;
+        assert_eq!((answer.status, answer.offset()), (409, 50_000), "it is there");
+    }
+    let down = alice.asks_down(name_of(&file)).await.unwrap();
+    assert!(get(&world, &down.ticket, "").await.body == file);
+    alice.has_fetched(name_of(&file)).await;
+    let answer = patch(&world, &grant.ticket, 0, &file).await;
+    assert_eq!((answer.status, answer.refusal()), (404, Some(Refusal::MediaGone)));
+    assert_eq!(kept(&world), 0, "nor does it come back");
+}
+
 #[tokio::test]
 async fn damaged_and_overlong_uploads_are_thrown_away() {
     let world = World::new().await;
