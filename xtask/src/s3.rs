@@ -18,8 +18,8 @@ use crate::tools;
 pub(crate) const ACCESS_KEY: &str = "godwit";
 pub(crate) const SECRET_KEY: &str = "a secret of the test";
 
-/// How long it may take until it listens: five times what it takes.
-const START: Duration = Duration::from_secs(60);
+/// How long it may take until it listens: fifteen times what it takes where nothing else runs.
+const START: Duration = Duration::from_secs(180);
 
 /// Between two looks whether it listens.
 const LOOK: Duration = Duration::from_millis(200);
