@@ -83,8 +83,8 @@ pub enum Error {
         /// The largest.
         max: usize,
     },
-    /// Nobody writes to themselves yet.
-    #[error("you cannot write to yourself")]
+    /// Nobody writes to themselves, blocks themselves, and so on.
+    #[error("that is your own handle: name somebody else")]
     ToYourself,
     /// The outbox holds all that it may.
     #[error(
@@ -100,9 +100,15 @@ pub enum Error {
     /// The user has blocked this contact.
     #[error("you have blocked {0}: unblock them first (`godwit unblock {0}`)")]
     Blocked(Handle),
-    /// Nobody of this handle is known to this home.
+    /// Nobody of this handle is known to this home; `Client::find` asks the server.
     #[error("nobody called {0} is known here: write to them, or wait until they write")]
     NoContact(Handle),
+    /// As many handles are asked for as may be.
+    #[error("{max} handles are asked for already: try again in a moment")]
+    TooManyFinds {
+        /// So many.
+        max: usize,
+    },
     /// As many accounts are blocked or muted as may be.
     #[error("{max} accounts are blocked or muted already: lift that of another first")]
     TooManySettings {
