@@ -130,9 +130,15 @@ pub enum Error {
         /// So many.
         max: usize,
     },
-    /// The account has no such device, or it is this one.
+    /// The account has no such device.
     #[error("no other device {0}: `godwit devices` lists them")]
     NoDevice(u32),
+    /// No device takes itself off its account.
+    #[error("this device cannot revoke itself: {}", instead(*.main))]
+    OwnDevice {
+        /// Whether it is the main one.
+        main: bool,
+    },
     /// The account's list changes already.
     #[error("another change of the devices is on its way to the server: try again in a moment")]
     ListBusy,
@@ -210,6 +216,14 @@ impl Error {
     /// Linking or recovering failed, for this reason.
     pub(crate) fn linking(why: &impl std::fmt::Display) -> Self {
         Self::Linking(why.to_string())
+    }
+}
+
+/// What to do where a device cannot revoke itself.
+const fn instead(main: bool) -> &'static str {
+    match main {
+        true => "it is the main one, whose place `godwit recover` takes on another home",
+        false => "do it on the main device (`godwit devices` shows which that is)",
     }
 }
 

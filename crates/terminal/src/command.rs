@@ -31,6 +31,7 @@ use godwit_client::{Client, ConnectionState, Error, MessageState};
 use crate::arguments::{Arguments, Command, LinkCommand, RecoveryCommand, Wait};
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::text::one_line;
 use crate::{chat, home};
 
 /// How long a thread that still reads standard input may keep the process.
@@ -175,6 +176,16 @@ async fn fresh(client: &Client) -> Result<(), Failure> {
         _ = connection.wait_for(is_offline) => {}
     }
     Ok(())
+}
+
+/// Why the link was given up, if it was: nothing that this device knows is the latest then.
+fn given_up(client: &Client) -> Option<Failure> {
+    match &*client.connection().borrow() {
+        ConnectionState::Offline { retry_in_ms: None, reason } => {
+            Some(Failure::Refused(one_line(reason).into_owned()))
+        }
+        _ => None,
+    }
 }
 
 /// Makes a group known into which somebody has put this account while no command was running.

@@ -96,7 +96,7 @@ fn forwards_polls_and_where_a_message_is() {
     let info = alice.run(&["info", poll, "--json"]).succeeds().json().remove(0);
     let recipient = &info["recipients"][0];
     assert_eq!((&recipient["handle"], &recipient["state"]), (&json!("bob"), &json!("delivered")));
-    assert_eq!(recipient["devices"][0]["delivered"], true);
+    assert_eq!(recipient["devices"], json!([{ "device": 1, "delivered": true }]));
     alice.run(&["poll", "bob", "what?", "tea"]).fails(1, "2 to 12");
 }
 
