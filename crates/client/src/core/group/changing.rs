@@ -345,9 +345,9 @@ impl Core {
         let known = self.groups.get(id).ok_or(Error::NoGroup(id))?;
         let now_ms = self.list_ms(now);
         let signed = known.group.sign(&self.me.keys, &self.me.list, &changes, now_ms);
-        let signed = signed.map_err(|error| refused(&error))?;
+        let signed = signed.map_err(|error| self.not_allowed(&error))?;
         let mut after = known.group.clone();
-        after.apply(&signed).map_err(|error| refused(&error))?;
+        after.apply(&signed).map_err(|error| self.not_allowed(&error))?;
         Ok(Some(Made { group: id, signed, after, request: None, secret, link }))
     }
 
@@ -355,11 +355,11 @@ impl Core {
         let secret = GroupSecret::generate(1).map_err(|error| Error::Storage(error.to_string()))?;
         let profile = GroupProfile { name: name.to_owned(), picture: Vec::new() };
         let mut changes =
-            vec![Change::Profile(secret.seal_profile(&profile).map_err(|error| refused(&error))?)];
+            vec![Change::Profile(secret.seal_profile(&profile).map_err(|error| self.not_allowed(&error))?)];
         changes.extend(others);
         let now_ms = self.list_ms(now);
         let (signed, after) = Group::create(&self.me.keys, &self.me.list, &changes, now_ms)
-            .map_err(|error| refused(&error))?;
+            .map_err(|error| self.not_allowed(&error))?;
         let group = after.id();
         Ok(Made { group, signed, after, request: None, secret: Some(secret), link: None })
     }
@@ -415,14 +415,14 @@ impl Core {
         let known = self.groups.get(id).ok_or(Error::NoGroup(id))?;
         if !known.group.wants_new_secret() && known.profile().is_some() {
             let secret = known.secret.as_ref().ok_or(Error::Group(NO_SECRET.to_owned()))?;
-            let sealed = secret.seal_profile(profile).map_err(|error| refused(&error))?;
+            let sealed = secret.seal_profile(profile).map_err(|error| self.not_allowed(&error))?;
             let changes = vec![Change::Profile(sealed)];
             return Ok(Draft { changes, secret: None, link: None });
         }
         let generation = known.group.secret_generation().saturating_add(1);
         let secret = GroupSecret::generate(generation).map_err(entropy)?;
         let mut changes =
-            vec![Change::Profile(secret.seal_profile(profile).map_err(|error| refused(&error))?)];
+            vec![Change::Profile(secret.seal_profile(profile).map_err(|error| self.not_allowed(&error))?)];
         let link = known.link();
         match &link {
             Some(link) => {
@@ -590,16 +590,25 @@ impl Core {
         self.share_secret(id, &with, now);
     }
 
+    /// Why a change is none, with people by their names.
+    fn not_allowed(&self, error: &GroupError) -> Error {
+        let (account, what) = match error {
+            GroupError::AlreadyMember(account) => (*account, "in the group already"),
+            GroupError::NotAMember(account) => (*account, "not in the group"),
+            other => return Error::Group(other.to_string()),
+        };
+        Error::Group(match self.is_own(account) {
+            true => format!("you are {what}"),
+            false => format!("{} is {what}", self.named(account)),
+        })
+    }
+
     fn has_other_devices(&self) -> bool {
         self.me.list.numbers().count() > 1
     }
 }
 
 const NO_SECRET: &str = "the group's secret has not come yet: a member who is online gives it";
-
-fn refused(error: &GroupError) -> Error {
-    Error::Group(error.to_string())
-}
 
 fn entropy(error: godwit_seal::RowError) -> Error {
     Error::Storage(error.to_string())
