@@ -51,7 +51,8 @@ pub(super) async fn about(
             let id = match with.contact() {
                 None => client.set_timer(&with, timer_s).await?,
                 Some(whom) => {
-                    of_somebody(client, whom, async || client.set_timer(whom, timer_s).await).await?
+                    of_somebody(client, whom, async || client.set_timer(whom, timer_s).await)
+                        .await?
                 }
             };
             sent(client, id, until.timeout, output).await

@@ -123,7 +123,8 @@ pub(super) async fn approve(
         client.confirm_link(!approve.no_history).await?;
         Ok::<u32, Failure>(client.linked().await?)
     };
-    let Some(device) = within(approve.timeout, while_linked(client, linked)).await else {
+    let linked = Box::pin(while_linked(client, linked));
+    let Some(device) = within(approve.timeout, linked).await else {
         client.cancel_link().await?;
         return Err(Failure::TimedOut("the new device did not answer: begin again".to_owned()));
     };
@@ -133,7 +134,7 @@ pub(super) async fn approve(
     if !approve.no_history {
         // What does not go out in time goes on whenever this device runs.
         let watch = HistoryWatch { client, device, events, is_over: false };
-        give_history(watch, output).await?;
+        Box::pin(give_history(watch, output)).await?;
         let line = Line::HistoryGiven {};
         output.record(&line, |_| "it was given the history".to_owned())?;
     }
@@ -144,7 +145,7 @@ pub(super) async fn approve(
 async fn give_history(mut watch: HistoryWatch<'_>, output: &mut Output) -> Result<(), Failure> {
     let bar = bar("giving it the history", Counts::Messages);
     let client = watch.client;
-    while let Some(progress) = taken(client, watch.next()).await? {
+    while let Some(progress) = Box::pin(taken(client, watch.next())).await? {
         bar.set_length(progress.of.into());
         bar.set_position(progress.given.into());
         if output.is_json() {

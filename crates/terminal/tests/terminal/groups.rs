@@ -63,7 +63,8 @@ fn a_group_is_there_for_whoever_was_put_into_it() {
     json_of(carol, &["send", &format!("group:{group}"), "hello"]);
     json_of(carol, &["group", "leave", group]);
     assert_eq!(json_of(alice, &["group", "show", group])["members"], json!(["alice", "bob"]));
-    let commands: [&[&str]; 2] = [&["timer", "GROUP", "1d"], &["poll", "GROUP", "tea?", "yes", "no"]];
+    let commands: [&[&str]; 2] =
+        [&["timer", "GROUP", "1d"], &["poll", "GROUP", "tea?", "yes", "no"]];
     for command in commands {
         let made = json_of(alice, &["group", "create", "Egrets", "bob"]);
         let group = format!("group:{}", made["group"].as_str().unwrap());

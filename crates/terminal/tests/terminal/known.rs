@@ -83,4 +83,3 @@ fn a_comparison_is_remembered_and_can_be_taken_back() {
     assert!(alice.run(&["chats"]).succeeds().output.contains("verified"));
     assert!(!verified(&["verify", "bob", "--json", "--forget"]));
 }
-

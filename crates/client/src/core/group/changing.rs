@@ -354,8 +354,9 @@ impl Core {
     fn make_first(&self, name: &str, others: Vec<Change>, now: Now) -> Result<Made, Error> {
         let secret = GroupSecret::generate(1).map_err(|error| Error::Storage(error.to_string()))?;
         let profile = GroupProfile { name: name.to_owned(), picture: Vec::new() };
-        let mut changes =
-            vec![Change::Profile(secret.seal_profile(&profile).map_err(|error| self.not_allowed(&error))?)];
+        let mut changes = vec![Change::Profile(
+            secret.seal_profile(&profile).map_err(|error| self.not_allowed(&error))?,
+        )];
         changes.extend(others);
         let now_ms = self.list_ms(now);
         let (signed, after) = Group::create(&self.me.keys, &self.me.list, &changes, now_ms)
@@ -421,8 +422,9 @@ impl Core {
         }
         let generation = known.group.secret_generation().saturating_add(1);
         let secret = GroupSecret::generate(generation).map_err(entropy)?;
-        let mut changes =
-            vec![Change::Profile(secret.seal_profile(profile).map_err(|error| self.not_allowed(&error))?)];
+        let mut changes = vec![Change::Profile(
+            secret.seal_profile(profile).map_err(|error| self.not_allowed(&error))?,
+        )];
         let link = known.link();
         match &link {
             Some(link) => {
