@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use godwit_base::JoinLink;
 
+use crate::crowd;
 use crate::proxy::{self, Profile};
 use crate::server::Choice;
-use crate::work::{chat, edge, group, handshake, idle, media, offline, presence, store};
+use crate::work::{
+    chat, churn, edge, group, handshake, idle, media, offline, overload, presence, store, storm,
+};
 
 /// Loads a Godwit server and tells what it costs.
 ///
@@ -74,6 +77,12 @@ pub enum Load {
     Handshake(Handshake),
     /// Devices that come and go while others look: CPU time, bytes and latency of each change
     Presence(Presence),
+    /// All dropped at once: how they come back, and what those who stay notice
+    Storm(Storm),
+    /// Logins and goodbyes at an even rate: CPU time, latency, and memory that is kept
+    Churn(Churn),
+    /// Half to ten times of what the server can do: what comes through
+    Overload(Overload),
     /// A bad network in front of a server, until interrupted
     Proxy(Proxy),
     /// Texts and a photo between two real clients, each behind a bad network of its own
@@ -215,6 +224,60 @@ pub struct Presence {
     seconds: u64,
 }
 
+/// Options of `storm`.
+#[derive(Debug, Args)]
+pub struct Storm {
+    /// Connections that are dropped
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(storm::CONNECTIONS_MAX)))]
+    connections: u32,
+    /// Pairs that stay and go on chatting
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(storm::PAIRS_MAX)))]
+    pairs: u32,
+    /// Messages a second of all pairs together
+    #[arg(long, default_value_t = 500, value_name = "PER_S", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: u32,
+    /// Seconds that the pairs are measured before the storm
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    calm: u64,
+    /// Seconds after which who is not back has failed
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Kill the server and start it again: all come back at once to a cold one, the pairs too
+    #[arg(long, conflicts_with = "join")]
+    kill: bool,
+}
+
+/// Options of `churn`.
+#[derive(Debug, Args)]
+pub struct Churn {
+    /// Devices
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(churn::CONNECTIONS_MAX)))]
+    connections: u32,
+    /// Logins a second, each after a goodbye
+    #[arg(long, default_value_t = 200, value_name = "PER_S", value_parser = clap::value_parser!(u32).range(1..=i64::from(churn::RATE_MAX)))]
+    rate: u32,
+    /// Seconds that are measured, and as many before them without logins
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    seconds: u64,
+}
+
+/// Options of `overload`.
+#[derive(Debug, Args)]
+pub struct Overload {
+    /// Senders, each with a recipient of its own
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(chat::PAIRS_MAX)))]
+    pairs: u32,
+    /// Messages of one sender on their way at once while the peak is measured
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=i64::from(chat::WINDOW_MAX)))]
+    window: u32,
+    /// Seconds that the peak is measured, and each of the loads
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Bytes of a sealed copy
+    #[arg(long, default_value_t = 136, value_parser = clap::value_parser!(u16).range(8..=48_000))]
+    body: u16,
+}
+
 /// Options of `proxy`.
 #[derive(Debug, Args)]
 pub struct Proxy {
@@ -345,6 +408,49 @@ impl Presence {
     }
 }
 
+impl Storm {
+    /// As a plan.
+    pub fn plan(&self) -> storm::Plan {
+        let Self { connections, pairs, rate, calm, seconds, kill } = *self;
+        storm::Plan {
+            connections,
+            pairs,
+            rate: f64::from(rate),
+            calm_s: calm,
+            seconds,
+            kill,
+            at_once: crowd::AT_ONCE,
+            warm_up: chat::WARM_UP,
+            patience: chat::PATIENCE,
+        }
+    }
+}
+
+impl Churn {
+    /// As a plan.
+    pub fn plan(&self) -> churn::Plan {
+        let Self { connections, rate, seconds } = *self;
+        let (settle, patience) = (churn::SETTLE, churn::PATIENCE);
+        churn::Plan { connections, rate, seconds, settle, patience }
+    }
+}
+
+impl Overload {
+    /// As a plan.
+    pub fn plan(&self) -> overload::Plan {
+        let Self { pairs, window, seconds, body } = *self;
+        overload::Plan {
+            pairs,
+            window,
+            seconds,
+            body_bytes: body.into(),
+            steps: overload::STEPS.to_vec(),
+            warm_up: chat::WARM_UP,
+            patience: chat::PATIENCE,
+        }
+    }
+}
+
 impl Edge {
     /// As a plan.
     pub fn plan(&self) -> edge::Plan {
@@ -382,6 +488,10 @@ mod tests {
             "group --members 1024 --json",
             "handshake --json",
             "presence --connections 10000 --changes-percent 1 --seconds 60 --json",
+            "storm --connections 15000 --json",
+            "storm --connections 15000 --kill --json",
+            "churn --connections 10000 --rate 1000 --seconds 60 --json",
+            "overload --json",
             "store --backlog 1000000 --in-flight 512 --json --keep-awake",
         ] {
             let words = std::iter::once("godwit-bench").chain(call.split(' '));

@@ -13,7 +13,7 @@ use godwit_wire::frame::{self, Header, decode_header, encode_header};
 use godwit_wire::{ToClient, ToServer, v1};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::device::Device;
 use crate::error::LoadError;
@@ -185,7 +185,9 @@ impl Conn {
                 match heard {
                     None => {}
                     Some(Ok(answer)) => return Ok(answer),
-                    Some(Err(code)) => return Err(LoadError::Refused { what, code }),
+                    Some(Err((code, retry_after_ms))) => {
+                        return Err(LoadError::Refused { what, code, retry_after_ms });
+                    }
                 }
             }
         };
@@ -206,16 +208,48 @@ impl Conn {
         self.ask("registration", &question, registered).await
     }
 
-    /// Takes the device's mailbox, which is expected to be empty.
+    /// Takes the device's mailbox and acknowledges what is in it. How many records that were.
     ///
     /// # Errors
     /// As [`Self::ask`].
     ///
     /// # Cancel safety
     /// As [`Self::ask`].
-    pub async fn attach(&mut self) -> Result<(), LoadError> {
-        let caught_up = |m| matches!(m, ToClient::CaughtUp(_)).then_some(());
-        self.ask("attach", &ToServer::Attach(v1::Attach {}), caught_up).await
+    pub async fn attach(&mut self) -> Result<u64, LoadError> {
+        self.take_mailbox(|_| {}).await
+    }
+
+    /// The same; `each` sees the messages.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    ///
+    /// # Cancel safety
+    /// As [`Self::ask`].
+    pub async fn take_mailbox(
+        &mut self,
+        mut each: impl FnMut(&v1::Deliver),
+    ) -> Result<u64, LoadError> {
+        let (mut records, mut newest) = (0, None);
+        let caught_up = |message| {
+            let seq = match message {
+                ToClient::CaughtUp(_) => return Some(()),
+                ToClient::Deliver(deliver) => {
+                    each(&deliver);
+                    deliver.seq
+                }
+                ToClient::Receipt(receipt) => receipt.seq,
+                _ => return None,
+            };
+            (records, newest) = (records + 1, Some(seq));
+            None
+        };
+        self.ask("attach", &ToServer::Attach(v1::Attach {}), caught_up).await?;
+        if let Some(up_to) = newest {
+            self.say(&ToServer::Ack(v1::Ack { up_to }))?;
+            self.flush().await?;
+        }
+        Ok(records)
     }
 
     /// Ends the connection at once, without leaving its port waiting for a minute: a load makes
@@ -224,7 +258,42 @@ impl Conn {
     /// # Errors
     /// [`LoadError::Io`] when the socket refuses the option.
     pub fn hang_up(self) -> Result<(), LoadError> {
+        self.reset_when_dropped()
+    }
+
+    /// From now on the connection ends so however it ends.
+    ///
+    /// # Errors
+    /// [`LoadError::Io`] when the socket refuses the option.
+    pub fn reset_when_dropped(&self) -> Result<(), LoadError> {
         self.stream.set_zero_linger().map_err(LoadError::io("hanging up"))
+    }
+
+    /// Keeps the connection, with a sign of life at `first` and after each `gap` from then on, until it
+    /// breaks. What it hears goes nowhere.
+    ///
+    /// # Errors
+    /// Why it broke: it does not end otherwise.
+    ///
+    /// # Cancel safety
+    /// Safe: a sign of life that was not written goes with the next one.
+    pub async fn keep(
+        &mut self,
+        first: Instant,
+        gap: Duration,
+    ) -> Result<std::convert::Infallible, LoadError> {
+        let mut due = first;
+        loop {
+            let quiet = tokio::select! {
+                heard = self.hear(drop) => heard.map(|()| false)?,
+                () = sleep_until(due) => true,
+            };
+            if quiet {
+                self.say_nothing();
+                self.flush().await?;
+                due += gap;
+            }
+        }
     }
 
     /// Bytes on the wire so far.
@@ -233,11 +302,11 @@ impl Conn {
     }
 }
 
-/// The number of a refusal or a goodbye.
-fn refusal_of(message: &ToClient) -> Option<u32> {
+/// The number of a refusal or a goodbye, and when to come again.
+fn refusal_of(message: &ToClient) -> Option<(u32, u32)> {
     match message {
-        ToClient::Refused(refused) => Some(refused.code),
-        ToClient::Goodbye(goodbye) => Some(goodbye.code),
+        ToClient::Refused(refused) => Some((refused.code, refused.retry_after_ms)),
+        ToClient::Goodbye(goodbye) => Some((goodbye.code, goodbye.reconnect_after_ms)),
         _ => None,
     }
 }

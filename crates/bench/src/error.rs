@@ -35,6 +35,8 @@ pub enum LoadError {
         what: &'static str,
         /// Number of the refusal table.
         code: u32,
+        /// When to come again, if that helps; 0 when it was not said.
+        retry_after_ms: u32,
     },
     /// The server closed the link.
     #[error("the server closed a connection")]

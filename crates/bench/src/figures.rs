@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Longest latency told apart: a minute. Anything longer counts as that.
@@ -53,7 +53,7 @@ impl Latencies {
 }
 
 /// A report, given as JSON, as lines of `name  value` in its own order; nested names are joined by
-/// a dot. Units stand last in names.
+/// a dot, and what stands in a list is named by its place. Units stand last in names.
 pub fn table(report: &str) -> String {
     let mut rows = Vec::new();
     match serde_json::from_str(report) {
@@ -94,13 +94,21 @@ impl<'de> Visitor<'de> for Show {
     type Value = Shown;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("fields or a value")
+        f.write_str("fields, a list or a value")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shown, A::Error> {
         let mut fields = Vec::new();
         while let Some(field) = map.next_entry()? {
             fields.push(field);
+        }
+        Ok(Shown::Fields(fields))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Shown, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(shown) = list.next_element()? {
+            fields.push((fields.len().to_string(), shown));
         }
         Ok(Shown::Fields(fields))
     }
@@ -165,7 +173,7 @@ mod tests {
     #[test]
     fn a_report_becomes_aligned_lines_in_its_own_order() {
         let report = r#"{"rate_per_s": 1234.5, "lost": 0, "delivery_ms": {"p99": 0.1234},
-            "cpu": null, "kernel": "6.1", "awake": true, "growth": -7}"#;
+            "cpu": null, "kernel": "6.1", "awake": true, "growth": -7, "steps": [{"p99": 2}, 3]}"#;
         let expected = "\
 rate_per_s       1234
 lost             0
@@ -174,6 +182,8 @@ cpu              -
 kernel           6.1
 awake            true
 growth           -7
+steps.0.p99      2
+steps.1          3
 ";
         assert_eq!(table(report), expected);
     }

@@ -7,6 +7,9 @@
 //! | [`offline`](work::offline) | what do messages to absent devices cost, and their return? |
 //! | [`handshake`](work::handshake) | how many connections can begin, full and resumed? |
 //! | [`presence`](work::presence) | what does it cost that somebody is seen to come and go? |
+//! | [`storm`](work::storm) | when all are dropped at once, are they back soon, and who notices? |
+//! | [`churn`](work::churn) | what does a login cost, with nothing in the mailbox or with something? |
+//! | [`overload`](work::overload) | what comes through when ten times too much is sent? |
 //! | [`2g`](work::edge) | do texts between two real clients come through a bad network, and when? |
 //! | [`store`](work::store) | what could the server do at best, were it only the store? |
 //!
@@ -22,13 +25,17 @@
 
 pub mod arguments;
 pub mod awake;
+pub mod backoff;
 pub mod conn;
 pub mod crowd;
 pub mod device;
 pub mod error;
 pub mod figures;
 pub mod machine;
+pub mod peak;
 pub mod progress;
 pub mod proxy;
+pub mod redial;
 pub mod server;
 pub mod work;
+pub mod worker;

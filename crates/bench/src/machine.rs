@@ -11,7 +11,7 @@ use crate::error::LoadError;
 /// Clock ticks a second in /proc: a constant of Linux's interface on every architecture.
 const TICKS_PER_S: u64 = 100;
 
-/// Bytes a page in /proc/net/sockstat, on the machines that we measure on.
+/// Bytes a page in /proc/net/sockstat and /proc/PID/statm, on the machines that we measure on.
 const PAGE_BYTES: u64 = 4096;
 
 /// Some processes, by id.
@@ -37,6 +37,16 @@ impl Processes {
             kib_field(&text, "Pss:")
         };
         self.0.iter().map(pss).sum()
+    }
+
+    /// Memory that they have in RAM: cheap to ask, shared pages counted for each. `None` if not all can
+    /// be read.
+    pub fn rss_bytes(&self) -> Option<u64> {
+        let rss = |pid| {
+            let pages = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+            Some(pages.split(' ').nth(1)?.parse::<u64>().ok()? * PAGE_BYTES)
+        };
+        self.0.iter().map(rss).sum()
     }
 }
 
@@ -322,6 +332,7 @@ mod tests {
         let spent = stretch.end();
         assert!(spent.server_cpu.is_some() && spent.others_cpus.is_some());
         assert!(me.pss_bytes().is_some_and(|bytes| bytes > 100_000));
+        assert!(me.rss_bytes().is_some_and(|bytes| bytes > 100_000));
         assert!(kernel_bytes().is_some_and(|bytes| bytes > 1_000_000));
         assert!(Processes(vec![u32::MAX]).cpu().is_none());
     }

@@ -3,14 +3,17 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use godwit_bench::arguments::{Arguments, Load};
+use godwit_bench::arguments::{self, Arguments, Load};
 use godwit_bench::awake::{self, Awake};
 use godwit_bench::error::LoadError;
 use godwit_bench::figures;
 use godwit_bench::machine::{self, Conditions, Processes};
-use godwit_bench::proxy::Proxy;
-use godwit_bench::server::Site;
-use godwit_bench::work::{chat, edge, group, handshake, idle, media, offline, presence, store};
+use godwit_bench::proxy::{Counts, Proxy};
+use godwit_bench::server::{Choice, Site};
+use godwit_bench::work::{
+    chat, churn, edge, group, handshake, idle, media, offline, overload, presence, store, storm,
+};
+use godwit_bench::worker;
 use serde::Serialize;
 
 fn main() -> ExitCode {
@@ -59,71 +62,28 @@ fn run(arguments: &Arguments) -> Result<Option<String>, LoadError> {
 
 async fn load(arguments: &Arguments, spinners: &Processes) -> Result<Option<String>, LoadError> {
     let choice = arguments.site.choice();
+    let on = OnSite { choice: &choice, spinners };
     let report = match &arguments.load {
         Load::Idle(asked) => json(&idle::run(&choice, &asked.plan(), spinners).await?),
-        Load::Chat(asked) => {
-            let site = Site::open(&choice).await?;
-            let report =
-                chat::run(&site, &asked.plan(), Conditions::here(site.data(), spinners)).await;
-            site.close().await?;
-            json(&report?)
-        }
+        Load::Chat(asked) => on.run(async |s, c| chat::run(s, &asked.plan(), c).await).await?,
         Load::Offline(asked) => {
-            let mut site = Site::open(&choice).await?;
-            let conditions = Conditions::here(site.data(), spinners);
-            let report = offline::run(&mut site, &asked.plan(), conditions).await;
-            site.close().await?;
-            json(&report?)
+            on.run(async |s, c| offline::run(s, &asked.plan(), c).await).await?
         }
-        Load::Group(asked) => {
-            let site = Site::open(&choice).await?;
-            let conditions = Conditions::here(site.data(), spinners);
-            let report = group::run(&site, &asked.plan(), conditions).await;
-            site.close().await?;
-            json(&report?)
-        }
+        Load::Group(asked) => on.run(async |s, c| group::run(s, &asked.plan(), c).await).await?,
         Load::Handshake(asked) => {
-            let site = Site::open(&choice).await?;
-            let conditions = Conditions::here(site.data(), spinners);
-            let report = handshake::run(&site, &asked.plan(), conditions).await;
-            site.close().await?;
-            json(&report?)
+            on.run(async |s, c| handshake::run(s, &asked.plan(), c).await).await?
         }
         Load::Presence(asked) => {
-            let site = Site::open(&choice).await?;
-            let conditions = Conditions::here(site.data(), spinners);
-            let report = presence::run(&site, &asked.plan(), conditions).await;
-            site.close().await?;
-            json(&report?)
+            on.run(async |s, c| presence::run(s, &asked.plan(), c).await).await?
         }
-        Load::Proxy(asked) => {
-            let site = Site::open(&choice).await?;
-            let proxy = Proxy::start(asked.profile, site.endpoint().address, asked.seed).await?;
-            println!(
-                "{}",
-                json(&serde_json::json!({
-                    "event": "ready",
-                    "join": edge::join_link(&site, &proxy).to_string(),
-                }))
-            );
-            interrupted().await;
-            site.close().await?;
-            json(&proxy.counts())
+        Load::Storm(asked) => on.run(async |s, c| storm::run(s, &asked.plan(), c).await).await?,
+        Load::Churn(asked) => on.run(async |s, c| churn::run(s, &asked.plan(), c).await).await?,
+        Load::Overload(asked) => {
+            on.run(async |s, c| overload::run(s, &asked.plan(), c).await).await?
         }
-        Load::Edge(asked) => {
-            let site = Site::open(&choice).await?;
-            let conditions = Conditions::here(site.data(), spinners);
-            let report = edge::run(&site, &asked.plan(), conditions).await;
-            site.close().await?;
-            json(&report?)
-        }
-        Load::Media(asked) => {
-            let site = Site::open(&choice).await?;
-            let conditions = Conditions::here(site.data(), spinners);
-            let report = media::run(&site, &asked.plan(), conditions).await;
-            site.close().await?;
-            json(&report?)
-        }
+        Load::Edge(asked) => on.run(async |s, c| edge::run(s, &asked.plan(), c).await).await?,
+        Load::Media(asked) => on.run(async |s, c| media::run(s, &asked.plan(), c).await).await?,
+        Load::Proxy(asked) => on.run(async |s, _| proxy(s, asked).await).await?,
         Load::Store(asked) => {
             let data = godwit_bench::server::data_folder(choice.data.as_deref())?;
             let conditions = Conditions::here(data.path(), spinners);
@@ -131,12 +91,40 @@ async fn load(arguments: &Arguments, spinners: &Processes) -> Result<Option<Stri
         }
         Load::Worker { order } => {
             let order = serde_json::from_str(order).map_err(|_| LoadError::Worker)?;
-            idle::worker::run(&order).await?;
+            worker::run(&order).await?;
             return Ok(None);
         }
         Load::Spin => return Ok(None),
     };
     Ok(Some(report))
+}
+
+/// A load on one server, which is there as long as the load runs.
+struct OnSite<'a> {
+    choice: &'a Choice,
+    spinners: &'a Processes,
+}
+
+impl OnSite<'_> {
+    async fn run<R: Serialize>(
+        &self,
+        work: impl AsyncFnOnce(&mut Site, Conditions) -> Result<R, LoadError>,
+    ) -> Result<String, LoadError> {
+        let mut site = Site::open(self.choice).await?;
+        let conditions = Conditions::here(site.data(), self.spinners);
+        let report = work(&mut site, conditions).await;
+        site.close().await?;
+        Ok(json(&report?))
+    }
+}
+
+/// A bad network in front of the server, until interrupted.
+async fn proxy(site: &Site, asked: &arguments::Proxy) -> Result<Counts, LoadError> {
+    let proxy = Proxy::start(asked.profile, site.endpoint().address, asked.seed).await?;
+    let join = edge::join_link(site, &proxy).to_string();
+    println!("{}", json(&serde_json::json!({ "event": "ready", "join": join })));
+    interrupted().await;
+    Ok(proxy.counts())
 }
 
 fn json(report: &impl Serialize) -> String {

@@ -1,5 +1,6 @@
 //! The server under load: one of our own, started for the run, or one that somebody names.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -21,6 +22,9 @@ const START: Duration = Duration::from_secs(60);
 
 /// Patience for a drain; then it is killed.
 const STOP: Duration = Duration::from_secs(30);
+
+/// Where our own server listens at first.
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Which server to load.
 #[derive(Debug, Clone, Default)]
@@ -81,7 +85,7 @@ impl Site {
             return Err(LoadError::NoServer(program));
         }
         let data = data_folder(choice.data.as_deref())?;
-        let (child, reader, link) = start(&program, choice.cpus, data.path()).await?;
+        let (child, reader, link) = start(&program, choice.cpus, data.path(), ANY_PORT).await?;
         let own = Own { program, cpus: choice.cpus, child, reader, data };
         let processes = own.child.id().map(|pid| Processes(vec![pid]));
         Ok(Self { endpoint: Endpoint::of(&link).await?, processes, own: Some(own) })
@@ -113,10 +117,40 @@ impl Site {
     pub async fn restart(&mut self) -> Result<(), LoadError> {
         let Some(own) = &mut self.own else { return Ok(()) };
         stop(&mut own.child).await?;
-        let (child, reader, link) = start(&own.program, own.cpus, own.data.path()).await?;
+        let (child, reader, link) =
+            start(&own.program, own.cpus, own.data.path(), ANY_PORT).await?;
         (own.child, own.reader) = (child, reader);
         self.processes = own.child.id().map(|pid| Processes(vec![pid]));
         self.endpoint = Endpoint::of(&link).await?;
+        Ok(())
+    }
+
+    /// Kills our own server, without a word. Does nothing to somebody else's.
+    ///
+    /// # Errors
+    /// [`LoadError::Io`].
+    ///
+    /// # Cancel safety
+    /// It may have been killed.
+    pub async fn kill(&mut self) -> Result<(), LoadError> {
+        let Some(own) = &mut self.own else { return Ok(()) };
+        own.child.kill().await.map_err(LoadError::io("killing the server"))
+    }
+
+    /// Starts our own server again after [`Self::kill`], on the same data and the same port, as a
+    /// supervisor would after a crash.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    ///
+    /// # Cancel safety
+    /// Not: drop the site too.
+    pub async fn start_again(&mut self) -> Result<(), LoadError> {
+        let Some(own) = &mut self.own else { return Ok(()) };
+        let listen = self.endpoint.address;
+        let (child, reader, _) = start(&own.program, own.cpus, own.data.path(), listen).await?;
+        (own.child, own.reader) = (child, reader);
+        self.processes = own.child.id().map(|pid| Processes(vec![pid]));
         Ok(())
     }
 
@@ -159,6 +193,7 @@ async fn start(
     program: &Path,
     cpus: Option<&str>,
     data: &Path,
+    listen: SocketAddr,
 ) -> Result<(Child, JoinHandle<()>, JoinLink), LoadError> {
     let log_path = data.join("bench.log");
     let log = std::fs::File::create(&log_path).map_err(LoadError::io("making a log file"))?;
@@ -170,7 +205,8 @@ async fn start(
         }
         None => Command::new(program),
     };
-    command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0", "--json"]);
+    command.arg("serve").arg("--data").arg(data);
+    command.args(["--listen", &listen.to_string(), "--json"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
     let mut child = command.spawn().map_err(LoadError::io("starting the server"))?;
     let output = child.stdout.take().ok_or_else(|| LoadError::NotReady("no output".to_owned()))?;

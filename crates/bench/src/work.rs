@@ -2,11 +2,14 @@
 //! scripts read them.
 
 pub mod chat;
+pub mod churn;
 pub mod edge;
 pub mod group;
 pub mod handshake;
 pub mod idle;
 pub mod media;
 pub mod offline;
+pub mod overload;
 pub mod presence;
 pub mod store;
+pub mod storm;

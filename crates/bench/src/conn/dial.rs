@@ -70,7 +70,9 @@ pub(super) async fn open(
     let mut said = Vec::new();
     let preface = ClientPreface { mode, key_hint: to.key.hint(), message: &message };
     preface.encode_into(&mut said)?;
-    stream.write_all(&said).await.map_err(LoadError::io("shaking hands"))?;
+    // A server that turns somebody away may have closed before it was written to: what it said is
+    // read all the same.
+    let _ = stream.write_all(&said).await;
     let mut traffic = Traffic { up_bytes: said.len() as u64, down_bytes: 0 };
     let mut inbound = Vec::new();
     let parsed = loop {
@@ -81,8 +83,9 @@ pub(super) async fn open(
     };
     let established = match parsed.preface {
         ServerPreface::Reply(reply) => initiator.finish(reply)?,
-        ServerPreface::Refused { code, .. } => {
-            return Err(LoadError::Refused { what: "the handshake", code: code.into() });
+        ServerPreface::Refused { code, retry_after_ms } => {
+            let (what, code) = ("the handshake", code.into());
+            return Err(LoadError::Refused { what, code, retry_after_ms });
         }
     };
     let rest = inbound.split_off(parsed.consumed);

@@ -1,27 +1,26 @@
 //! Pairs that chat: one submits, the other receives and acknowledges. A message is done when its
 //! sender holds the receipt, so each one counts with all its acknowledgements.
 
+pub(super) mod pairs;
 mod recipient;
 mod sender;
-mod tally;
+pub(super) mod tally;
 
-use std::rc::Rc;
 use std::time::Duration;
 
-use rand::Rng;
 use serde::Serialize;
-use tokio::sync::watch;
 use tokio::task::LocalSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use crate::conn::{Conn, Traffic};
-use crate::crowd;
+use crate::conn::Traffic;
 use crate::device::Cast;
 use crate::error::LoadError;
 use crate::figures::Percentiles;
 use crate::machine::{Conditions, Processes, Spent};
 use crate::progress;
 use crate::server::Site;
+use pairs::{Pace, Pairs};
+pub(super) use recipient::stamp_of;
 use tally::Tally;
 
 /// Pairs that one process can hold: two connections each, of 20,000 files that a process may open.
@@ -120,17 +119,6 @@ pub struct WireBytes {
     pub total: f64,
 }
 
-/// What the senders are to do now.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Pace {
-    /// Send nothing new.
-    Rest,
-    /// Keep so many on their way.
-    Window(u32),
-    /// Send one at each such distance.
-    Every(Duration),
-}
-
 /// Runs the chat.
 ///
 /// # Errors
@@ -144,21 +132,19 @@ pub async fn run(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Rep
 
 async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
     let cast = Cast::new(rand::random());
-    let conns = crowd::arrive(site.endpoint(), cast, 0..2 * plan.pairs).await?;
-    let tally = Rc::new(Tally::new(plan.pairs));
-    let (pace, paced) = watch::channel(Pace::Rest);
-    start_pairs(conns, cast, plan, &tally, &paced);
-    let before = tally.done();
-    let full = plan.rate.map_or(Pace::Window(plan.window), |rate| every(plan.pairs, rate));
-    let phase = measure(site, plan, &tally, &pace, full, &conditions).await;
+    let pairs = Pairs::arrive(site.endpoint(), cast, 0, plan.pairs, plan.body_bytes).await?;
+    let every = |per_s| Pace::Every(pairs.distance(per_s));
+    let full = plan.rate.map_or(Pace::Window(plan.window), every);
+    let phase = measure(site, plan, &pairs, full, &conditions).await;
     let half_load = match plan.half {
         true => {
-            let half = every(plan.pairs, (phase.messages_per_s / 2.0).max(1.0));
-            Some(measure(site, plan, &tally, &pace, half, &conditions).await)
+            let half = every((phase.messages_per_s / 2.0).max(1.0));
+            Some(measure(site, plan, &pairs, half, &conditions).await)
         }
         false => None,
     };
-    let messages = (tally.done() - before) as f64;
+    let tally = &pairs.tally;
+    let messages = tally.done() as f64;
     let (lost, duplicated, out_of_order) = tally.verdict();
     let (sender, recipient) = tally.traffic();
     Ok(Report {
@@ -180,43 +166,16 @@ async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Re
     })
 }
 
-fn every(pairs: u32, rate: f64) -> Pace {
-    Pace::Every(Duration::from_secs_f64(f64::from(pairs) / rate))
-}
-
-/// One task a connection, in the order of their numbers: sender, recipient, sender, recipient.
-fn start_pairs(
-    conns: Vec<Conn>,
-    cast: Cast,
-    plan: &Plan,
-    tally: &Rc<Tally>,
-    paced: &watch::Receiver<Pace>,
-) {
-    let mut filling = vec![0; plan.body_bytes];
-    rand::rng().fill_bytes(&mut filling);
-    let mut conns = conns.into_iter();
-    for pair in 0..plan.pairs {
-        let (Some(near), Some(far)) = (conns.next(), conns.next()) else { return };
-        let to = cast.device(2 * pair + 1).account;
-        let turn = f64::from(pair) / f64::from(plan.pairs);
-        let sender = sender::Sender::new(near, pair, to, turn, filling.clone(), Rc::clone(tally));
-        let (sending, counted) = (sender.run(paced.clone()), Rc::clone(tally));
-        tokio::task::spawn_local(async move { counted.note_end(sending.await) });
-        let (receiving, counted) = (recipient::run(far, pair, Rc::clone(tally)), Rc::clone(tally));
-        tokio::task::spawn_local(async move { counted.note_end(receiving.await) });
-    }
-}
-
 /// Runs one load, measures its middle, and waits until nothing is on its way.
 async fn measure(
     site: &Site,
     plan: &Plan,
-    tally: &Tally,
-    pace: &watch::Sender<Pace>,
+    pairs: &Pairs,
     load: Pace,
     conditions: &Conditions,
 ) -> Phase {
-    pace.send_replace(load);
+    let tally = &pairs.tally;
+    pairs.set(load);
     sleep(plan.warm_up).await;
     tally.start_recording();
     let stretch = conditions.stretch(site.processes(), &Processes::me());
@@ -224,20 +183,8 @@ async fn measure(
     progress::seconds("chatting", plan.seconds).await;
     let (spent, messages) = (stretch.end(), tally.done() - before);
     let phase = Phase::of(spent, messages, tally);
-    pace.send_replace(Pace::Rest);
-    settle(tally, plan.patience).await;
+    pairs.settle(plan.patience).await;
     phase
-}
-
-/// Waits until every message is done, or nothing has moved for a while.
-async fn settle(tally: &Tally, patience: Duration) {
-    let mut last = (tally.done(), Instant::now());
-    while tally.on_their_way() > 0 && last.1.elapsed() < patience {
-        sleep(Duration::from_millis(20)).await;
-        if tally.done() != last.0 {
-            last = (tally.done(), Instant::now());
-        }
-    }
 }
 
 impl Phase {

@@ -177,7 +177,9 @@ async fn hear<T>(
             })
             .await?;
             match (found, refused) {
-                (_, Some(code)) => return Err(LoadError::Refused { what, code }),
+                (_, Some(code)) => {
+                    return Err(LoadError::Refused { what, code, retry_after_ms: 0 });
+                }
                 (Some(found), None) => return Ok(found),
                 (None, None) => {}
             }

@@ -1,12 +1,11 @@
 //! Connections that do nothing but stay: memory here and in the kernel, and the CPU time of their
 //! keepalives.
 
-pub mod worker;
-
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tokio::io::AsyncReadExt;
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 
@@ -16,11 +15,8 @@ use crate::error::LoadError;
 use crate::machine::{Conditions, Processes, kernel_bytes, socket_bytes};
 use crate::progress;
 use crate::server::{Choice, Site};
-use worker::{Order, Worker};
-
-/// Connections that one worker process holds, of 20,000 files that a process may open and 28,000
-/// ports that one source address has.
-pub const PER_WORKER_MAX: u32 = 9_500;
+use crate::worker::standing::{Keepers, connect};
+use crate::worker::{Duty, News, Order, PER_WORKER_MAX, Worker, shares, tell};
 
 /// Connections to one server: the same bound on files, with room for its own.
 pub const PER_SERVER_MAX: u32 = 19_000;
@@ -86,7 +82,7 @@ pub async fn run(choice: &Choice, plan: &Plan, spinners: &Processes) -> Result<R
     let before = Memory::now(servers.as_ref());
     let ramp = conditions.stretch(servers.as_ref(), &Processes::default());
     let mut workers = start_workers(&sites, cast, plan)?;
-    let last_up = ramp_up(&mut workers, plan.connections).await?;
+    let (last_up, keepalive_s) = ramp_up(&mut workers, plan.connections).await?;
     let login_server_cpu_us = ramp.end().server_us_each(plan.connections.into());
     sleep(SETTLE).await;
 
@@ -96,7 +92,6 @@ pub async fn run(choice: &Choice, plan: &Plan, spinners: &Processes) -> Result<R
     let spent = quiet.end();
     let after = Memory::now(servers.as_ref());
 
-    let keepalive_s = workers.iter().map(Worker::keepalive_s).max().unwrap_or(0);
     let mut broken_connections = 0;
     for worker in workers {
         broken_connections += worker.finish().await?;
@@ -179,15 +174,6 @@ fn growth(after: u64, before: u64, connections: u32) -> Option<f64> {
     (connections > 0).then(|| (after as f64 - before as f64) / f64::from(connections))
 }
 
-/// `total` cut into ranges of at most `most`, as even as they can be.
-fn shares(total: u32, most: u32) -> impl Iterator<Item = Range<u32>> {
-    let parts = total.div_ceil(most.max(1));
-    let cut = move |part: u32| {
-        u32::try_from(u64::from(total) * u64::from(part) / u64::from(parts.max(1))).unwrap_or(total)
-    };
-    (0..parts).map(move |part| cut(part)..cut(part + 1))
-}
-
 fn start_workers(
     sites: &[(Site, Range<u32>)],
     cast: Cast,
@@ -197,46 +183,37 @@ fn start_workers(
     for (site, numbers) in sites {
         for part in shares(numbers.end - numbers.start, PER_WORKER_MAX) {
             let numbers = numbers.start + part.start..numbers.start + part.end;
-            let order = Order::new(site.endpoint(), cast, numbers, plan.at_once, workers.len());
+            let order =
+                Order::new(site.endpoint(), cast, numbers, plan.at_once, workers.len(), Duty::Hold);
             workers.push(Worker::start(&order)?);
         }
     }
     Ok(workers)
 }
 
-/// Waits until every connection stands; how long that took.
-async fn ramp_up(workers: &mut [Worker], connections: u32) -> Result<Duration, LoadError> {
+/// Waits until every connection stands; how long that took, and the keepalive asked for.
+async fn ramp_up(workers: &mut [Worker], connections: u32) -> Result<(Duration, u32), LoadError> {
     let (began, bar) = (Instant::now(), progress::bar("connecting", connections.into()));
+    let mut keepalive_s = 0;
     for worker in workers {
-        while let Some(more) = worker.progress().await? {
-            bar.inc(more.into());
-        }
+        keepalive_s = keepalive_s.max(worker.stands(&bar).await?);
     }
     bar.finish_and_clear();
-    Ok(began.elapsed())
+    Ok((began.elapsed(), keepalive_s))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shares_are_even_and_miss_nobody() {
-        let lengths = |total, most| -> Vec<u32> {
-            let mut end = 0;
-            let ranges = shares(total, most);
-            let length = |range: Range<u32>| {
-                assert_eq!(range.start, end, "no gap");
-                end = range.end;
-                range.end - range.start
-            };
-            let lengths = ranges.map(length).collect();
-            assert_eq!(end, total);
-            lengths
-        };
-        assert_eq!(lengths(19_000, 19_000), [19_000]);
-        assert_eq!(lengths(19_001, 19_000), [9_500, 9_501]);
-        assert_eq!(lengths(0, 19_000), [] as [u32; 0]);
-        assert_eq!(lengths(1_000_000, PER_SERVER_MAX).len(), 53);
-    }
+/// What a worker process does: connects, attaches, keeps alive, until standard input ends.
+///
+/// # Errors
+/// [`LoadError`] when a connection cannot be made.
+///
+/// # Cancel safety
+/// Dropping the future drops all connections.
+pub async fn hold(order: &Order) -> Result<(), LoadError> {
+    let conns = connect(order).await?;
+    let mut keepers = Keepers::of(&conns);
+    keepers.keep_all(conns);
+    let _ = tokio::io::stdin().read_to_end(&mut Vec::new()).await;
+    tell(&News::Broken(keepers.broken()));
+    Ok(())
 }

@@ -171,7 +171,7 @@ impl Transfer<'_> {
             bar.finish_and_clear();
             return match head.status {
                 204 => Ok(cuts),
-                _ => Err(LoadError::Refused { what: "a file", code: head.refusal }),
+                _ => Err(refused(head.refusal)),
             };
         }
     }
@@ -187,7 +187,7 @@ impl Transfer<'_> {
             let mut http = Http::begin(self.address, &head, &grant.ticket).await?;
             let head = http.head().await?;
             if head.status != 206 && head.status != 200 {
-                return Err(LoadError::Refused { what: "a file", code: head.refusal });
+                return Err(refused(head.refusal));
             }
             while at < end {
                 let piece = http.read(end - at).await?;
@@ -259,6 +259,10 @@ impl Watch {
             self.most = self.most.max(self.memory());
         }
     }
+}
+
+fn refused(code: u32) -> LoadError {
+    LoadError::Refused { what: "a file", code, retry_after_ms: 0 }
 }
 
 #[cfg(test)]

@@ -63,6 +63,54 @@ async fn chat_and_handshake_tell_what_scripts_read() {
     has(&handshake, &["full_per_cpu_s", "resumed_per_cpu_s"]);
 }
 
+const STORM: &str = "storm --connections 120 --pairs 3 --rate 200 --calm 1";
+
+/// A storm against a server with a fault.
+async fn storm(fault: Fault, seconds: u32) -> Value {
+    let double = Double::start(fault).await;
+    let report = report(&double, &format!("{STORM} --seconds {seconds}")).await;
+    assert_eq!(report["lost"], 0, "{report}");
+    assert_eq!(report["broken_connections"], 0, "{report}");
+    report
+}
+
+#[tokio::test]
+async fn in_a_storm_all_come_back_with_their_tickets_while_some_stay() {
+    let report = storm(Fault::None, 60).await;
+    has(&report, &["all_back_s", "server_cpu_s", "peak_rss_ratio", "failed"]);
+    has(&report, &["back_ms.p99", "stayed.delivery_ms_before.p99", "stayed.p99_ratio"]);
+    assert!(report["all_back_s"].as_f64().is_some(), "{report}");
+    for (name, count) in [("attempts", 120), ("resumed", 120), ("full", 0), ("failed", 0)] {
+        assert_eq!(report[name], count, "{name} in {report}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_turned_away_comes_again_when_it_was_told_to() {
+    let report = storm(Fault::BusyEvery(3), 60).await;
+    let refused = report["refused_busy"].as_u64().unwrap();
+    assert!(refused >= 40, "every third: {report}");
+    assert_eq!(report["attempts"].as_u64().unwrap(), 120 + refused);
+    // A ticket is used once: who comes again does so without one.
+    assert_eq!(report["full"].as_u64().unwrap(), refused, "{report}");
+    assert_eq!(report["failed"], 0);
+}
+
+#[tokio::test]
+async fn a_ticket_that_is_not_valid_is_followed_by_the_full_handshake() {
+    let report = storm(Fault::ForgetTickets, 60).await;
+    for (name, count) in [("tickets_refused", 120), ("full", 120), ("failed", 0)] {
+        assert_eq!(report[name], count, "{name} in {report}");
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_come_back_in_time_has_failed() {
+    let report = storm(Fault::SilentEvery(40), 2).await;
+    assert_eq!(report["failed"], 3, "{report}");
+    assert!(report["all_back_s"].is_null(), "{report}");
+}
+
 #[tokio::test]
 async fn the_store_needs_no_server() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_godwit-bench"));

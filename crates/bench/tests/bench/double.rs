@@ -22,6 +22,19 @@ pub(crate) enum Fault {
     RepeatEvery(u64),
     /// ... one is refused as busy, and all after it until it comes again.
     RefuseEvery(u64),
+    /// Every so many resumptions one is turned away as too many, for a millisecond.
+    BusyEvery(u64),
+    /// ... one is never answered.
+    SilentEvery(u64),
+    /// No ticket is valid.
+    ForgetTickets,
+}
+
+/// What becomes of somebody at the door.
+enum Door {
+    Open(Box<Arrival>),
+    Refused(Refusal, u32),
+    Silent,
 }
 
 pub(crate) struct Double {
@@ -94,11 +107,21 @@ impl Double {
 /// One connection, until it ends in whatever way.
 async fn serve(world: Arc<World>, mut stream: TcpStream) -> Option<()> {
     let mut buffer = Vec::new();
-    let (arrival, consumed) = loop {
+    let (door, consumed) = loop {
         if let Some(parsed) = ClientPreface::parse(&buffer).ok()? {
-            break (world.arrival(parsed.preface)?, parsed.consumed);
+            break (world.door(parsed.preface)?, parsed.consumed);
         }
         (stream.read_buf(&mut buffer).await.ok()? > 0).then_some(())?;
+    };
+    let arrival = match door {
+        Door::Open(arrival) => arrival,
+        Door::Silent => return std::future::pending().await,
+        Door::Refused(refusal, retry_after_ms) => {
+            let mut out = Vec::new();
+            let refused = ServerPreface::Refused { code: refusal.number(), retry_after_ms };
+            refused.encode_into(&mut out).ok()?;
+            return stream.write_all(&out).await.ok();
+        }
     };
     buffer.drain(..consumed);
     let peer = arrival.peer;
@@ -169,18 +192,25 @@ impl State {
 }
 
 impl World {
-    fn arrival(&self, preface: ClientPreface<'_>) -> Option<Arrival> {
+    fn door(&self, preface: ClientPreface<'_>) -> Option<Door> {
         let mut state = self.state.lock().unwrap();
-        match preface.mode {
-            Mode::Full => {
-                state.full += 1;
-                Responder::ik(&self.keys, preface.key_hint, preface.message).ok()
-            }
-            Mode::Resume => {
-                state.resumed += 1;
-                Responder::resume(&self.tickets, 0, preface.message).ok()
-            }
+        if preface.mode == Mode::Full {
+            state.full += 1;
+            let arrival = Responder::ik(&self.keys, preface.key_hint, preface.message).ok()?;
+            return Some(Door::Open(Box::new(arrival)));
         }
+        state.resumed += 1;
+        Some(match self.fault {
+            Fault::BusyEvery(n) if state.resumed.is_multiple_of(n) => {
+                Door::Refused(Refusal::Busy, 1)
+            }
+            Fault::SilentEvery(n) if state.resumed.is_multiple_of(n) => Door::Silent,
+            Fault::ForgetTickets => Door::Refused(Refusal::BadTicket, 0),
+            _ => {
+                let arrival = Responder::resume(&self.tickets, 0, preface.message).ok()?;
+                Door::Open(Box::new(arrival))
+            }
+        })
     }
 
     fn answer(

@@ -16,7 +16,7 @@ use std::time::Duration;
 use double::{Double, Fault};
 use godwit_bench::machine::{Conditions, Processes};
 use godwit_bench::server::{Choice, Site};
-use godwit_bench::work::{chat, handshake, offline, presence};
+use godwit_bench::work::{chat, churn, handshake, offline, overload, presence};
 
 async fn site(double: &Double) -> Site {
     let choice = Choice { join: Some(double.link.clone()), ..Choice::default() };
@@ -151,4 +151,66 @@ async fn handshakes_are_made_both_ways() {
     assert!(report.full_per_s > 0.0 && report.resumed_per_s > 0.0);
     let (full, resumed) = double.handshakes();
     assert!(full > 4 && resumed > 0, "{full} full, {resumed} resumed");
+}
+
+async fn churn(fault: Fault) -> churn::Report {
+    let plan = churn::Plan {
+        connections: 40,
+        rate: 40,
+        seconds: 2,
+        settle: Duration::from_millis(300),
+        patience: Duration::from_secs(20),
+    };
+    let double = Double::start(fault).await;
+    churn::run(&site(&double).await, &plan, conditions()).await.unwrap()
+}
+
+#[tokio::test]
+async fn three_of_four_come_back_to_an_empty_mailbox() {
+    let report = churn(Fault::None).await;
+    assert_eq!((report.failed, report.broken_connections), (0, 0), "{report:?}");
+    assert_eq!(report.logins, report.empty + report.with_mail, "{report:?}");
+    assert!(report.with_mail > 0 && report.empty > report.with_mail, "{report:?}");
+    assert_eq!((report.road.resumed, report.road.full), (report.logins, 0), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_message_that_waited_for_nobody_is_seen() {
+    let report = churn(Fault::LoseEvery(2)).await;
+    assert!(report.failed > 0, "{report:?}");
+}
+
+async fn overload(fault: Fault) -> overload::Report {
+    let plan = overload::Plan {
+        pairs: 3,
+        window: 2,
+        seconds: 1,
+        body_bytes: 8,
+        steps: vec![0.5, 10.0],
+        warm_up: Duration::ZERO,
+        patience: Duration::from_millis(300),
+    };
+    let double = Double::start(fault).await;
+    overload::run(&site(&double).await, &plan, conditions()).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_is_offered_and_what_comes_through_are_told_apart() {
+    let report = overload(Fault::None).await;
+    assert_eq!((report.lost, report.duplicated, report.out_of_order), (0, 0, 0), "{report:?}");
+    assert_eq!((report.failed, report.broken_connections), (0, 0), "{report:?}");
+    let [half, tenfold] = report.steps.as_slice() else { panic!("{report:?}") };
+    assert_eq!((half.factor, tenfold.factor), (0.5, 10.0));
+    assert!((tenfold.offered_per_s / half.offered_per_s - 20.0).abs() < 1e-6, "{report:?}");
+    assert!(half.goodput_per_s > 0.0 && tenfold.goodput_per_s > 0.0, "{report:?}");
+    // Nobody sends what was not offered; what is on its way at the edges of a second is a few.
+    assert!(half.sent_per_s <= half.offered_per_s * 1.5 + 360.0, "{report:?}");
+}
+
+#[tokio::test]
+async fn what_is_lost_or_refused_under_load_is_seen() {
+    assert!(overload(Fault::LoseEvery(50)).await.lost > 0);
+    let report = overload(Fault::RefuseEvery(50)).await;
+    assert!(report.steps.iter().any(|step| step.refused_for_now_per_s > 0.0), "{report:?}");
+    assert_eq!((report.lost, report.failed), (0, 0), "{report:?}");
 }

@@ -29,6 +29,6 @@ pub(super) async fn run(mut conn: Conn, pair: u32, tally: Rc<Tally>) -> Result<(
 }
 
 /// The time of submission, which the sender put at the start of the body.
-fn stamp_of(body: &[u8]) -> u64 {
+pub(crate) fn stamp_of(body: &[u8]) -> u64 {
     body.first_chunk().map_or(0, |stamp| u64::from_be_bytes(*stamp))
 }

@@ -11,7 +11,7 @@ use godwit_wire::{Refusal, ToClient, ToServer, v1};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::Pace;
+use super::pairs::Pace;
 use super::tally::Tally;
 use crate::conn::Conn;
 use crate::error::LoadError;
@@ -90,16 +90,29 @@ impl Sender {
                 }
             }
             Pace::Every(gap) => {
-                let first = now + gap.mul_f64(self.turn);
-                let mut due = *self.due.get_or_insert(first);
+                let mut due = self.first_due(now, gap);
                 while due <= now && self.has_room() {
                     self.submit_new(due)?;
                     due += gap;
                 }
                 self.due = Some(due);
             }
+            Pace::Offer(gap) => {
+                let mut due = self.first_due(now, gap);
+                while due <= now {
+                    if self.has_room() {
+                        self.submit_new(now)?;
+                    }
+                    due += gap;
+                }
+                self.due = Some(due);
+            }
         }
         Ok(())
+    }
+
+    fn first_due(&self, now: Instant, gap: Duration) -> Instant {
+        self.due.unwrap_or_else(|| now + gap.mul_f64(self.turn))
     }
 
     fn has_room(&self) -> bool {
@@ -157,8 +170,8 @@ impl Sender {
                 }
                 ToClient::Refused(refused) => self.refused(&refused),
                 ToClient::Goodbye(goodbye) => {
-                    let code = goodbye.code;
-                    return Err(LoadError::Refused { what: "to go on", code });
+                    let v1::Goodbye { code, reconnect_after_ms: retry_after_ms } = goodbye;
+                    return Err(LoadError::Refused { what: "to go on", code, retry_after_ms });
                 }
                 _ => {}
             }

@@ -23,7 +23,7 @@ struct Ledger {
 }
 
 /// Counts of a chat.
-pub(super) struct Tally {
+pub(crate) struct Tally {
     began: Instant,
     ledgers: RefCell<Vec<Ledger>>,
     submitted: Cell<u64>,
@@ -31,11 +31,11 @@ pub(super) struct Tally {
     duplicated: Cell<u64>,
     out_of_order: Cell<u64>,
     /// Refused for good.
-    pub(super) failed: Cell<u64>,
+    pub(crate) failed: Cell<u64>,
     /// Refused, to be sent again.
-    pub(super) refused_for_now: Cell<u64>,
+    pub(crate) refused_for_now: Cell<u64>,
     /// Connections that ended.
-    pub(super) broken: Cell<u64>,
+    pub(crate) broken: Cell<u64>,
     sender_traffic: Cell<Traffic>,
     recipient_traffic: Cell<Traffic>,
     recording: RefCell<Option<Recording>>,
@@ -50,13 +50,13 @@ struct Recording {
 
 /// Which latency.
 #[derive(Clone, Copy)]
-pub(super) enum Mark {
+pub(crate) enum Mark {
     Accepted,
     Done,
 }
 
 impl Tally {
-    pub(super) fn new(pairs: u32) -> Self {
+    pub(crate) fn new(pairs: u32) -> Self {
         let ledgers = (0..pairs).map(|_| Ledger::default()).collect();
         Self {
             began: Instant::now(),
@@ -75,30 +75,30 @@ impl Tally {
     }
 
     /// A moment as it travels in a body: nanoseconds since the chat began.
-    pub(super) fn stamp(&self, at: Instant) -> u64 {
+    pub(crate) fn stamp(&self, at: Instant) -> u64 {
         u64::try_from(at.duration_since(self.began).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    pub(super) fn submitted(&self) {
+    pub(crate) fn submitted(&self) {
         bump(&self.submitted, 1);
     }
 
-    pub(super) fn accepted(&self, pair: u32, counter: u64, latency: Duration) {
+    pub(crate) fn accepted(&self, pair: u32, counter: u64, latency: Duration) {
         self.flag(pair, counter, ACCEPTED);
         self.record(Mark::Accepted, latency);
     }
 
-    pub(super) fn finished(&self, latency: Duration) {
+    pub(crate) fn finished(&self, latency: Duration) {
         bump(&self.done, 1);
         self.record(Mark::Done, latency);
     }
 
-    pub(super) fn given_up(&self) {
+    pub(crate) fn given_up(&self) {
         bump(&self.failed, 1);
     }
 
     /// The recipient has message `counter`, which was submitted at `stamp`.
-    pub(super) fn delivered(&self, pair: u32, counter: u64, stamp: u64) {
+    pub(crate) fn delivered(&self, pair: u32, counter: u64, stamp: u64) {
         let now = Instant::now();
         if self.flag(pair, counter, DELIVERED) & DELIVERED != 0 {
             bump(&self.duplicated, 1);
@@ -137,27 +137,33 @@ impl Tally {
         }
     }
 
-    pub(super) fn start_recording(&self) {
+    pub(crate) fn start_recording(&self) {
         *self.recording.borrow_mut() = Some(Recording::default());
     }
 
     /// Delivery, acceptance, done.
-    pub(super) fn stop_recording(&self) -> [Option<Percentiles>; 3] {
+    pub(crate) fn stop_recording(&self) -> [Option<Percentiles>; 3] {
         let recording = self.recording.take().unwrap_or_default();
         [recording.delivery, recording.accepted, recording.done].map(|l| l.percentiles())
     }
 
-    pub(super) fn done(&self) -> u64 {
+    /// Messages that got all their ticks.
+    pub(crate) fn done(&self) -> u64 {
         self.done.get()
     }
 
+    /// Messages that were submitted, each counted once.
+    pub(crate) fn sent(&self) -> u64 {
+        self.submitted.get()
+    }
+
     /// Messages that were submitted and neither done nor refused for good.
-    pub(super) fn on_their_way(&self) -> u64 {
+    pub(crate) fn on_their_way(&self) -> u64 {
         self.submitted.get().saturating_sub(self.done.get() + self.failed.get())
     }
 
     /// Lost, duplicated, out of order.
-    pub(super) fn verdict(&self) -> (u64, u64, u64) {
+    pub(crate) fn verdict(&self) -> (u64, u64, u64) {
         let ledgers = self.ledgers.borrow();
         let messages = ledgers.iter().flat_map(|ledger| &ledger.messages);
         let lost = messages.filter(|flags| **flags & (ACCEPTED | DELIVERED) == ACCEPTED).count();
@@ -165,23 +171,23 @@ impl Tally {
     }
 
     /// A connection's task ended. None should before the run does.
-    pub(super) fn note_end(&self, end: Result<(), LoadError>) {
+    pub(crate) fn note_end(&self, end: Result<(), LoadError>) {
         bump(&self.broken, 1);
         if let (1, Err(error)) = (self.broken.get(), end) {
             eprintln!("the first connection to break: {error}");
         }
     }
 
-    pub(super) fn count_sender(&self, before: Traffic, now: Traffic) {
+    pub(crate) fn count_sender(&self, before: Traffic, now: Traffic) {
         grow(&self.sender_traffic, before, now);
     }
 
-    pub(super) fn count_recipient(&self, before: Traffic, now: Traffic) {
+    pub(crate) fn count_recipient(&self, before: Traffic, now: Traffic) {
         grow(&self.recipient_traffic, before, now);
     }
 
     /// Of all senders, of all recipients.
-    pub(super) fn traffic(&self) -> (Traffic, Traffic) {
+    pub(crate) fn traffic(&self) -> (Traffic, Traffic) {
         (self.sender_traffic.get(), self.recipient_traffic.get())
     }
 }

@@ -1,0 +1,109 @@
+//! The pairs themselves: connected, and told at which pace to chat.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use rand::Rng;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::tally::Tally;
+use super::{recipient, sender};
+use crate::conn::{Conn, Endpoint};
+use crate::crowd;
+use crate::device::Cast;
+use crate::error::LoadError;
+
+/// What the senders are to do now.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Pace {
+    /// Send nothing new.
+    Rest,
+    /// Keep so many on their way.
+    Window(u32),
+    /// Send one at each such distance; what was due and found no room is made up for.
+    Every(Duration),
+    /// The same, but what was due and found no room is not sent: so much is offered, and no more is
+    /// waited for.
+    Offer(Duration),
+}
+
+/// Pairs of a sender and a recipient, one task a connection.
+pub(crate) struct Pairs {
+    pub(crate) tally: Rc<Tally>,
+    count: u32,
+    pace: watch::Sender<Pace>,
+}
+
+impl Pairs {
+    /// Registers and connects the pairs whose first device is `first`; they rest.
+    ///
+    /// # Errors
+    /// The first that cannot be connected.
+    ///
+    /// # Cancel safety
+    /// Some may have been registered.
+    pub(crate) async fn arrive(
+        to: Endpoint,
+        cast: Cast,
+        first: u32,
+        count: u32,
+        body_bytes: usize,
+    ) -> Result<Self, LoadError> {
+        let conns = crowd::arrive(to, cast, first..first + 2 * count).await?;
+        let pairs =
+            Self { tally: Rc::new(Tally::new(count)), count, pace: watch::Sender::new(Pace::Rest) };
+        pairs.start(conns, cast, first, body_bytes);
+        Ok(pairs)
+    }
+
+    /// In the order of their numbers: sender, recipient, sender, recipient.
+    fn start(&self, conns: Vec<Conn>, cast: Cast, first: u32, body_bytes: usize) {
+        let mut filling = vec![0; body_bytes];
+        rand::rng().fill_bytes(&mut filling);
+        let mut conns = conns.into_iter();
+        for pair in 0..self.count {
+            let (Some(near), Some(far)) = (conns.next(), conns.next()) else { return };
+            let to = cast.device(recipient_of(first, pair)).account;
+            let turn = f64::from(pair) / f64::from(self.count);
+            let tally = Rc::clone(&self.tally);
+            let sender = sender::Sender::new(near, pair, to, turn, filling.clone(), tally);
+            let (sending, counted) = (sender.run(self.pace.subscribe()), Rc::clone(&self.tally));
+            tokio::task::spawn_local(async move { counted.note_end(sending.await) });
+            let receiving = recipient::run(far, pair, Rc::clone(&self.tally));
+            let counted = Rc::clone(&self.tally);
+            tokio::task::spawn_local(async move { counted.note_end(receiving.await) });
+        }
+    }
+
+    /// From now on they send so.
+    pub(crate) fn set(&self, pace: Pace) {
+        self.pace.send_replace(pace);
+    }
+
+    /// The distance of one sender's messages when all together send so many a second.
+    pub(crate) fn distance(&self, per_s: f64) -> Duration {
+        Duration::from_secs_f64(f64::from(self.count) / per_s)
+    }
+
+    /// Sends nothing new and waits until every message is done, or nothing has moved for a while.
+    ///
+    /// # Cancel safety
+    /// Safe; they rest.
+    pub(crate) async fn settle(&self, patience: Duration) {
+        self.set(Pace::Rest);
+        let tally = &self.tally;
+        let mut last = (tally.done(), Instant::now());
+        while tally.on_their_way() > 0 && last.1.elapsed() < patience {
+            sleep(Duration::from_millis(20)).await;
+            if tally.done() != last.0 {
+                last = (tally.done(), Instant::now());
+            }
+        }
+    }
+}
+
+/// The number of the device that receives what pair `pair` sends.
+pub(crate) const fn recipient_of(first: u32, pair: u32) -> u32 {
+    first + 2 * pair + 1
+}
