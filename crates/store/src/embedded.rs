@@ -26,6 +26,7 @@ mod shared;
 mod state;
 mod tables;
 mod task;
+mod waiting;
 mod window;
 mod windows;
 mod writer;
@@ -154,6 +155,9 @@ impl Mailboxes for Embedded {
         max_records: usize,
         max_bytes: usize,
     ) -> Answer<Page> {
+        if self.shared.waiting.is_empty(device) {
+            return Box::pin(std::future::ready(Ok(Page::default())));
+        }
         let (reply, answer) = oneshot::channel();
         let read = Read { device, after, max_records, max_bytes, answer: reply };
         match self.shared.intake.urgent(Urgent::Read(read)) {
@@ -293,6 +297,7 @@ impl Operations for Embedded {
     }
 
     fn close(&self) {
+        self.shared.waiting.forget();
         self.shared.intake.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Err(_)) = writer.map(|running| running.thread.join()) {

@@ -38,7 +38,7 @@ pub trait Mailboxes: Send + Sync + 'static {
     ///
     /// The page holds what is durable when the store decides the read, and everything that is made
     /// durable later is told to [`Sink::appended`]: a record may come both ways, never neither way. An
-    /// empty mailbox touches no disk. An unknown device has an empty mailbox.
+    /// empty mailbox touches no disk and waits for none. An unknown device has an empty mailbox.
     ///
     /// # Errors
     /// Any [`StoreError`]. # Cancel safety: dropping the answer changes nothing.

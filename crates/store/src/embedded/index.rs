@@ -9,12 +9,15 @@ use std::collections::{HashMap, VecDeque};
 use godwit_base::{AccountId, DeviceId, Seq};
 
 use super::row::Mark;
+use super::waiting::Turned;
 use crate::Quotas;
 
 /// All mailboxes that hold something.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     mailboxes: HashMap<DeviceId, Mailbox>,
+    /// Mailboxes that this batch filled or emptied.
+    turned: Vec<Turned>,
     records: u64,
     bytes: u64,
 }
@@ -118,10 +121,11 @@ impl Index {
 
     /// Adds a record; its place is after all that are there.
     pub(crate) fn push(&mut self, seq: Seq, owner: DeviceId, load: Load) {
-        let mailbox = self.mailboxes.entry(owner).or_insert_with(|| Mailbox {
+        let turned = &mut self.turned;
+        let mailbox = self.mailboxes.entry(owner).or_insert_with(|| {
+            turned.push(Turned { device: owner, holds_something: true });
             // Most mailboxes hold one record for a moment: no room for four.
-            order: VecDeque::with_capacity(1),
-            ..Mailbox::default()
+            Mailbox { order: VecDeque::with_capacity(1), ..Mailbox::default() }
         });
         mailbox.order.push_back(seq);
         self.records += 1;
@@ -149,6 +153,7 @@ impl Index {
         }
         if mailbox.order.is_empty() {
             self.mailboxes.remove(&owner);
+            self.turned.push(Turned { device: owner, holds_something: false });
         }
     }
 
@@ -165,9 +170,20 @@ impl Index {
         (mailbox.order.range(start..).take(max).copied().collect(), left > max)
     }
 
+    /// The mailboxes that were filled or emptied since this was last asked, in order.
+    pub(crate) fn take_turned(&mut self) -> std::vec::Drain<'_, Turned> {
+        self.turned.drain(..)
+    }
+
+    /// Whose mailboxes hold something.
+    pub(crate) fn owners(&self) -> impl Iterator<Item = DeviceId> {
+        self.mailboxes.keys().copied()
+    }
+
     /// Forgets a mailbox; its records are still in the table and are given back, in order.
     pub(crate) fn forget(&mut self, device: DeviceId) -> VecDeque<Seq> {
         let Some(mailbox) = self.mailboxes.remove(&device) else { return VecDeque::new() };
+        self.turned.push(Turned { device, holds_something: false });
         self.records -= mailbox.order.len() as u64;
         self.bytes -= u64::from(mailbox.messages.bytes);
         mailbox.order
@@ -290,5 +306,11 @@ mod tests {
         index.remove(Seq(3), BOB, message(9, 5));
         index.remove(Seq(3), BOB, message(9, 5));
         assert_eq!((index.records(), index.bytes(), index.mailboxes()), (0, 0, 0));
+        let turned = |holds_something| Turned { device: BOB, holds_something };
+        assert_eq!(index.take_turned().collect::<Vec<_>>(), [turned(true), turned(false)]);
+        index.push(Seq(4), BOB, message(1, 5));
+        assert_eq!(index.owners().collect::<Vec<_>>(), [BOB]);
+        index.forget(BOB);
+        assert_eq!(index.take_turned().collect::<Vec<_>>(), [turned(true), turned(false)]);
     }
 }

@@ -12,6 +12,7 @@ use super::options::Options;
 use super::readers::Readers;
 use super::roll::Roll;
 use super::state::{self, State};
+use super::waiting::Waiting;
 use crate::Stats;
 
 /// The name of the file in the store's folder.
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) intake: Intake,
     pub(crate) readers: Readers,
     pub(crate) roll: Roll,
+    pub(crate) waiting: Waiting,
     /// A backup or a verification is under way: one at a time, because each reads everything.
     pub(crate) is_reading_all: AtomicBool,
     /// Replaced by the writer after a failure; everybody else takes snapshots from it.
@@ -45,6 +47,7 @@ impl Shared {
             intake: Intake::default(),
             readers,
             roll: Roll::default(),
+            waiting: Waiting::default(),
             is_reading_all: AtomicBool::new(false),
             database: RwLock::new(None),
             stats: Mutex::new(Stats { available: true, ..Stats::default() }),
@@ -62,8 +65,10 @@ impl Shared {
         builder.set_check_integrity_on_open(options.verify_pages_on_open);
         let database = options.disk.open(&builder, &self.path)?;
         state::prepare(&database)?;
-        let (state, rolled) = state::load(&database)?;
+        let (mut state, rolled) = state::load(&database)?;
         self.roll.replace(rolled);
+        state.index.take_turned(); // what was loaded is told whole
+        self.waiting.replace(state.index.owners());
         *self.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
         Ok(state)
     }

@@ -208,6 +208,9 @@ impl Writer {
     /// The batch is durable, or stored nothing: everybody is told.
     fn tell(&mut self) {
         self.shared.roll.apply(self.out.roll.drain(..));
+        if let Some(state) = &mut self.state {
+            self.shared.waiting.apply(state.index.take_turned());
+        }
         self.count();
         self.holds.learn(&self.out.settled);
         self.tell_sink();
@@ -270,6 +273,7 @@ impl Writer {
     fn fail(&mut self, fault: &Fault) {
         tracing::error!(?fault, "batch failed, reopening the store");
         self.state = None;
+        self.shared.waiting.forget();
         self.note(fault.clone());
         self.refuse(fault);
         self.reopen();

@@ -50,8 +50,9 @@ fn reads_are_bounded_too() {
     let disk = bench.disk.clone();
     let mut world = World::new(&mut bench);
     let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+    world.text(alice.device(1), 1, &bob); // what is empty is told without the queue
     disk.set(|faults| faults.hold_syncs = true);
-    world.submit(alice.device(1), 1, vec![bob.copies(alice.device(1), "")]);
+    world.submit(alice.device(1), 2, vec![bob.copies(alice.device(1), "")]);
     disk.wait_for_held_sync();
     for _ in 0..65_536 {
         world.store().acknowledge(bob.device(1), Seq::ZERO).unwrap();
@@ -276,4 +277,41 @@ fn a_sink_that_panics_does_not_end_the_writer() {
     store.close();
     assert_eq!(clumsy.0.load(Ordering::SeqCst), 3);
     assert!(clumsy.1.load(Ordering::SeqCst) >= 1, "it is told that it missed something");
+}
+
+/// Three of four mailboxes that are opened are empty: all that a login asks of one is answered from RAM,
+/// and while the writer is in the middle of a sync.
+#[test]
+fn an_empty_mailbox_opens_without_the_disk() {
+    let mut bench = Bench::new();
+    bench.options.cache_bytes = 0; // what is read of the file comes from the disk
+    let disk = bench.disk.clone();
+    let mut world = World::new(&mut bench);
+    let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+    let (from, device) = (alice.device(1), bob.device(1));
+    world.text(from, 1, &bob);
+    world.acknowledge_all(device);
+    let open = |world: &World<'_>| {
+        let store = world.store();
+        store.standing(&[7; 32]);
+        assert!(!store.is_removed(device));
+        store.highest_counter(device);
+        store.one_time_left(device);
+        let page = block_on(store.read(device, Seq::ZERO, 256, 64 * 1_024)).unwrap();
+        (page.records.len(), page.more)
+    };
+    let before = disk.counts();
+    for _ in 0..100 {
+        assert_eq!(open(&world), (0, false));
+    }
+    assert_eq!(disk.counts(), before);
+    disk.set(|faults| faults.hold_syncs = true);
+    let token = world.submit(from, 2, vec![bob.copies(from, "")]);
+    disk.wait_for_held_sync();
+    assert_eq!(open(&world), (0, false), "what is not durable is not there");
+    disk.heal();
+    assert!(matches!(world.outcome(token), Outcome::Accepted { .. }));
+    let before = disk.counts();
+    assert_eq!(open(&world), (1, false));
+    assert!(disk.counts().reads > before.reads, "what is there is read");
 }
