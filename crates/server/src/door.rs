@@ -4,6 +4,7 @@
 mod crowd;
 mod handshake;
 mod http;
+mod line;
 mod page;
 mod prefixed;
 mod websocket;
@@ -20,11 +21,15 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
+use crate::appointments::Hours;
 use crate::meters::Meters;
 use crate::node::Node;
 use crate::session::Socket;
 use crowd::{Crowd, Full, Place};
 use handshake::Visitor;
+
+pub(crate) use handshake::COME_LATER;
+pub(crate) use line::Line;
 
 /// Connections that the system may hold for us: a storm of clients fits, and waits its turn there.
 const BACKLOG: i32 = 4_096;
@@ -39,8 +44,13 @@ const PLACE_WAIT: Duration = Duration::from_secs(1);
 /// Pause after the system refused to accept, for example because no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// When a refused client may come back.
-const BUSY_MS: u32 = 2_000;
+/// When those may come again who were turned away: 2,000 a second, a third of the full handshakes that
+/// one core does in a second, so that those who come on time find room beside everybody else. A minute
+/// is how long clients wait by themselves at most; 116,000 have times of their own until then.
+pub(crate) const COME_AGAIN: Hours = Hours { first_ms: 2_000, gap_us: 500, last_ms: 60_000 };
+
+/// What a client has usually said when its turn to be turned away comes: a preface.
+const SAID_BYTES: usize = 512;
 
 /// Binds the port; it is listened on from here on, and connections wait until [`run`] accepts them.
 ///
@@ -78,7 +88,7 @@ pub(crate) async fn run(child: ChildContext, node: Arc<Node>, listener: Arc<TcpL
                     }
                     Err(full) => {
                         crowded |= full == Full::Door;
-                        turn_away(&node, &stream);
+                        turn_away(&node, &stream, full);
                     }
                 }
             }
@@ -94,11 +104,18 @@ pub(crate) async fn run(child: ChildContext, node: Arc<Node>, listener: Arc<TcpL
     }
 }
 
-/// The cheapest refusal: no task, no read, seven bytes if they fit at once.
-fn turn_away(node: &Node, stream: &TcpStream) {
+/// The cheapest refusal: no task, seven bytes if they fit at once.
+fn turn_away(node: &Node, stream: &TcpStream, full: Full) {
     Meters::count(&node.meters.connections, "turned away");
+    // Closed with unread bytes, a connection is reset, and the refusal may be thrown away with it.
+    let _ = stream.try_read(&mut [0; SAID_BYTES]);
+    let retry_after_ms = match full {
+        Full::Door => node.come_again.next_ms(node.now_ns()),
+        // No other's times are moved by one address that dials without end.
+        Full::Address => COME_AGAIN.first_ms,
+    };
     // What does not fit is lost: the peer sees a closed connection and comes back all the same.
-    let _ = stream.try_write(&handshake::refusal(Refusal::Busy, BUSY_MS));
+    let _ = stream.try_write(&handshake::refusal(Refusal::Busy, retry_after_ms));
 }
 
 /// A connection until it is a session, an answered request, or refused; within the deadline.

@@ -18,6 +18,7 @@ extern crate self as godwit_server; // the stories name the crate as a stranger 
 
 pub mod admin;
 pub mod announce;
+mod appointments;
 pub mod cli;
 pub mod config;
 pub mod crash;

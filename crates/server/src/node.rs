@@ -15,7 +15,9 @@ use godwit_wire::{Refusal, v1};
 
 use tokio::sync::{Notify, watch};
 
+use crate::appointments::Appointments;
 use crate::config::{Config, Policy};
+use crate::door::{COME_AGAIN, COME_LATER, Line};
 use crate::keys::{self, KeyError, TicketTerm};
 use crate::media::Media;
 use crate::meters::Meters;
@@ -25,7 +27,7 @@ use crate::rate::{Meter, Rate, RateTable};
 use crate::registry::Registry;
 use crate::relay::Relay;
 use crate::reports::Reports;
-use crate::session::Asker;
+use crate::session::{Asker, SUBMIT_AGAIN};
 use crate::strangers::Strangers;
 
 /// Device lists of one account an hour, and as many at once. The owner signs anew once a week, and
@@ -71,6 +73,14 @@ pub(crate) struct Node {
     pub(crate) relay: Relay,
     pub(crate) presence: Presence,
     pub(crate) submission_rate: Rate,
+    /// Who is answered next at the door.
+    pub(crate) line: Line,
+    /// When those may come again whom the door turned away,
+    pub(crate) come_again: Appointments,
+    /// and those who came when all connections were taken.
+    pub(crate) come_later: Appointments,
+    /// When a session may submit again for which the store had no room.
+    pub(crate) submit_again: Appointments,
     /// The supervision tree, once it runs.
     pub(crate) tree: OnceLock<TreeHandle>,
     /// Told by the last part of the tree when it is up.
@@ -171,7 +181,12 @@ impl Node {
     pub(crate) fn new(parts: Parts) -> Self {
         let rate = &parts.config.rate;
         let submission_rate = Rate::per_second(rate.submissions_per_s, rate.submissions_burst);
+        let workers = tokio::runtime::Handle::current().metrics().num_workers();
         Self {
+            line: Line::new(workers, parts.config.session.handshakes_max),
+            come_again: Appointments::new(COME_AGAIN),
+            come_later: Appointments::new(COME_LATER),
+            submit_again: Appointments::new(SUBMIT_AGAIN),
             submission_rate,
             submissions: RateTable::new(submission_rate),
             lookups: RateTable::new(Rate::per_hour(rate.lookups_per_hour)),

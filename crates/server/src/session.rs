@@ -42,7 +42,9 @@ use requests::Jobs;
 use turn::{Feed, Tally, Turn};
 
 pub(crate) use keepalive::sweep;
-pub(crate) use protocol::{Asker, BUSY_MS, DISK_FULL_MS, Peer, Stranger, UNAVAILABLE_MS};
+pub(crate) use protocol::{
+    Asker, BUSY_MS, DISK_FULL_MS, Peer, SUBMIT_AGAIN, Stranger, UNAVAILABLE_MS,
+};
 pub(crate) use socket::Socket;
 
 /// One live link. It ends when the peer goes, breaks the protocol, or is told to.

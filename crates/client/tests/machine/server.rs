@@ -452,8 +452,11 @@ impl Server {
     fn hand_over(&mut self, at: usize, (seq, entry): &(Seq, Entry)) {
         match entry {
             Entry::Message { from, counter, kind, body } => {
+                let mut body = body.clone();
                 let id = MessageId { device: *from, counter: *counter };
-                let body = self.damaged(id, body);
+                if self.mischief.damage.contains(&id) {
+                    *body.last_mut().unwrap() ^= 1;
+                }
                 self.say(
                     at,
                     v1::Deliver {
@@ -474,7 +477,6 @@ impl Server {
             Entry::Post { from, counter, group, epoch, body } => {
                 let id = MessageId { device: *from, counter: *counter };
                 let group = self.mischief.misleads.get(&id).unwrap_or(group).clone();
-                let body = self.damaged(id, body);
                 self.say(
                     at,
                     v1::Deliver {
@@ -483,7 +485,7 @@ impl Server {
                         device: from.number.0,
                         counter: *counter,
                         kind: v1::CopyKind::Group.into(),
-                        body: body.into(),
+                        body: body.clone().into(),
                         group: group.into(),
                         epoch: *epoch,
                     },

@@ -15,6 +15,7 @@ use std::sync::PoisonError;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use crate::appointments::Hours;
 use crate::meters::Meters;
 use crate::node::Node;
 use crate::session::{Peer, Session, Socket, Stranger};
@@ -30,8 +31,9 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Retry after a fault of ours.
 const INTERNAL_MS: u32 = 1_000;
-/// Retry when there are too many connections: others have to go first.
-const CROWDED_MS: u32 = 10_000;
+/// Retry when there are too many connections: others have to go first. The times are as far apart as
+/// those of the door.
+pub(crate) const COME_LATER: Hours = Hours { first_ms: 10_000, gap_us: 500, last_ms: 60_000 };
 
 /// Who stands at the door.
 pub(super) struct Visitor {
@@ -73,9 +75,9 @@ pub(super) fn refusal(refusal: Refusal, retry_after_ms: u32) -> Vec<u8> {
 /// caller sets the deadline.
 pub(super) async fn admit(node: &Arc<Node>, mut visitor: Visitor) {
     let answer = loop {
-        match answer(node, &visitor) {
-            Ok(Some(answered)) => break Ok(answered),
-            Err(no) => break Err(no),
+        match parse(&visitor.first) {
+            Ok(Some(parsed)) => break answer(node, &parsed, visitor.address).await,
+            Err(no) => break Err(no.into()),
             Ok(None) => {}
         }
         match visitor.socket.read_buf(&mut visitor.first).await {
@@ -120,23 +122,29 @@ async fn turn_away(mut socket: Socket, bytes: &[u8]) {
     .await;
 }
 
-/// The answer to what has come so far; `None`: read more.
-fn answer(node: &Node, visitor: &Visitor) -> Result<Option<Answered>, No> {
-    let Some(parsed) = parse(&visitor.first)? else { return Ok(None) };
+/// The answer to a whole preface, when it is its turn.
+async fn answer(
+    node: &Node,
+    parsed: &Parsed<ClientPreface<'_>>,
+    address: IpAddr,
+) -> Result<Answered, No> {
+    let mode = parsed.preface.mode;
     if node.is_draining() {
         return Err(No(Refusal::Draining, node.reconnect_after_ms()));
     }
     if node.registry.live() >= node.config.session.connections_max {
-        return Err(No(Refusal::Busy, CROWDED_MS));
+        return Err(No(Refusal::Busy, node.come_later.next_ms(node.now_ns())));
     }
+    let Some(_turn) = node.line.turn(mode).await else {
+        return Err(No(Refusal::Busy, node.come_again.next_ms(node.now_ns())));
+    };
     let arrival = knock(node, &parsed.preface)?;
-    let (reply, transport, peer) = welcome(node, arrival, visitor.address)?;
+    let (reply, transport, peer) = welcome(node, arrival, address)?;
     let mut bytes = Vec::with_capacity(reply.len() + 3);
     ServerPreface::Reply(&reply)
         .encode_into(&mut bytes)
         .map_err(|_| No(Refusal::Internal, INTERNAL_MS))?;
-    let (consumed, mode) = (parsed.consumed, parsed.preface.mode);
-    Ok(Some(Answered { reply: bytes, transport, peer, consumed, mode }))
+    Ok(Answered { reply: bytes, transport, peer, consumed: parsed.consumed, mode })
 }
 
 /// The preface at the start of what came; `None`: read more.

@@ -16,6 +16,7 @@ use godwit_wire::frame::PLAINTEXT_BYTES_MAX;
 use godwit_wire::{Refusal, ToClient, ToServer, v1};
 
 use super::groups::group_id;
+use crate::appointments::Hours;
 use crate::rate::{Meter, Rate};
 use crate::seat::IN_FLIGHT_MAX;
 
@@ -24,6 +25,11 @@ pub(super) const REQUESTS_MAX: u8 = 32;
 
 /// When to try again after a full queue: the store commits every few milliseconds.
 pub(crate) const BUSY_MS: u32 = 100;
+/// When sessions may submit again that found the store's queue full. Each comes with at most 128
+/// submissions, so one a millisecond is 128,000 a second, about what the store does at best; were all told
+/// 100 ms, a thousand of them would ask for ten times that and the server would be busy with refusals. At
+/// five seconds 4,900 have times of their own, and a person looks at the clock.
+pub(crate) const SUBMIT_AGAIN: Hours = Hours { first_ms: BUSY_MS, gap_us: 1_000, last_ms: 5_000 };
 /// When to try again while a part restarts.
 pub(crate) const UNAVAILABLE_MS: u32 = 1_000;
 /// When to try again with receipts piled up: they are drained page by page meanwhile.
@@ -348,9 +354,9 @@ impl Machine {
     }
 
     /// The store's queue had no room for the submission just made.
-    pub(super) fn not_taken(&mut self, counter: u64) -> ToClient {
+    pub(super) fn not_taken(&mut self, counter: u64, retry_ms: u32) -> ToClient {
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.refuse_for_now(counter, Refusal::Busy, BUSY_MS)
+        self.refuse_for_now(counter, Refusal::Busy, retry_ms)
     }
 
     /// The submission just made begins more conversations than its account may. Final, and nothing

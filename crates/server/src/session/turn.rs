@@ -406,7 +406,8 @@ impl Turn<'_> {
         match self.node.store.submit(submission) {
             Ok(()) => Ok(()),
             Err(_full) => {
-                let refused = self.machine.not_taken(counter);
+                let retry_ms = self.node.submit_again.next_ms(self.now_ns);
+                let refused = self.machine.not_taken(counter, retry_ms);
                 self.say(&refused)
             }
         }

@@ -12,8 +12,7 @@ use serde::Serialize;
 use tokio::task::unconstrained;
 
 use super::progress::{Counts, bar};
-use super::send::while_linked;
-use super::{CHANGE_MAX, answered, fresh, given_up, within};
+use super::{CHANGE_MAX, answered, fresh, within};
 use crate::arguments::{Approve, DevicesCommand, LinkStart, Recover, RecoveryShow};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -34,17 +33,17 @@ enum Line {
         handle: Option<String>,
     },
     Linked {
-        device: u32,
+        device: String,
         #[serde(skip_serializing_if = "Option::is_none")]
         account: Option<String>,
     },
     History(HistoryProgress),
     HistoryGiven {},
     Revoked {
-        device: u32,
+        device: String,
     },
     Recovered {
-        device: u32,
+        device: String,
         account: String,
     },
 }
@@ -53,7 +52,8 @@ enum Line {
 struct Device {
     device: u32,
     this: bool,
-    main: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    main: Option<bool>,
 }
 
 pub(super) async fn start(
@@ -74,7 +74,7 @@ pub(super) async fn start(
     if let Some(failure) = broken {
         return Err(failure);
     }
-    let line = Line::Linked { device: device.number.0, account: Some(account.to_string()) };
+    let line = Line::Linked { device: device.to_string(), account: Some(account.to_string()) };
     output.record(&line, |_| "linked\nnext: `godwit chat`, or `godwit listen`".to_owned())
 }
 
@@ -123,18 +123,17 @@ pub(super) async fn approve(
         client.confirm_link(!approve.no_history).await?;
         Ok::<u32, Failure>(client.linked().await?)
     };
-    let linked = Box::pin(while_linked(client, linked));
     let Some(device) = within(approve.timeout, linked).await else {
         client.cancel_link().await?;
         return Err(Failure::TimedOut("the new device did not answer: begin again".to_owned()));
     };
     let device = device?;
-    let line = Line::Linked { device, account: None };
+    let line = Line::Linked { device: device.to_string(), account: None };
     output.record(&line, |_| "linked: `godwit devices` lists it".to_owned())?;
     if !approve.no_history {
         // What does not go out in time goes on whenever this device runs.
         let watch = HistoryWatch { client, device, events, is_over: false };
-        Box::pin(give_history(watch, output)).await?;
+        give_history(watch, output).await?;
         let line = Line::HistoryGiven {};
         output.record(&line, |_| "it was given the history".to_owned())?;
     }
@@ -144,8 +143,7 @@ pub(super) async fn approve(
 /// Shows how far the new device was given the history, until there is no more.
 async fn give_history(mut watch: HistoryWatch<'_>, output: &mut Output) -> Result<(), Failure> {
     let bar = bar("giving it the history", Counts::Messages);
-    let client = watch.client;
-    while let Some(progress) = Box::pin(taken(client, watch.next())).await? {
+    while let Some(progress) = taken(watch.next()).await? {
         bar.set_length(progress.of.into());
         bar.set_position(progress.given.into());
         if output.is_json() {
@@ -198,18 +196,16 @@ pub(super) async fn devices(
     output: &mut Output,
 ) -> Result<(), Failure> {
     if let Some(DevicesCommand::Revoke { device }) = command {
-        taken(client, client.revoke_device(*device)).await?;
-        let line = Line::Revoked { device: *device };
+        taken(client.revoke_device(*device)).await?;
+        let line = Line::Revoked { device: device.to_string() };
         return output.record(&line, |_| format!("device {device} is no device of yours any more"));
     }
     fresh(client).await?;
-    // A list that this device is not on any more would be taken for the account's.
-    given_up(client).map_or(Ok(()), Err)?;
     for one in client.devices().await? {
         let device = Device { device: one.device, this: one.this, main: one.main };
         output.record(&device, |device| {
             let this = if device.this { "  (this one)" } else { "" };
-            let main = if device.main { "  main" } else { "" };
+            let main = if device.main == Some(true) { "  main" } else { "" };
             format!("{}{main}{this}", device.device)
         })?;
     }
@@ -217,18 +213,13 @@ pub(super) async fn devices(
 }
 
 /// A minute for what only the server can finish.
-async fn taken<T>(
-    client: &Client,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Failure> {
-    let work = async { Ok(work.await?) };
-    answered(CHANGE_MAX, while_linked(client, work), too_late).await?
-}
-
-fn too_late(seconds: u64) -> Failure {
-    Failure::TimedOut(format!(
-        "the server did not answer within {seconds} s: it goes on when it is reached"
-    ))
+async fn taken<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    let done = answered(CHANGE_MAX, work, |seconds| {
+        Failure::TimedOut(format!(
+            "the server did not answer within {seconds} s: it goes on when it is reached"
+        ))
+    });
+    Ok(done.await??)
 }
 
 pub(super) async fn show_recovery(
@@ -266,9 +257,8 @@ pub(super) async fn recover(
     };
     read.map_err(|error| Failure::io("cannot read the recovery words", &error))?;
     let Joined { account, device, .. } =
-        answered(CHANGE_MAX, Box::pin(Client::recover(home, &recover.link, &words)), too_late)
-            .await??;
-    let line = Line::Recovered { device: device.number.0, account: account.to_string() };
+        Box::pin(taken(Client::recover(home, &recover.link, &words))).await?;
+    let line = Line::Recovered { device: device.to_string(), account: account.to_string() };
     output.record(&line, |_| {
         "recovered: this is the account's main device now, and its only one; link others anew"
             .to_owned()

@@ -8,7 +8,6 @@ use godwit_client::core::{MUTED_FOREVER_MS, PROFILE_PICTURE_BYTES_MAX};
 use godwit_client::{Client, Contact};
 use serde::Serialize;
 
-use super::of_somebody;
 use crate::arguments::{Mute, Profile, SetProfile, Span};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -96,7 +95,7 @@ pub(super) async fn block(
     blocked: bool,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    of_somebody(client, with, async || client.set_blocked(with, blocked).await).await?;
+    client.set_blocked(with, blocked).await?;
     decided(client, with, output).await
 }
 
@@ -106,7 +105,8 @@ pub(super) async fn mute(client: &Client, mute: &Mute, output: &mut Output) -> R
         Span::Forever => MUTED_FOREVER_MS,
         Span::Ms(ms) => now_ms().saturating_add(ms),
     };
-    set_muted(client, &mute.with, until_ms, output).await
+    client.set_muted(&mute.with, until_ms).await?;
+    decided(client, &mute.with, output).await
 }
 
 /// Lifts a mute.
@@ -115,16 +115,7 @@ pub(super) async fn unmute(
     with: &Handle,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    set_muted(client, with, 0, output).await
-}
-
-async fn set_muted(
-    client: &Client,
-    with: &Handle,
-    until_ms: u64,
-    output: &mut Output,
-) -> Result<(), Failure> {
-    of_somebody(client, with, async || client.set_muted(with, until_ms).await).await?;
+    client.set_muted(with, 0).await?;
     decided(client, with, output).await
 }
 

@@ -342,7 +342,7 @@ struct At<'a> {
 
 #[derive(Debug, Serialize)]
 struct On {
-    device: u32,
+    device: String,
     delivered: bool,
 }
 
@@ -350,7 +350,7 @@ impl<'a> Delivery<'a> {
     pub(crate) fn of(info: &'a Info) -> Self {
         let Info { message, recipients, unknown } = info;
         let on = |(device, delivered): &(DeviceId, bool)| On {
-            device: device.number.0,
+            device: device.to_string(),
             delivered: *delivered,
         };
         let at = recipients.iter().map(|recipient| At {

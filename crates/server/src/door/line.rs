@@ -1,0 +1,161 @@
+//! Who is answered next. A handshake is the most that one unknown connection can make the server work: a
+//! tenth of a millisecond. Were all that have come worked off as they are, a storm of a thousand would
+//! stand before every message of those who are here. So only a few are under way at once, those who are
+//! here have their turn between two of them, and who brings a ticket goes first: that costs a third.
+
+use godwit_wire::preface::Mode;
+use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
+
+/// Handshakes under way for each worker: one that it works on and one that is ready when that is done,
+/// so that no worker waits. Whoever is here waits no longer than for these: 2 x 0.12 ms.
+const TURNS_PER_WORKER: usize = 2;
+
+/// Full ones among them. With as many as workers they keep all of them busy when nobody brings a ticket,
+/// and leave half of the turns to those who do; a longer line of tickets goes before all but these.
+const FULL_TURNS_PER_WORKER: usize = 1;
+
+/// Of all places at the door, the part that full handshakes may take while they wait: 768 of 1,024. The
+/// rest is for tickets, and for who has not said anything yet. At 8,000 a second and core the last of
+/// them waits 0.1 s, and with nothing but tickets before it, until its deadline.
+const FULL_PLACES_PERCENT: usize = 75;
+
+/// The line.
+#[derive(Debug)]
+pub(crate) struct Line {
+    turns: Semaphore,
+    full_turns: Semaphore,
+    full_places: Semaphore,
+}
+
+/// The right to work now; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    _one_of_all: SemaphorePermit<'a>,
+    _one_of_the_full: Option<[SemaphorePermit<'a>; 2]>,
+}
+
+impl Line {
+    /// For so many workers, and so many places at the door.
+    pub(crate) fn new(workers: usize, places: usize) -> Self {
+        Self {
+            turns: Semaphore::new(workers.max(1) * TURNS_PER_WORKER),
+            full_turns: Semaphore::new(workers.max(1) * FULL_TURNS_PER_WORKER),
+            full_places: Semaphore::new((places * FULL_PLACES_PERCENT / 100).max(1)),
+        }
+    }
+
+    /// Waits for the turn. None, and at once, if so many full handshakes wait that one more would take
+    /// the place of somebody with a ticket.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the place in the line up.
+    pub(crate) async fn turn(&self, mode: Mode) -> Option<Turn<'_>> {
+        let full = match mode {
+            Mode::Resume => None,
+            Mode::Full => {
+                let place = match self.full_places.try_acquire() {
+                    Ok(place) => place,
+                    Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => return None,
+                };
+                // A line of their own: only as many as may work at once stand in the common one.
+                Some([place, self.full_turns.acquire().await.ok()?])
+            }
+        };
+        let turn = self.turns.acquire().await.ok()?;
+        // To the end of the worker's own queue: who is here goes first.
+        tokio::task::yield_now().await;
+        Some(Turn { _one_of_all: turn, _one_of_the_full: full })
+    }
+
+    /// All turns, so that nobody has one.
+    #[cfg(test)]
+    pub(crate) async fn stop(&self) -> SemaphorePermit<'_> {
+        let all = u32::try_from(self.turns.available_permits()).unwrap();
+        self.turns.acquire_many(all).await.unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use tokio::task::{LocalSet, spawn_local, yield_now};
+
+    /// Lets everybody come as far as they can.
+    async fn all_wait() {
+        for _ in 0..100 {
+            yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_brings_a_ticket_goes_before_all_but_one_a_worker() {
+        let here = async {
+            let (line, order) = (Rc::new(Line::new(1, 1_024)), Rc::new(RefCell::new(Vec::new())));
+            let stopped = line.stop().await;
+            let full = ["full 1", "full 2", "full 3"].map(|name| (name, Mode::Full));
+            let tickets = ["ticket 1", "ticket 2", "ticket 3", "ticket 4", "ticket 5"];
+            for (name, mode) in full.into_iter().chain(tickets.map(|name| (name, Mode::Resume))) {
+                let (line, order) = (Rc::clone(&line), Rc::clone(&order));
+                spawn_local(async move {
+                    let _turn = line.turn(mode).await.unwrap();
+                    order.borrow_mut().push(name);
+                });
+                all_wait().await;
+            }
+            assert!(order.borrow().is_empty(), "nobody before the turns are free");
+            drop(stopped);
+            all_wait().await;
+            let order = order.borrow();
+            let place = |name| order.iter().position(|had| *had == name).unwrap();
+            for ticket in ["ticket 1", "ticket 2", "ticket 3", "ticket 4"] {
+                assert!(place(ticket) < place("full 2"), "{order:?}"); // the last may work beside it
+            }
+            assert!(place("full 1") < place("full 2") && place("full 2") < place("full 3"));
+        };
+        LocalSet::new().run_until(here).await;
+    }
+
+    #[tokio::test]
+    async fn so_many_are_under_way_and_no_more() {
+        for workers in [1, 4] {
+            let line = Line::new(workers, 1_024);
+            let mut under_way = Vec::new();
+            for _ in 0..workers * FULL_TURNS_PER_WORKER {
+                under_way.push(line.turn(Mode::Full).await.unwrap());
+            }
+            let mut one_more = Box::pin(line.turn(Mode::Full));
+            assert!(futures_util::poll!(&mut one_more).is_pending());
+            for _ in workers * FULL_TURNS_PER_WORKER..workers * TURNS_PER_WORKER {
+                under_way.push(line.turn(Mode::Resume).await.unwrap());
+            }
+            let mut ticket = Box::pin(line.turn(Mode::Resume));
+            assert!(futures_util::poll!(&mut ticket).is_pending());
+            under_way.clear();
+            assert!(one_more.await.is_some() && ticket.await.is_some());
+        }
+    }
+
+    #[tokio::test]
+    async fn full_ones_leave_room_at_the_door_for_tickets() {
+        let line = Line::new(1, 8);
+        let stopped = line.stop().await;
+        let mut waiting = Vec::new();
+        for _ in 0..6 {
+            let mut turn = Box::pin(line.turn(Mode::Full));
+            assert!(futures_util::poll!(&mut turn).is_pending(), "six of eight wait");
+            waiting.push(turn);
+        }
+        assert!(line.turn(Mode::Full).await.is_none(), "the seventh is told to come again");
+        let mut ticket = Box::pin(line.turn(Mode::Resume));
+        assert!(futures_util::poll!(&mut ticket).is_pending(), "a ticket waits");
+        waiting.pop();
+        assert!(futures_util::poll!(&mut Box::pin(line.turn(Mode::Full))).is_pending());
+        drop(stopped);
+        assert!(ticket.await.is_some());
+        let alone = Line::new(1, 1);
+        assert!(alone.turn(Mode::Full).await.is_some(), "one place is for anybody");
+    }
+}
