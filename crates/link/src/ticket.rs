@@ -7,7 +7,7 @@ use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
-use crate::crypto::{Backend, KEY_BYTES, TAG_BYTES};
+use crate::crypto::{KEY_BYTES, TAG_BYTES, fill};
 use crate::error::LinkError;
 use crate::key::PublicKey;
 
@@ -97,7 +97,7 @@ impl TicketKeys {
     /// [`LinkError::Entropy`] when the machine gives no randomness.
     pub fn generate() -> Result<Self, LinkError> {
         let mut current = Zeroizing::new([0; KEY_BYTES]);
-        Backend::PREFERRED.fill(&mut *current)?;
+        fill(&mut *current)?;
         Ok(Self { current, previous: None })
     }
 
@@ -117,9 +117,9 @@ impl TicketKeys {
     /// [`LinkError::Entropy`] when the machine gives no randomness.
     pub fn issue(&self, peer: &PublicKey, expires_ms: u64) -> Result<Vec<u8>, LinkError> {
         let mut pass = Pass { peer: *peer, psk: [0; KEY_BYTES] };
-        Backend::PREFERRED.fill(&mut pass.psk)?;
+        fill(&mut pass.psk)?;
         let mut nonce = [0; NONCE_BYTES];
-        Backend::PREFERRED.fill(&mut nonce)?;
+        fill(&mut nonce)?;
         let sealed = self.seal(&pass, expires_ms, &nonce)?;
         Ok([pass.psk.as_slice(), &sealed].concat())
     }

@@ -12,10 +12,6 @@ use crate::error::LinkError;
 /// A secret as the library wants it; it overwrites its copy when freed.
 pub(super) type Secret = Arc<PrivateKey>;
 
-pub(super) fn fill(out: &mut [u8]) -> Result<(), LinkError> {
-    aws_lc_rs::rand::fill(out).map_err(|_| LinkError::Entropy)
-}
-
 /// The secret made ready, and its public half; nothing when the library has no memory for it.
 pub(super) fn prepare(secret: &[u8; KEY_BYTES]) -> Option<(Secret, [u8; KEY_BYTES])> {
     let private = PrivateKey::from_private_key(&X25519, secret).ok()?;

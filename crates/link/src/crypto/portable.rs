@@ -8,10 +8,6 @@ use zeroize::Zeroizing;
 use super::{Forged, KEY_BYTES, TAG_BYTES};
 use crate::error::LinkError;
 
-pub(super) fn fill(out: &mut [u8]) -> Result<(), LinkError> {
-    getrandom::fill(out).map_err(|_| LinkError::Entropy)
-}
-
 pub(super) fn public(secret: &[u8; KEY_BYTES]) -> [u8; KEY_BYTES] {
     PublicKey::from(&StaticSecret::from(*secret)).to_bytes()
 }

@@ -70,12 +70,10 @@ fn the_nonce_is_that_of_noise() {
 
 #[test]
 fn chance_differs_from_call_to_call() {
-    for backend in BACKENDS {
-        let mut twice = [[0; 32]; 2];
-        twice.iter_mut().for_each(|out| backend.fill(out).unwrap());
-        assert_ne!(twice[0], twice[1], "{backend:?}");
-        assert!(!twice.contains(&[0; 32]), "{backend:?}");
-    }
+    let mut twice = [[0; 32]; 2];
+    twice.iter_mut().for_each(|out| fill(out).unwrap());
+    assert_ne!(twice[0], twice[1]);
+    assert!(!twice.contains(&[0; 32]));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use snow::resolvers::CryptoResolver;
 use snow::types::{Cipher, Dh, Hash, Random};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::crypto::{Backend, KEY_BYTES, KeyPair, TAG_BYTES};
+use crate::crypto::{Backend, KEY_BYTES, KeyPair, TAG_BYTES, fill};
 
 /// Hands our primitives to snow.
 pub(super) struct Resolver {
@@ -17,7 +17,7 @@ pub(super) struct Resolver {
 
 impl CryptoResolver for Resolver {
     fn resolve_rng(&self) -> Option<Box<dyn Random>> {
-        Some(Box::new(Chance(self.backend)))
+        Some(Box::new(Chance))
     }
 
     fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
@@ -35,11 +35,11 @@ impl CryptoResolver for Resolver {
     }
 }
 
-struct Chance(Backend);
+struct Chance;
 
 impl Random for Chance {
     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), snow::Error> {
-        self.0.fill(out).map_err(|_| snow::Error::Rng)
+        fill(out).map_err(|_| snow::Error::Rng)
     }
 }
 
