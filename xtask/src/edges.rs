@@ -22,6 +22,7 @@ mod tests {
         ("godwit-client", &["godwit-base", "godwit-link", "godwit-seal", "godwit-wire"]),
         ("godwit-terminal", &["godwit-base", "godwit-client"]),
         ("godwit-bench", &["godwit-base", "godwit-link", "godwit-store", "godwit-wire"]),
+        ("godwit-chance", &[]),
         ("xtask", &[]),
     ];
 
@@ -94,5 +95,15 @@ mod tests {
         }
         // The search itself works: the client does reach what decrypts.
         assert!(reaches(&graph, "godwit-client").contains("vodozemac"));
+    }
+
+    /// Keys that a seed decides are for tests: no crate, and so no program, is built from what makes them.
+    #[test]
+    fn no_program_has_keys_from_a_seed() {
+        let (_, graph) = workspace();
+        assert!(graph.contains_key("godwit-chance"), "what makes them is there");
+        for (name, _) in ALLOWED {
+            assert!(!reaches(&graph, name).contains("godwit-chance"), "{name} reaches it");
+        }
     }
 }

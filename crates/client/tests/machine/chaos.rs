@@ -5,6 +5,7 @@ use godwit_base::Seq;
 use godwit_client::{Act, Event, MessageState};
 use proptest::prelude::*;
 
+use crate::replay::cases;
 use crate::server::Entry;
 use crate::world::{World, handle};
 
@@ -207,36 +208,28 @@ fn is_subsequence(part: &[String], whole: &[&String]) -> bool {
     part.iter().all(|text| whole.any(|other| *other == text))
 }
 
-/// So many cases in everyday runs; `GODWIT_CHAOS_CASES=5000` for a long one, whose failures are not made
-/// smaller.
-pub(crate) fn config(cases: u32) -> ProptestConfig {
-    let wished = std::env::var("GODWIT_CHAOS_CASES").ok().and_then(|cases| cases.parse().ok());
-    ProptestConfig {
-        cases: wished.unwrap_or(cases),
-        max_shrink_iters: if wished.is_some() { 0 } else { 400 },
-        failure_persistence: None, // keys are random: the same happenings are not the same run
-        ..ProptestConfig::default()
-    }
+/// What happens to three people with one device each.
+pub(crate) fn happenings() -> impl Strategy<Value = Vec<Happening>> {
+    prop::collection::vec(happening(PEOPLE.len()), 50..400)
 }
 
-proptest! {
-    #![proptest_config(config(48))]
-
-    #[test]
-    fn every_message_is_shown_once_and_in_order(
-        happenings in prop::collection::vec(happening(PEOPLE.len()), 50..400)
-    ) {
-        let mut world = World::with(&PEOPLE);
-        let mut sent = Vec::new();
-        for what in happenings {
-            happen(&mut world, what, &mut sent);
-        }
-        world.server.mischief = Default::default();
-        for _ in 0..5 {
-            world.settle();
-            world.pass(60_000); // whatever back-off there is, it ends
-        }
-        world.settle();
-        check(&mut world, &sent);
+pub(crate) fn run(happenings: Vec<Happening>) {
+    let mut world = World::with(&PEOPLE);
+    let mut sent = Vec::new();
+    for what in happenings {
+        happen(&mut world, what, &mut sent);
     }
+    world.server.mischief = Default::default();
+    for _ in 0..5 {
+        world.settle();
+        world.pass(60_000); // whatever back-off there is, it ends
+    }
+    world.settle();
+    check(&mut world, &sent);
+}
+
+#[test]
+#[allow(clippy::redundant_closure, reason = "its name says which test it is")]
+fn every_message_is_shown_once_and_in_order() {
+    cases(8, 40, &happenings(), |all| run(all));
 }

@@ -11,6 +11,8 @@ use godwit_client::core::{
 use godwit_client::{Act, Changed, ChatId, Event, HistoryItem, MessageState, Note, Reach};
 use godwit_seal::RowKey;
 
+use crate::replay::note;
+
 /// The stored history: what `Write` says, done by the book.
 #[derive(Default, Clone)]
 pub(crate) struct History {
@@ -171,8 +173,11 @@ impl Device {
         if batch.link.is_some() {
             self.order = batch.link;
         }
+        events.extend(batch.events);
+        if !events.is_empty() {
+            note(format_args!("told {}", self.id), format!("{events:?}").as_bytes());
+        }
         self.told.extend(events);
-        self.told.extend(batch.events);
         self.tickets.extend(batch.tickets);
     }
 

@@ -3,18 +3,19 @@
 //! it once, in its sender's order, and all agree on who is in the group.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use godwit_base::{DeviceId, GroupId, Handle, Seq};
 use godwit_client::core::GroupCommand;
 use proptest::prelude::*;
 
-use crate::chaos::config;
+use crate::replay::cases;
 use crate::server::Entry;
 use crate::world::{Newcomer, World, handle};
 
 /// One thing that happens; numbers are taken modulo what there is.
 #[derive(Debug, Clone, Copy)]
-enum Happening {
+pub(crate) enum Happening {
     Say {
         at: usize,
     },
@@ -338,7 +339,12 @@ impl Model {
     }
 }
 
-fn run(people: usize, devices: usize, happenings: Vec<Happening>) {
+/// So many things that happen.
+pub(crate) fn happenings(count: Range<usize>) -> impl Strategy<Value = Vec<Happening>> {
+    prop::collection::vec(happening(), count)
+}
+
+pub(crate) fn run(people: usize, devices: usize, happenings: Vec<Happening>) {
     let mut model = Model::new(people, devices);
     for what in happenings {
         model.happen(what);
@@ -350,33 +356,17 @@ fn run(people: usize, devices: usize, happenings: Vec<Happening>) {
     model.give_away();
 }
 
-proptest! {
-    #![proptest_config(config(8))]
-
-    #[test]
-    fn three_accounts_of_three_devices_in_a_group(
-        happenings in prop::collection::vec(happening(), 100..400)
-    ) {
-        run(3, 3, happenings);
-    }
+#[test]
+fn three_accounts_of_three_devices_in_a_group() {
+    cases(4, 4, &happenings(100..400), |all| run(3, 3, all));
 }
 
-proptest! {
-    #![proptest_config(config(2))]
-
-    #[test]
-    fn twenty_people_with_two_devices_each(
-        happenings in prop::collection::vec(happening(), 100..300)
-    ) {
-        run(20, 2, happenings);
-    }
+#[test]
+fn twenty_people_with_two_devices_each() {
+    cases(1, 1, &happenings(100..300), |all| run(20, 2, all));
 }
 
-proptest! {
-    #![proptest_config(config(1))]
-
-    #[test]
-    fn two_hundred_people(happenings in prop::collection::vec(happening(), 60..120)) {
-        run(200, 1, happenings);
-    }
+#[test]
+fn two_hundred_people() {
+    cases(1, 1, &happenings(60..120), |all| run(200, 1, all));
 }

@@ -29,6 +29,7 @@ mod presence;
 mod reads;
 mod removed;
 mod repair;
+mod replay;
 mod server;
 mod server_groups;
 mod server_lies;

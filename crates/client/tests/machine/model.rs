@@ -8,7 +8,8 @@ use godwit_client::core::Core;
 use godwit_client::{ChatId, HistoryItem, MessageState, Reaction};
 use proptest::prelude::*;
 
-use crate::chaos::{PEOPLE, config, happen, happening, owner};
+use crate::chaos::{PEOPLE, happen, happening, owner};
+use crate::replay::cases;
 use crate::world::World;
 
 /// Devices of each person at the start.
@@ -83,16 +84,12 @@ fn check(world: &World, first_devices: usize) {
     (0..world.devices.len()).for_each(|at| check_order(world, at));
 }
 
-proptest! {
-    #![proptest_config(config(12))]
-
-    #[test]
-    fn all_devices_of_an_account_tell_the_same_story(
-        first in prop::collection::vec(happening(DEVICES), 50..300),
-        second in prop::collection::vec(happening(DEVICES), 50..300),
-        third in prop::collection::vec(happening(DEVICES + 1), 50..200),
-        revoked in PEOPLE.len()..DEVICES,
-    ) {
+#[test]
+fn all_devices_of_an_account_tell_the_same_story() {
+    let some = |count| prop::collection::vec(happening(DEVICES), count);
+    let with_newcomer = prop::collection::vec(happening(DEVICES + 1), 50..200);
+    let all = (some(50..300), some(50..300), with_newcomer, PEOPLE.len()..DEVICES);
+    cases(4, 8, &all, |(first, second, third, revoked)| {
         let mut world = World::with(&PEOPLE);
         for _ in 1..DEVICES_EACH {
             for person in PEOPLE {
@@ -113,5 +110,5 @@ proptest! {
         }
         rest(&mut world);
         check(&world, DEVICES);
-    }
+    });
 }

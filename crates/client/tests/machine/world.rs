@@ -8,6 +8,7 @@ use godwit_link::StaticKey;
 use godwit_seal::{AccountPublic, DeviceKeys, DeviceList, Trust};
 
 use crate::device::Device;
+use crate::replay::note;
 use crate::server::{Connection, Server};
 
 /// When the world begins: some day in 2026.
@@ -169,6 +170,7 @@ impl World {
         let waiting = &mut self.devices[at].to_server;
         let bytes: Vec<u8> = waiting.drain(..waiting.len().min(most)).collect();
         if !bytes.is_empty() {
+            note(format_args!("up {at}"), &bytes);
             self.server.receive(at, &bytes);
         }
     }
@@ -179,6 +181,7 @@ impl World {
         let count = connection.outgoing.len().min(most);
         let bytes: Vec<u8> = connection.outgoing.drain(..count).collect();
         if let (false, Some(core)) = (bytes.is_empty(), &mut self.devices[at].core) {
+            note(format_args!("down {at}"), &bytes);
             core.on_bytes(&bytes, now);
         }
     }
