@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::s3::S3;
+use crate::s3::{self, S3};
 use crate::shell::{cargo, root, run as run_command};
 use crate::{crash, fuzz, tools};
 
@@ -122,7 +122,7 @@ fn interop() -> Result<()> {
     run_command(Command::new(python).arg(script).arg(server.join()))
 }
 
-/// Files in a bucket of something that speaks S3.
+/// Files in a bucket of a real server of S3.
 fn bucket() -> Result<()> {
     tools::cargo_nextest()?;
     let s3 = S3::start()?;
@@ -131,7 +131,8 @@ fn bucket() -> Result<()> {
     test.args(["nextest", "run", "--workspace", "--all-features", "--locked"]);
     test.args(["--run-ignored", "only", "-E", "test(in_a_bucket)"]);
     test.env("GODWIT_TEST_S3", s3.endpoint());
-    run_command(test.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test"))
+    test.env("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", s3::SECRET_KEY);
+    run_command(&mut test)
 }
 
 fn fuzz_smoke() -> Result<()> {

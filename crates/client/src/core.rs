@@ -10,7 +10,7 @@
 //! | `body` `kinds` | what people say to each other, as bytes |
 //! | `outbox` `sending` | what we said: queue, window, sealing, refusals |
 //! | `inbox` `receiving` `window` | what others said: order, exactly once, acknowledgement |
-//! | `contact` `pin` `lookup` `asking` `age` | who they are, and how that is learned |
+//! | `contact` `pin` `lookup` `asking` `finding` `age` | who they are, and how that is learned |
 //! | `annotate` | what is said about a message |
 //! | `timer` | messages that disappear, settings |
 //! | `repair` | messages that did not open |
@@ -31,6 +31,7 @@ mod body;
 mod channel;
 mod command;
 mod contact;
+mod finding;
 mod group;
 mod identity;
 mod inbox;
@@ -70,6 +71,7 @@ use self::asking::Request;
 use self::blocking::ContactSettings;
 use self::command::Commands;
 use self::contact::Contacts;
+use self::finding::Finds;
 use self::group::Groups;
 use self::identity::Identity;
 use self::inbox::Inbox;
@@ -98,6 +100,7 @@ pub use body::{TEXT_BYTES_MAX, text_of_body};
 pub(crate) use channel::{Arrived, Channel, Ends};
 pub use command::SendKey;
 pub use contact::CONTACTS_MAX;
+pub use finding::FINDS_MAX;
 pub use godwit_seal::PICTURE_BYTES_MAX;
 pub use group::{Asked, COMMUNITY_GROUPS_MAX, GroupCommand, GroupOutcome};
 pub use identity::Seat;
@@ -136,6 +139,7 @@ pub struct Core {
     outbox: Outbox,
     inbox: Inbox,
     lookups: Lookups,
+    finds: Finds,
     waiting: Waiting,
     groups: Groups,
     commands: Commands,
@@ -239,6 +243,7 @@ impl Core {
             outbox: Outbox::default(),
             inbox: Inbox::default(),
             lookups: Lookups::default(),
+            finds: Finds::default(),
             waiting: Waiting::default(),
             groups: Groups::default(),
             commands: Commands::default(),
@@ -319,6 +324,7 @@ impl Core {
                 self.pump(now);
             }
             self.tend_files(now);
+            self.tend_finds();
             self.ask(now);
             self.send_reports();
             self.tend_list(now);

@@ -83,8 +83,8 @@ pub enum Error {
         /// The largest.
         max: usize,
     },
-    /// Nobody writes to themselves yet.
-    #[error("you cannot write to yourself")]
+    /// Nobody writes to themselves, blocks themselves, and so on.
+    #[error("that is your own handle: name somebody else")]
     ToYourself,
     /// The outbox holds all that it may.
     #[error(
@@ -100,9 +100,15 @@ pub enum Error {
     /// The user has blocked this contact.
     #[error("you have blocked {0}: unblock them first (`godwit unblock {0}`)")]
     Blocked(Handle),
-    /// Nobody of this handle is known to this home.
+    /// Nobody of this handle is known to this home; `Client::find` asks the server.
     #[error("nobody called {0} is known here: write to them, or wait until they write")]
     NoContact(Handle),
+    /// As many handles are asked for as may be.
+    #[error("{max} handles are asked for already: try again in a moment")]
+    TooManyFinds {
+        /// So many.
+        max: usize,
+    },
     /// As many accounts are blocked or muted as may be.
     #[error("{max} accounts are blocked or muted already: lift that of another first")]
     TooManySettings {
@@ -124,9 +130,15 @@ pub enum Error {
         /// So many.
         max: usize,
     },
-    /// The account has no such device, or it is this one.
+    /// The account has no such device.
     #[error("no other device {0}: `godwit devices` lists them")]
     NoDevice(u32),
+    /// No device takes itself off its account.
+    #[error("this device cannot revoke itself: {}", instead(*.main))]
+    OwnDevice {
+        /// Whether it is the main one.
+        main: bool,
+    },
     /// The account's list changes already.
     #[error("another change of the devices is on its way to the server: try again in a moment")]
     ListBusy,
@@ -204,6 +216,14 @@ impl Error {
     /// Linking or recovering failed, for this reason.
     pub(crate) fn linking(why: &impl std::fmt::Display) -> Self {
         Self::Linking(why.to_string())
+    }
+}
+
+/// What to do where a device cannot revoke itself.
+const fn instead(main: bool) -> &'static str {
+    match main {
+        true => "it is the main one, whose place `godwit recover` takes on another home",
+        false => "do it on the main device (`godwit devices` shows which that is)",
     }
 }
 

@@ -592,8 +592,8 @@ pub struct DeviceInfo {
     pub device: u32,
     /// Whether it is this one.
     pub this: bool,
-    /// Whether it holds the account key; not known of others to one that does not.
-    pub main: Option<bool>,
+    /// Whether it is the main device, which holds the account key.
+    pub main: bool,
 }
 
 /// What happens, in order. Everything it tells of is already committed.

@@ -52,8 +52,13 @@ pub(crate) enum Command {
     About(About),
     /// Print what arrives
     ///
-    /// Each message once, also across restarts. Run one for each home: two at the same time print each
-    /// message twice, for neither knows what the other has printed.
+    /// Each message once, also across restarts, and what is said about one: reactions, edits, deletions, votes.
+    /// Run one for each home: two at the same time print each message twice, for neither knows what the
+    /// other has printed.
+    ///
+    /// Other events (receipts, changes of groups and contacts, presence, warnings) are printed when they come
+    /// in while it runs. What they change is stored, whichever command took them in: godwit history, info,
+    /// group show and contacts have it.
     Listen(Listen),
     /// Print the messages of one chat that this device has stored
     History(History),
@@ -188,15 +193,16 @@ pub(crate) struct Save {
 pub(crate) enum Wait {
     /// One tick: the server has it on disk
     Accepted,
-    /// Two ticks: a device of the other side has it
+    /// Two ticks: a device of the other side has it; in a group, a device of each other member
     Delivered,
-    /// Blue ticks: the other side has seen it
+    /// Blue ticks: the other side has seen it; in a group, each other member (never if one of them does
+    /// not tell what they read)
     Read,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Listen {
-    /// End after this many messages; 0 is no limit
+    /// End after this many messages, those that your other devices sent among them; 0 is no limit
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) count: u64,
 

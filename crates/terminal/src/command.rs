@@ -25,12 +25,13 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
-use godwit_base::GroupId;
+use godwit_base::{GroupId, Handle, MessageId};
 use godwit_client::{Client, ConnectionState, Error, MessageState};
 
 use crate::arguments::{Arguments, Command, LinkCommand, RecoveryCommand, Wait};
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::text::one_line;
 use crate::{chat, home};
 
 /// How long a thread that still reads standard input may keep the process.
@@ -62,6 +63,7 @@ async fn on_home(home: &Path, command: Command, output: &mut Output) -> Result<(
         Command::Send(send) => {
             with_client(home, async |client| {
                 meet(client, send.to.group()).await?;
+                meet_message(client, send.reply).await?;
                 match &send.file {
                     _ if send.lines => lines::send(client, &send, output).await,
                     Some(path) => files::send(client, &send, path, output).await,
@@ -176,6 +178,16 @@ async fn fresh(client: &Client) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Why the link was given up, if it was: nothing that this device knows is the latest then.
+fn given_up(client: &Client) -> Option<Failure> {
+    match &*client.connection().borrow() {
+        ConnectionState::Offline { retry_in_ms: None, reason } => {
+            Some(Failure::Refused(one_line(reason).into_owned()))
+        }
+        _ => None,
+    }
+}
+
 /// Makes a group known into which somebody has put this account while no command was running.
 async fn meet(client: &Client, group: Option<GroupId>) -> Result<(), Failure> {
     let Some(id) = group else { return Ok(()) };
@@ -183,6 +195,14 @@ async fn meet(client: &Client, group: Option<GroupId>) -> Result<(), Failure> {
         return Ok(());
     }
     fresh(client).await
+}
+
+/// The same for a message that has come meanwhile.
+async fn meet_message(client: &Client, message: Option<MessageId>) -> Result<(), Failure> {
+    match message {
+        Some(id) if client.message(id).await?.is_none() => fresh(client).await,
+        _ => Ok(()),
+    }
 }
 
 /// Adds an optional time limit to waiting; `None` when it ran out.
@@ -200,6 +220,33 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// Longest wait for the server to take a change of a group or a device list, 60 s: looking up a thousand
 /// members on the slowest link takes longer, but then something is wrong more often than not.
 const CHANGE_MAX: Duration = Duration::from_secs(60);
+
+/// Does something about somebody, whom the server is asked for if this home has never met them.
+async fn of_somebody<T>(
+    client: &Client,
+    with: &Handle,
+    work: impl AsyncFn() -> Result<T, Error>,
+) -> Result<T, Failure> {
+    match work().await {
+        Err(Error::NoContact(_) | Error::NoChat(_)) => {}
+        done => return Ok(done?),
+    }
+    meet_somebody(client, with).await?;
+    Ok(work().await?)
+}
+
+/// Makes somebody known, if anybody has this handle.
+async fn meet_somebody(client: &Client, with: &Handle) -> Result<(), Failure> {
+    let found = async { Ok(client.find(with).await?) };
+    answered(ANSWER_MAX, send::while_linked(client, found), no_answer).await?
+}
+
+/// The server did not say in time what was asked.
+fn no_answer(seconds: u64) -> Failure {
+    Failure::TimedOut(format!(
+        "no answer from the server within {seconds} s: try again when it can be reached"
+    ))
+}
 
 /// Waits for the server no longer than `limit`; `late` makes the failure of the seconds that were too few.
 async fn answered<T>(

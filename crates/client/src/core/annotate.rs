@@ -45,7 +45,7 @@ impl Stamp {
     }
 
     /// The id of the message that said it.
-    pub(super) const fn id(&self) -> MessageId {
+    pub const fn id(&self) -> MessageId {
         let device = DeviceId::new(self.device.0, self.device.1);
         MessageId { device, counter: self.counter }
     }

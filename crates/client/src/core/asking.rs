@@ -293,6 +293,7 @@ impl Core {
             let error = Error::NoAccount { handle: handle.clone(), why: failure };
             self.fail_wishes_for(handle, &error);
             self.fail_files_for(handle, &error);
+            self.fail_finds_for(handle, &error);
         }
         let Who::Account(account) = who else { return };
         if matches!(failure, Failure::Refused(_)) && self.inbox.asks_again(*account) {

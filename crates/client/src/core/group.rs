@@ -21,7 +21,7 @@ mod unread;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use godwit_base::{AccountId, GroupId};
+use godwit_base::{AccountId, DeviceNumber, GroupId};
 use godwit_seal::{Group, GroupProfile, GroupSecret, InviteSecret, RowError};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -63,6 +63,9 @@ pub(crate) struct GroupRecord {
     /// Who is to be given the secret when it comes: it was their turn, and it was not here.
     #[serde(default)]
     owed: BTreeSet<AccountId>,
+    /// The device of ours that gave the group its present name.
+    #[serde(default)]
+    named_by: Option<DeviceNumber>,
 }
 
 /// A group.
@@ -109,6 +112,8 @@ pub(crate) struct Groups {
     asked_members: bool,
     /// Of these a new device of ours was told.
     pub(crate) told_own: BTreeSet<GroupId>,
+    /// Version of our list for which it was looked who has given groups their names.
+    looked_at: u64,
     /// Members were given a key that is not on its way yet.
     pub(crate) gave_key: bool,
     /// The server asked to wait until then, by the monotonic clock.

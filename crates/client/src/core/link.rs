@@ -403,7 +403,7 @@ impl Core {
         let text = "this device was removed from its account: its history stays, \
                     join anew with another home";
         self.warn(WarningKind::Revoked, None, text.to_owned());
-        self.stop_link("this device was removed from its account");
+        self.stop_link(text);
     }
 
     /// Closes the link and dials again at once.

@@ -125,14 +125,15 @@ impl Core {
         self.me.account_key().map(AccountKey::to_words).ok_or(Error::NotMain)
     }
 
-    /// The account's devices, as far as this one knows.
+    /// The account's devices, as far as this one knows. The main one has the lowest number: it alone puts
+    /// others on the list, after itself, and it never takes itself off.
     pub fn device_infos(&self) -> Vec<DeviceInfo> {
-        let is_main = self.me.is_main();
         let own = self.me.device().number;
+        let main = self.me.list.numbers().min();
         let info = |number: DeviceNumber| DeviceInfo {
             device: number.0,
             this: number == own,
-            main: (is_main || number == own).then_some(is_main && number == own),
+            main: main == Some(number),
         };
         self.me.list.numbers().map(info).collect()
     }

@@ -101,13 +101,16 @@ impl Core {
     /// Takes a device off the account's list: its mailbox goes, and nobody seals for it any more.
     ///
     /// # Errors
-    /// [`Error::NotMain`], [`Error::NoDevice`] (also for this device itself), [`Error::ListBusy`], or
+    /// [`Error::NotMain`], [`Error::NoDevice`], [`Error::OwnDevice`], [`Error::ListBusy`], or
     /// [`Error::Storage`] if the list cannot be signed.
     pub fn remove_device(&mut self, number: DeviceNumber, now: Now) -> Result<(), Error> {
+        if number == self.me.device().number {
+            return Err(Error::OwnDevice { main: self.is_main() });
+        }
         let mut entries = self.me.list.entries().to_vec();
         let before = entries.len();
         entries.retain(|entry| entry.number() != number);
-        if entries.len() == before || number == self.me.device().number {
+        if entries.len() == before {
             return Err(Error::NoDevice(number.0));
         }
         self.change_devices(&entries, now)

@@ -62,11 +62,8 @@ pub(crate) struct Engine {
     started: Instant,
     /// Answers that go out when the next batch is durable.
     answers: Vec<(oneshot::Sender<Answer>, Answer)>,
-    /// Who waits for what comes of a change of a group, by the number of the change; as many as the
-    /// core takes on.
-    changes: Vec<(u64, oneshot::Sender<Answer>)>,
-    /// Who waits for who has a message to a group, by the number of the question.
-    asked: Vec<(u64, oneshot::Sender<Answer>)>,
+    /// Who waits for what only the server can say; as many as the core takes on.
+    later: Vec<(Later, oneshot::Sender<Answer>)>,
     running: Option<Running>,
     uncommitted_bytes: usize,
     questions: JoinSet<()>,
@@ -79,6 +76,17 @@ struct Running {
     committed: oneshot::Receiver<Result<Vec<Event>, Error>>,
     batch: Batch,
     answers: Vec<(oneshot::Sender<Answer>, Answer)>,
+}
+
+/// What the core tells when the server has said it, by its number.
+#[derive(Debug, Clone, Copy)]
+enum Later {
+    /// What came of a change of a group.
+    Change(u64),
+    /// Who has a message to a group.
+    Recipients(u64),
+    /// Whether somebody has a handle.
+    Find(u64),
 }
 
 /// How far the engine is from its end.
@@ -149,8 +157,7 @@ impl Engine {
             voice,
             started: Instant::now(),
             answers: Vec::new(),
-            changes: Vec::new(),
-            asked: Vec::new(),
+            later: Vec::new(),
             running: None,
             uncommitted_bytes: 0,
             questions: JoinSet::new(),
@@ -174,7 +181,7 @@ impl Engine {
         for (asker, _) in running.into_iter().flatten().chain(self.answers.drain(..)) {
             let _ = asker.send(Err(error.clone()));
         }
-        for (_, asker) in self.changes.drain(..).chain(self.asked.drain(..)) {
+        for (_, asker) in self.later.drain(..) {
             let _ = asker.send(Err(error.clone()));
         }
     }
@@ -314,21 +321,24 @@ impl Engine {
         Ok(())
     }
 
-    /// Changes of groups, and questions about what was said there, of which something came: told when what
-    /// came with it is durable.
+    /// What the server has said: told when what came with it is durable.
     fn gather_outcomes(&mut self) {
-        for (number, asker) in std::mem::take(&mut self.asked) {
-            match self.core.take_recipients(number) {
-                Some(found) => self.answers.push((asker, Ok(Response::Recipients(found)))),
-                None => self.asked.push((number, asker)),
+        for (later, asker) in std::mem::take(&mut self.later) {
+            match self.outcome(later) {
+                Some(answer) => self.answers.push((asker, answer)),
+                None => self.later.push((later, asker)),
             }
         }
-        for (number, asker) in std::mem::take(&mut self.changes) {
-            match self.core.take_group_outcome(number) {
-                Some(outcome) => self.answers.push((asker, outcome.map(Response::Group))),
-                None => self.changes.push((number, asker)),
+    }
+
+    fn outcome(&mut self, later: Later) -> Option<Answer> {
+        Some(match later {
+            Later::Change(number) => self.core.take_group_outcome(number)?.map(Response::Group),
+            Later::Recipients(number) => {
+                Ok(Response::Recipients(self.core.take_recipients(number)?))
             }
-        }
+            Later::Find(number) => self.core.take_found(number)?.map(|()| Response::Done),
+        })
     }
 
     fn finish(&mut self, events: Vec<Event>) {
@@ -387,23 +397,27 @@ impl Engine {
             });
             return;
         }
-        if let Request::ChangeGroup { command } = request {
-            match self.core.change_group(command) {
-                Ok(number) => self.changes.push((number, asker)),
-                Err(error) => self.answers.push((asker, Err(error))),
+        let later = match request {
+            Request::ChangeGroup { command } => self.core.change_group(command).map(Later::Change),
+            Request::Find { with } => self.core.find(&with).map(Later::Find),
+            Request::Recipients { with: ChatId::Group(_), id } => {
+                match self.core.ask_recipients(id) {
+                    Asked::Later(number) => Ok(Later::Recipients(number)),
+                    Asked::Now(found) => {
+                        return self.answers.push((asker, Ok(Response::Recipients(found))));
+                    }
+                }
             }
-            return;
-        }
-        if let Request::Recipients { with: ChatId::Group(_), id } = request {
-            match self.core.ask_recipients(id) {
-                Asked::Now(found) => self.answers.push((asker, Ok(Response::Recipients(found)))),
-                Asked::Later(number) => self.asked.push((number, asker)),
+            request => {
+                let Some((request, asker)) = self.file_command(request, asker) else { return };
+                let answer = self.command(request);
+                return self.answers.push((asker, answer));
             }
-            return;
+        };
+        match later {
+            Ok(later) => self.later.push((later, asker)),
+            Err(error) => self.answers.push((asker, Err(error))),
         }
-        let Some((request, asker)) = self.file_command(request, asker) else { return };
-        let answer = self.command(request);
-        self.answers.push((asker, answer));
     }
 
     fn command(&mut self, request: Request) -> Answer {

@@ -51,19 +51,25 @@ pub(super) async fn join(
         }
         // Said now: a link that is stopped for good wakes nobody again.
         engine.flush().await?;
-        if let Some(reason) = offline(&mut happens) {
+        let mut lost = happened(&mut happens).filter_map(|event| match event {
+            Event::Connection(ConnectionState::Offline { reason, .. }) => Some(reason),
+            _ => None,
+        });
+        if let Some(reason) = lost.next() {
             return Err(Error::Unreachable { address: link.address(), reason });
         }
     }
 }
 
-/// Why the link was lost, if it was.
-fn offline(happens: &mut broadcast::Receiver<Event>) -> Option<String> {
-    loop {
-        match happens.try_recv() {
-            Ok(Event::Connection(ConnectionState::Offline { reason, .. })) => return Some(reason),
-            Ok(_) | Err(broadcast::error::TryRecvError::Lagged(_)) => {}
-            Err(_) => return None,
+/// What has happened by now, as far as there was room to tell it.
+pub(super) fn happened(happens: &mut broadcast::Receiver<Event>) -> impl Iterator<Item = Event> {
+    std::iter::from_fn(|| {
+        loop {
+            match happens.try_recv() {
+                Ok(event) => return Some(event),
+                Err(broadcast::error::TryRecvError::Lagged(_)) => {}
+                Err(_) => return None,
+            }
         }
-    }
+    })
 }

@@ -15,6 +15,7 @@ use super::database;
 use super::engine::{Engine, Parts, Stage, Voice};
 use super::home::{Home, Ownership};
 use super::host::{EVENTS_MAX, seed};
+use super::join::happened;
 use super::talk::{ANSWER, Talk, odd_answer, unreachable};
 use crate::core::{Core, Seat, Vault, to_wire, verify_of_any_age};
 use crate::{ConnectionState, Error, Event, NewcomerEvent};
@@ -167,14 +168,14 @@ impl Place {
 /// Passes on what has happened. Returns whether the network failed meanwhile.
 fn told(happens: &mut broadcast::Receiver<Event>, tell: &mut impl FnMut(NewcomerEvent)) -> bool {
     let mut is_offline = false;
-    loop {
-        match happens.try_recv() {
-            Ok(Event::History(progress)) => tell(NewcomerEvent::History(progress)),
-            Ok(Event::Connection(ConnectionState::Offline { .. })) => is_offline = true,
-            Ok(_) | Err(broadcast::error::TryRecvError::Lagged(_)) => {}
-            Err(_) => return is_offline,
+    for event in happened(happens) {
+        match event {
+            Event::History(progress) => tell(NewcomerEvent::History(progress)),
+            Event::Connection(ConnectionState::Offline { .. }) => is_offline = true,
+            _ => {}
         }
     }
+    is_offline
 }
 
 /// What came at the rendezvous.

@@ -125,6 +125,10 @@ pub(crate) enum Request {
         command: GroupCommand,
     },
     Groups,
+    /// Answered when the server has said who has the handle, or that nobody has.
+    Find {
+        with: Handle,
+    },
     /// Whom this account knows, and what was decided of others.
     People,
     SetBlocked {

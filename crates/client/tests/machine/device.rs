@@ -369,10 +369,10 @@ impl Device {
         };
         match write {
             Write::Message { item, sealed } => keep(item.id, sealed),
-            Write::Annotate(said) => keep(id_of(said.stamp), &said.sealed),
+            Write::Annotate(said) => keep(said.stamp.id(), &said.sealed),
             Write::Past { item, sealed, said } => {
                 keep(item.id, sealed);
-                said.iter().for_each(|one| keep(id_of(one.stamp), &one.sealed));
+                said.iter().for_each(|one| keep(one.stamp.id(), &one.sealed));
             }
             _ => {}
         }
@@ -399,12 +399,6 @@ fn was_read(item: &mut HistoryItem, at_ms: u64) {
     if timer_ms > 0 && item.note != Some(Note::Timer) {
         item.details.expires_at_ms = Some(at_ms + timer_ms);
     }
-}
-
-/// The message that said it.
-const fn id_of(stamp: Stamp) -> MessageId {
-    let device = DeviceId::new(stamp.device.0, stamp.device.1);
-    MessageId { device, counter: stamp.counter }
 }
 
 impl History {
@@ -439,7 +433,7 @@ impl History {
             row: changed.row,
             from: changed.from.clone(),
             stamp: *stamp,
-            body: body(id_of(*stamp)),
+            body: body(stamp.id()),
         };
         PastItem {
             row: item.row,

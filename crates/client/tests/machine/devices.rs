@@ -229,8 +229,21 @@ fn devices_are_added_by_the_main_one_up_to_the_bound() {
     assert_eq!(added, Err(full));
     let last = world.devices.len() - 1;
     assert_eq!(world.devices[last].core().remove_device(DeviceNumber(1), now), Err(Error::NotMain));
-    let own = DeviceNumber(1);
-    assert_eq!(world.device("alice").core().remove_device(own, now), Err(Error::NoDevice(1)));
+    let number = world.devices[last].id().number;
+    let itself = world.devices[last].core().remove_device(number, now);
+    assert_eq!(itself, Err(Error::OwnDevice { main: false }));
+    let core = world.device("alice").core();
+    let itself = core.remove_device(DeviceNumber(1), now);
+    assert_eq!(itself, Err(Error::OwnDevice { main: true }));
+    assert_eq!(core.remove_device(DeviceNumber(99), now), Err(Error::NoDevice(99)));
+    // Each knows which is the main one, and which it is itself.
+    for at in [world.index("alice"), last] {
+        let (own, infos) = (world.devices[at].id(), world.devices[at].core().device_infos());
+        assert_eq!(infos.len(), godwit_base::limits::DEVICES_MAX);
+        for info in infos {
+            assert_eq!((info.this, info.main), (info.device == own.number.0, info.device == 1));
+        }
+    }
     world.send("bob", "alice", "to all of you");
     world.settle();
     for at in (0..world.devices.len()).filter(|at| world.devices[*at].handle == handle("alice")) {

@@ -465,6 +465,50 @@ fn a_lost_secret_does_not_leave_a_group_without_a_name() {
     }
 }
 
+/// Alice names the group by her other device, and that is gone before it has told bob of the secret.
+#[test]
+fn the_name_that_a_removed_device_gave_comes_from_who_removed_it() {
+    let mut world = World::with(&["alice", "bob", "carol", "dave", "erin", "frank"]);
+    let other = world.add_device("alice");
+    let group = world.creates(0, "Herons", &["bob", "carol", "dave", "erin", "frank"]);
+    world.commands(0, GroupCommand::Remove(group, vec![handle("carol")])).unwrap();
+    let others = [1, 3, 4, 5];
+    for at in others.into_iter().chain([0]) {
+        world.devices[at].crash();
+        world.cut(at);
+    }
+    let number = world.devices[other].id().number;
+    let rename = GroupCommand::Rename(group, "Egrets".to_owned());
+    world.devices[other].core().change_group(rename).unwrap();
+    for _ in 0..20 {
+        world.pass(50);
+        world.step(other);
+    }
+    let share = |world: &mut World, at: usize| {
+        let to = world.devices[at].id();
+        let entry = world.server.withhold(to);
+        let crate::server::Entry::Message { counter, .. } = entry else { panic!("the secret") };
+        (to, entry, counter)
+    };
+    let (to, entry, first) = share(&mut world, 0);
+    for at in others {
+        assert!(share(&mut world, at).2 > first, "our own devices are told first");
+    }
+    world.server.append(to, entry);
+    world.settle();
+    assert_eq!(world.sees(1, group).name, None);
+    let now = world.now();
+    world.devices[0].core().remove_device(number, now).unwrap();
+    world.settle();
+    for at in others.into_iter().chain([0]) {
+        assert_eq!(world.sees(at, group).name.as_deref(), Some("Egrets"), "device {at}");
+    }
+    let sent = world.devices[0].core().next_message();
+    world.devices[0].crash();
+    world.settle();
+    assert_eq!(world.devices[0].core().next_message(), sent, "once");
+}
+
 /// The list with the new device is adopted, and before the groups are told of, the link breaks and the main
 /// device is killed.
 #[test]

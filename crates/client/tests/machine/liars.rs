@@ -1,7 +1,7 @@
 //! A server that lies about an account of several devices.
 
 use godwit_base::{DeviceId, DeviceNumber};
-use godwit_client::{Failure, MessageState, WarningKind};
+use godwit_client::{Failure, MessageState, Note, WarningKind};
 use godwit_seal::{AccountKey, DeviceKeys, DeviceList};
 use godwit_wire::v1;
 
@@ -175,4 +175,36 @@ fn that_reorders_messages_changes_neither_their_number_nor_their_number_of_times
         }
         assert_eq!(items.len(), 1 + texts.len());
     }
+}
+
+/// What was sealed as the first it gives as the second, and the other way round.
+#[test]
+fn that_swaps_the_numbers_of_two_messages_has_neither_shown_as_the_other() {
+    let mut stage = Stage::new();
+    for at in stage.bobs {
+        stage.world.devices[at].crash();
+        stage.world.cut(at);
+    }
+    let [first, second] = ["a", "b"].map(|text| stage.world.send("alice", "bob", text));
+    for _ in 0..40 {
+        stage.world.pass(50);
+        stage.world.step(0);
+    }
+    for at in stage.bobs {
+        let device = stage.world.devices[at].id();
+        let held = [first, second].map(|_| stage.world.server.withhold(device));
+        // It was taken from the end.
+        for (mut entry, other) in held.into_iter().zip([first, second]) {
+            let Entry::Message { counter, .. } = &mut entry else { panic!("a message") };
+            *counter = other.counter;
+            stage.world.server.append(device, entry);
+        }
+    }
+    stage.world.settle();
+    stage.both_have(&["before"]);
+    for (at, id) in stage.bobs.into_iter().flat_map(|at| [(at, first), (at, second)]) {
+        let item = stage.world.devices[at].history.get(id);
+        assert_eq!(item.and_then(|item| item.note), Some(Note::Lost), "device {at}");
+    }
+    assert!(stage.world.warnings("bob", WarningKind::Undecryptable) >= 2);
 }

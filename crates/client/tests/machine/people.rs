@@ -1,6 +1,6 @@
 //! Who is blocked, muted, and by what name people are shown.
 
-use godwit_client::core::{DISPLAY_NAME_BYTES_MAX, MUTED_FOREVER_MS};
+use godwit_client::core::{DISPLAY_NAME_BYTES_MAX, FINDS_MAX, MUTED_FOREVER_MS};
 use godwit_client::{Contact, Error, Event, Failure, MessageState, Reported};
 
 use godwit_wire::v1;
@@ -108,6 +108,43 @@ fn nobody_and_oneself_cannot_be_blocked() {
     assert_eq!(core.set_blocked(&handle("dave"), true, now), nobody);
     assert_eq!(core.set_muted(&handle("dave"), 1, now), nobody);
     assert_eq!(core.set_blocked(&handle("bob"), true, now), Err(Error::ToYourself));
+}
+
+#[test]
+fn whoever_is_not_known_is_found_by_their_handle() {
+    let mut world = World::with(&["alice", "bob"]);
+    let alice = world.index("alice");
+    let core = world.device("alice").core();
+    assert_eq!(core.find(&handle("alice")), Err(Error::ToYourself));
+    let (bob, dave) = (core.find(&handle("bob")).unwrap(), core.find(&handle("dave")).unwrap());
+    assert_eq!((core.take_found(bob), core.take_found(dave)), (None, None));
+    // The question is asked again on the next link.
+    world.step(alice);
+    world.cut(alice);
+    world.settle();
+    let core = world.device("alice").core();
+    assert_eq!(core.take_found(bob), Some(Ok(())));
+    let nobody = Error::NoAccount { handle: handle("dave"), why: Failure::UnknownAccount };
+    assert_eq!(core.take_found(dave), Some(Err(nobody)));
+    assert_eq!((core.take_found(bob), core.take_found(dave)), (None, None), "once");
+    // Who is known is found without a link.
+    world.cut(alice);
+    let core = world.device("alice").core();
+    let again = core.find(&handle("bob")).unwrap();
+    assert_eq!(core.take_found(again), Some(Ok(())));
+}
+
+#[test]
+fn so_many_handles_are_asked_for_at_once() {
+    let mut world = World::with(&["alice", "bob"]);
+    let core = world.device("alice").core();
+    let asked: Vec<u64> = (0..FINDS_MAX).map(|_| core.find(&handle("bob")).unwrap()).collect();
+    let most = Error::TooManyFinds { max: FINDS_MAX };
+    assert_eq!(core.find(&handle("bob")), Err(most));
+    world.settle();
+    let core = world.device("alice").core();
+    assert_eq!(core.take_found(asked[0]), Some(Ok(())));
+    assert!(core.find(&handle("bob")).is_ok());
 }
 
 #[test]

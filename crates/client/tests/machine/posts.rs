@@ -400,6 +400,22 @@ fn posts_that_are_replayed_reordered_or_given_as_others_are_shown_once_and_as_th
 }
 
 #[test]
+fn of_two_posts_with_their_numbers_swapped_neither_is_shown_as_the_other() {
+    let (mut world, group) = group_of(34);
+    let (ids, held) = held_back(&mut world, group, 0);
+    let to = world.devices[1].id();
+    let [third, second, first] = held;
+    world.server.append(to, changed(&second, |_, counter, _| *counter = ids[0].counter));
+    world.server.append(to, changed(&first, |_, counter, _| *counter = ids[1].counter));
+    world.server.append(to, third);
+    world.settle();
+    for (id, text) in ids.iter().zip([None, None, Some("c")]) {
+        let item = world.devices[1].history.get(*id).unwrap();
+        assert_eq!(item.text.as_deref(), text, "{id}");
+    }
+}
+
+#[test]
 fn a_post_given_under_another_epoch_is_not_shown() {
     let (mut world, group) = group_of(34);
     let (_, held) = held_back(&mut world, group, 0);

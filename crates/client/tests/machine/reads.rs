@@ -386,6 +386,41 @@ fn a_copy_that_came_when_it_was_sent_again_is_told_as_the_one_it_is() {
     assert_eq!(world.reach(0, id), (2, 2, 2));
 }
 
+/// Two messages, of which the first does not open. What comes for it when it is sent again has a number above the
+/// second's; one device has the second not yet. What it reads is the first alone, whoever is told of it.
+#[test]
+fn what_was_sent_again_is_read_under_the_number_that_it_had_first() {
+    for people in BOTH {
+        let (mut world, group) = group_of(people);
+        let other = world.add_device("p1");
+        world.says(0, group, "before");
+        world.settle();
+        (1..=other).for_each(|at| world.reads(at, group));
+        world.settle();
+        let (to, device) = (world.devices[1].id(), world.devices[0].id());
+        let counter = world.devices[0].core().next_message();
+        world.server.mischief.damage.insert(MessageId { device, counter });
+        world.devices[1].crash();
+        world.cut(1);
+        let [first, second] = ["one", "two"].map(|text| world.says(0, group, text));
+        assert_eq!(first.counter, counter, "it is the one that does not open");
+        world.settle_without(1);
+        let withheld = world.server.withhold_of(to, second);
+        world.settle();
+        assert_eq!(world.texts_in(1, group), texts(&["before", "one"]), "{people} people");
+        world.reads(1, group);
+        world.settle();
+        assert_eq!(world.reach(0, first).1, 1, "{people} people");
+        assert_eq!(world.reach(0, second).1, 0, "{people} people: nobody has read it");
+        world.reads(other, group);
+        world.settle();
+        assert_eq!(world.reach(0, second).1, 1, "{people} people: it was unread there");
+        world.server.append(to, withheld);
+        world.settle();
+        assert_eq!(world.texts_in(1, group), texts(&["before", "one", "two"]));
+    }
+}
+
 #[test]
 fn what_waits_to_go_out_says_the_newest() {
     let (mut world, group) = group_of(3);

@@ -452,11 +452,8 @@ impl Server {
     fn hand_over(&mut self, at: usize, (seq, entry): &(Seq, Entry)) {
         match entry {
             Entry::Message { from, counter, kind, body } => {
-                let mut body = body.clone();
                 let id = MessageId { device: *from, counter: *counter };
-                if self.mischief.damage.contains(&id) {
-                    *body.last_mut().unwrap() ^= 1;
-                }
+                let body = self.damaged(id, body);
                 self.say(
                     at,
                     v1::Deliver {
@@ -477,6 +474,7 @@ impl Server {
             Entry::Post { from, counter, group, epoch, body } => {
                 let id = MessageId { device: *from, counter: *counter };
                 let group = self.mischief.misleads.get(&id).unwrap_or(group).clone();
+                let body = self.damaged(id, body);
                 self.say(
                     at,
                     v1::Deliver {
@@ -485,7 +483,7 @@ impl Server {
                         device: from.number.0,
                         counter: *counter,
                         kind: v1::CopyKind::Group.into(),
-                        body: body.clone().into(),
+                        body: body.into(),
                         group: group.into(),
                         epoch: *epoch,
                     },

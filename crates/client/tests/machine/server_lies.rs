@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use godwit_base::{AccountId, DeviceId, Seq};
+use godwit_base::{AccountId, DeviceId, MessageId, Seq};
 
 use crate::server::{Entry, Published, Server};
 
@@ -28,6 +28,22 @@ impl Server {
         }
         let entries = records.into_iter().map(|(_, entry)| entry);
         *mailbox = numbers.into_iter().zip(entries).collect::<VecDeque<_>>();
+    }
+
+    /// A body as it is handed over.
+    pub(crate) fn damaged(&self, id: MessageId, body: &[u8]) -> Vec<u8> {
+        let mut body = body.to_vec();
+        if self.mischief.damage.contains(&id) {
+            *body.last_mut().unwrap() ^= 1;
+        }
+        body
+    }
+
+    /// What a message is in a mailbox, taken out.
+    pub(crate) fn withhold_of(&mut self, to: DeviceId, id: MessageId) -> Entry {
+        let mailbox = self.mailboxes.get_mut(&to).unwrap();
+        let place = mailbox.iter().position(|(_, entry)| entry.id() == Some(id)).unwrap();
+        mailbox.remove(place).unwrap().1
     }
 
     /// A device is none any more, as if a list had left it out.
@@ -59,6 +75,15 @@ impl Entry {
     pub(crate) const fn sender(&self) -> Option<DeviceId> {
         match self {
             Self::Message { from, .. } | Self::Post { from, .. } => Some(*from),
+            Self::Receipt { .. } | Self::News { .. } | Self::Reach { .. } => None,
+        }
+    }
+
+    const fn id(&self) -> Option<MessageId> {
+        match self {
+            Self::Message { from, counter, .. } | Self::Post { from, counter, .. } => {
+                Some(MessageId { device: *from, counter: *counter })
+            }
             Self::Receipt { .. } | Self::News { .. } | Self::Reach { .. } => None,
         }
     }

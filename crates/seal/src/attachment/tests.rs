@@ -176,6 +176,8 @@ fn a_piece_of_another_length_is_the_callers_mistake() {
     assert!(matches!(sealer.finish(), Err(AttachmentError::Truncated)));
     let mut opener = Opener::new(&pointer).unwrap();
     assert_eq!(opener.push(&sealed, &mut Vec::new()), Err(AttachmentError::WrongPiece));
+    opener.push(&sealed[..HEADER_BYTES], &mut Vec::new()).unwrap();
+    assert_eq!(opener.finish(), Err(AttachmentError::Truncated), "before its end");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use godwit_base::MessageId;
+use godwit_base::{GroupId, MessageId};
 use godwit_client::{ChatId, message_of_link};
 
 #[derive(Debug, Subcommand)]
@@ -117,6 +117,34 @@ pub(crate) enum About {
         #[arg(value_name = "MESSAGE_ID", value_parser = message_id)]
         id: MessageId,
     },
+}
+
+impl About {
+    /// The message that it is about.
+    pub(crate) fn message(&self) -> Option<MessageId> {
+        match self {
+            Self::React { id, .. }
+            | Self::Edit { id, .. }
+            | Self::Delete { id, .. }
+            | Self::Forward { id, .. }
+            | Self::Star { id }
+            | Self::Unstar { id }
+            | Self::Vote { id, .. }
+            | Self::Show { id }
+            | Self::Info { id } => Some(*id),
+            Self::Poll { .. } | Self::Timer { .. } | Self::Settings { .. } => None,
+        }
+    }
+
+    /// The group that it goes to.
+    pub(crate) fn group(&self) -> Option<GroupId> {
+        match self {
+            Self::Forward { to, .. } | Self::Poll { to, .. } | Self::Timer { with: to, .. } => {
+                to.group()
+            }
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]

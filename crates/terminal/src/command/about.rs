@@ -5,8 +5,8 @@ use std::time::Duration;
 use godwit_base::MessageId;
 use godwit_client::{Act, Client, Error, MessageState};
 
-use super::presence;
 use super::send::follow;
+use super::{meet, meet_message, of_somebody, presence};
 use crate::arguments::{About, Setting, Switch, span};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -18,6 +18,8 @@ pub(super) async fn about(
     about: About,
     output: &mut Output,
 ) -> Result<(), Failure> {
+    meet(client, about.group()).await?;
+    meet_message(client, about.message()).await?;
     match about {
         About::React { id, emoji, until } => {
             act(client, id, Act::Reaction(emoji), until.timeout, output).await
@@ -46,7 +48,13 @@ pub(super) async fn about(
             sent(client, id, until.timeout, output).await
         }
         About::Timer { with, timer_s, until } => {
-            let id = client.set_timer(with, timer_s).await?;
+            let id = match with.contact() {
+                None => client.set_timer(&with, timer_s).await?,
+                Some(whom) => {
+                    of_somebody(client, whom, async || client.set_timer(whom, timer_s).await)
+                        .await?
+                }
+            };
             sent(client, id, until.timeout, output).await
         }
         About::Settings { setting: None } => settings(client, output).await,

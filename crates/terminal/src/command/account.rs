@@ -16,7 +16,7 @@ struct Joined<'a> {
     event: &'static str,
     handle: &'a Handle,
     account: String,
-    device: String,
+    device: u32,
 }
 
 pub(super) async fn join(home: &Path, join: &Join, output: &mut Output) -> Result<(), Failure> {
@@ -33,7 +33,7 @@ pub(super) async fn join(home: &Path, join: &Join, output: &mut Output) -> Resul
         event: "joined",
         handle: &join.handle,
         account: joined.account.to_string(),
-        device: joined.device.to_string(),
+        device: joined.device.number.0,
     };
     output.record(&joined, |joined| {
         format!(

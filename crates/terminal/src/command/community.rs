@@ -40,6 +40,7 @@ pub(super) async fn community(
             gather(client, under.community, Vec::new()).await
         }
         Community::Remove(under) => {
+            fresh(client).await?;
             let all = client.groups().await?;
             let mut gone = BTreeSet::new();
             for id in &under.groups {
@@ -70,6 +71,7 @@ pub(super) async fn community(
             Ok(())
         }
         Community::Leave(which) => {
+            fresh(client).await?;
             let all = client.groups().await?;
             let ours = all.iter().filter(|group| group.is_member);
             let of = ours.filter(|group| group.community == Some(which.community));

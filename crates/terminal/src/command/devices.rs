@@ -12,7 +12,8 @@ use serde::Serialize;
 use tokio::task::unconstrained;
 
 use super::progress::{Counts, bar};
-use super::{CHANGE_MAX, answered, fresh, within};
+use super::send::while_linked;
+use super::{CHANGE_MAX, answered, fresh, given_up, within};
 use crate::arguments::{Approve, DevicesCommand, LinkStart, Recover, RecoveryShow};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -33,17 +34,17 @@ enum Line {
         handle: Option<String>,
     },
     Linked {
-        device: String,
+        device: u32,
         #[serde(skip_serializing_if = "Option::is_none")]
         account: Option<String>,
     },
     History(HistoryProgress),
     HistoryGiven {},
     Revoked {
-        device: String,
+        device: u32,
     },
     Recovered {
-        device: String,
+        device: u32,
         account: String,
     },
 }
@@ -52,8 +53,7 @@ enum Line {
 struct Device {
     device: u32,
     this: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    main: Option<bool>,
+    main: bool,
 }
 
 pub(super) async fn start(
@@ -74,7 +74,7 @@ pub(super) async fn start(
     if let Some(failure) = broken {
         return Err(failure);
     }
-    let line = Line::Linked { device: device.to_string(), account: Some(account.to_string()) };
+    let line = Line::Linked { device: device.number.0, account: Some(account.to_string()) };
     output.record(&line, |_| "linked\nnext: `godwit chat`, or `godwit listen`".to_owned())
 }
 
@@ -123,17 +123,18 @@ pub(super) async fn approve(
         client.confirm_link(!approve.no_history).await?;
         Ok::<u32, Failure>(client.linked().await?)
     };
+    let linked = Box::pin(while_linked(client, linked));
     let Some(device) = within(approve.timeout, linked).await else {
         client.cancel_link().await?;
         return Err(Failure::TimedOut("the new device did not answer: begin again".to_owned()));
     };
     let device = device?;
-    let line = Line::Linked { device: device.to_string(), account: None };
+    let line = Line::Linked { device, account: None };
     output.record(&line, |_| "linked: `godwit devices` lists it".to_owned())?;
     if !approve.no_history {
         // What does not go out in time goes on whenever this device runs.
         let watch = HistoryWatch { client, device, events, is_over: false };
-        give_history(watch, output).await?;
+        Box::pin(give_history(watch, output)).await?;
         let line = Line::HistoryGiven {};
         output.record(&line, |_| "it was given the history".to_owned())?;
     }
@@ -143,7 +144,8 @@ pub(super) async fn approve(
 /// Shows how far the new device was given the history, until there is no more.
 async fn give_history(mut watch: HistoryWatch<'_>, output: &mut Output) -> Result<(), Failure> {
     let bar = bar("giving it the history", Counts::Messages);
-    while let Some(progress) = taken(watch.next()).await? {
+    let client = watch.client;
+    while let Some(progress) = Box::pin(taken(client, watch.next())).await? {
         bar.set_length(progress.of.into());
         bar.set_position(progress.given.into());
         if output.is_json() {
@@ -196,16 +198,18 @@ pub(super) async fn devices(
     output: &mut Output,
 ) -> Result<(), Failure> {
     if let Some(DevicesCommand::Revoke { device }) = command {
-        taken(client.revoke_device(*device)).await?;
-        let line = Line::Revoked { device: device.to_string() };
+        taken(client, client.revoke_device(*device)).await?;
+        let line = Line::Revoked { device: *device };
         return output.record(&line, |_| format!("device {device} is no device of yours any more"));
     }
     fresh(client).await?;
+    // A list that this device is not on any more would be taken for the account's.
+    given_up(client).map_or(Ok(()), Err)?;
     for one in client.devices().await? {
         let device = Device { device: one.device, this: one.this, main: one.main };
         output.record(&device, |device| {
             let this = if device.this { "  (this one)" } else { "" };
-            let main = if device.main == Some(true) { "  main" } else { "" };
+            let main = if device.main { "  main" } else { "" };
             format!("{}{main}{this}", device.device)
         })?;
     }
@@ -213,13 +217,18 @@ pub(super) async fn devices(
 }
 
 /// A minute for what only the server can finish.
-async fn taken<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
-    let done = answered(CHANGE_MAX, work, |seconds| {
-        Failure::TimedOut(format!(
-            "the server did not answer within {seconds} s: it goes on when it is reached"
-        ))
-    });
-    Ok(done.await??)
+async fn taken<T>(
+    client: &Client,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Failure> {
+    let work = async { Ok(work.await?) };
+    answered(CHANGE_MAX, while_linked(client, work), too_late).await?
+}
+
+fn too_late(seconds: u64) -> Failure {
+    Failure::TimedOut(format!(
+        "the server did not answer within {seconds} s: it goes on when it is reached"
+    ))
 }
 
 pub(super) async fn show_recovery(
@@ -257,8 +266,9 @@ pub(super) async fn recover(
     };
     read.map_err(|error| Failure::io("cannot read the recovery words", &error))?;
     let Joined { account, device, .. } =
-        Box::pin(taken(Client::recover(home, &recover.link, &words))).await?;
-    let line = Line::Recovered { device: device.to_string(), account: account.to_string() };
+        answered(CHANGE_MAX, Box::pin(Client::recover(home, &recover.link, &words)), too_late)
+            .await??;
+    let line = Line::Recovered { device: device.number.0, account: account.to_string() };
     output.record(&line, |_| {
         "recovered: this is the account's main device now, and its only one; link others anew"
             .to_owned()

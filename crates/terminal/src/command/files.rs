@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::progress::{Counts, bar};
 use super::send::{context, follow, while_linked};
-use super::within;
+use super::{meet_message, within};
 use crate::arguments::{Save, Send};
 use crate::attach;
 use crate::failure::Failure;
@@ -72,6 +72,7 @@ pub(super) async fn save(client: &Client, save: &Save, output: &mut Output) -> R
     if !save.force && save.out.symlink_metadata().is_ok() {
         return Err(Failure::Usage(format!("{out} exists: choose another name, or add --force")));
     }
+    meet_message(client, Some(save.id)).await?;
     let saving = async { Ok(client.save(save.id, &save.out).await?) };
     let saving = Box::pin(watched(client, Way::Down, while_linked(client, saving)));
     let Some(info) = within(save.timeout, saving).await else {

@@ -110,6 +110,7 @@ fn picture(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 async fn save_picture(client: &Client, id: GroupId, path: &Path) -> Result<(), Failure> {
+    meet(client, Some(id)).await?;
     let groups = client.groups().await?;
     let group = groups.iter().find(|group| group.id == id);
     let group = group.ok_or(godwit_client::Error::NoGroup(id))?;

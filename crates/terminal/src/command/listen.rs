@@ -2,6 +2,8 @@
 
 use std::pin::pin;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use godwit_base::Handle;
 use godwit_client::{
     Arrived, Client, ConnectionState, Event, EventStream, InboxReader, MessageState, Reach, Since,
@@ -60,6 +62,9 @@ struct Ear<'a> {
 impl Ear<'_> {
     async fn hear(&mut self, mut events: EventStream) -> Result<(), Failure> {
         let mut closed = pin!(output::closed());
+        let (client, watched) = (self.client, &self.listen.presence);
+        let found = watched.iter().map(async |with| (with, client.find(with).await));
+        let mut found: FuturesUnordered<_> = found.collect();
         let mut open_again = presence::open_again();
         while !self.is_full() {
             tokio::select! {
@@ -71,6 +76,11 @@ impl Ear<'_> {
                     None => return Err(godwit_client::Error::Closed.into()),
                 },
                 _ = open_again.tick() => self.open_chats().await?,
+                Some((with, found)) = found.next() => {
+                    if let Err(error) = found {
+                        self.warning(Kind::Command("presence"), Some(with), &error.to_string())?;
+                    }
+                }
                 arrived = self.inbox.next() => self.arrived(&arrived?).await?,
             }
         }

@@ -8,6 +8,7 @@ use godwit_client::core::{MUTED_FOREVER_MS, PROFILE_PICTURE_BYTES_MAX};
 use godwit_client::{Client, Contact};
 use serde::Serialize;
 
+use super::of_somebody;
 use crate::arguments::{Mute, Profile, SetProfile, Span};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -95,7 +96,7 @@ pub(super) async fn block(
     blocked: bool,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    client.set_blocked(with, blocked).await?;
+    of_somebody(client, with, async || client.set_blocked(with, blocked).await).await?;
     decided(client, with, output).await
 }
 
@@ -105,8 +106,7 @@ pub(super) async fn mute(client: &Client, mute: &Mute, output: &mut Output) -> R
         Span::Forever => MUTED_FOREVER_MS,
         Span::Ms(ms) => now_ms().saturating_add(ms),
     };
-    client.set_muted(&mute.with, until_ms).await?;
-    decided(client, &mute.with, output).await
+    set_muted(client, &mute.with, until_ms, output).await
 }
 
 /// Lifts a mute.
@@ -115,7 +115,16 @@ pub(super) async fn unmute(
     with: &Handle,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    client.set_muted(with, 0).await?;
+    set_muted(client, with, 0, output).await
+}
+
+async fn set_muted(
+    client: &Client,
+    with: &Handle,
+    until_ms: u64,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    of_somebody(client, with, async || client.set_muted(with, until_ms).await).await?;
     decided(client, with, output).await
 }
 

@@ -7,6 +7,7 @@ use godwit_client::{Client, Event, EventStream, Presence, PresenceState, Since, 
 use serde::Serialize;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::send::while_linked;
 use crate::arguments::{self, Who};
 use crate::failure::Failure;
 use crate::output::{self, Output};
@@ -27,13 +28,17 @@ pub(super) async fn show(
 ) -> Result<(), Failure> {
     let events = client.events(Since::Now);
     let limit = asked.timeout.or((!asked.watch).then_some(PATIENCE));
-    let ended = super::within(limit, watch(client, asked, events, output)).await;
+    let watched = async {
+        client.find(&asked.with).await?;
+        watch(client, asked, events, output).await
+    };
+    let ended = super::within(limit, while_linked(client, watched)).await;
     client.close_chat(&asked.with).await?;
     match ended {
         Some(ended) => ended,
         None if asked.watch => Ok(()),
         None => Err(Failure::TimedOut(format!(
-            "nothing is known of {} yet: check the handle and the connection",
+            "nothing is known of {} yet: check the connection",
             asked.with
         ))),
     }

@@ -4,7 +4,8 @@ use godwit_base::Handle;
 use godwit_client::{Client, Reported};
 use serde::Serialize;
 
-use super::{ANSWER_MAX, answered};
+use super::send::while_linked;
+use super::{ANSWER_MAX, answered, meet_somebody, no_answer};
 use crate::arguments::Report;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -39,13 +40,9 @@ pub(super) async fn report(
 ) -> Result<(), Failure> {
     let messages = chosen(client, report).await?;
     let count = messages.len();
-    let taken = client.report(&report.with, &report.reason, messages);
-    let taken = answered(ANSWER_MAX, taken, |seconds| {
-        Failure::TimedOut(format!(
-            "no answer from the server within {seconds} s: try again when it can be reached"
-        ))
-    });
-    taken.await??;
+    meet_somebody(client, &report.with).await?;
+    let taken = async { Ok(client.report(&report.with, &report.reason, messages).await?) };
+    answered(ANSWER_MAX, while_linked(client, taken), no_answer).await??;
     let done = Done { event: "reported", with: &report.with, messages: count };
     output.record(&done, |done| {
         format!(

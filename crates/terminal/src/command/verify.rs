@@ -1,9 +1,10 @@
 //! `godwit verify`: the safety number, to be compared with what the other side sees.
 
 use godwit_base::Handle;
-use godwit_client::Client;
+use godwit_client::{Client, Error};
 use serde::Serialize;
 
+use super::of_somebody;
 use crate::arguments::Verify;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -24,11 +25,15 @@ pub(super) async fn verify(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let with = &verify.with;
+    if *with == client.me().handle {
+        return Err(Error::ToYourself.into());
+    }
+    let number = of_somebody(client, with, async || client.safety_number(with).await).await?;
     if verify.confirm || verify.forget {
         client.set_verified(with, verify.confirm).await?;
     }
-    let number = client.safety_number(with).await?;
-    let verified = client.chats().await?.iter().any(|chat| chat.with == *with && chat.verified);
+    let people = client.contacts().await?;
+    let verified = people.iter().any(|person| person.handle == *with && person.verified);
     let qr = number.qr.iter().map(|byte| format!("{byte:02x}")).collect();
     let safety = Safety { with, safety_number: &number.digits, qr, verified };
     output.record(&safety, |_| for_people(with, &number, verified))

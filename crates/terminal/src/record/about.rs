@@ -342,7 +342,7 @@ struct At<'a> {
 
 #[derive(Debug, Serialize)]
 struct On {
-    device: String,
+    device: u32,
     delivered: bool,
 }
 
@@ -350,7 +350,7 @@ impl<'a> Delivery<'a> {
     pub(crate) fn of(info: &'a Info) -> Self {
         let Info { message, recipients, unknown } = info;
         let on = |(device, delivered): &(DeviceId, bool)| On {
-            device: device.to_string(),
+            device: device.number.0,
             delivered: *delivered,
         };
         let at = recipients.iter().map(|recipient| At {

@@ -52,6 +52,27 @@ fn both_sides_show_what_is_said_about_a_message_and_listen_tells_it() {
     bob.run(&["delete", "00000000000000aa.1.42"]).fails(1, "no message");
 }
 
+/// No other command of bob's ran since alice sent it.
+#[test]
+fn a_message_is_there_for_the_first_command_that_names_it() {
+    let server = Server::start();
+    let (alice, bob) = (server.joined("alice"), server.joined("bob"));
+    let commands: [&[&str]; 6] = [
+        &["show", "ID"],
+        &["info", "ID"],
+        &["star", "ID"],
+        &["react", "ID", "👍"],
+        &["forward", "ID", "alice"],
+        &["send", "alice", "yes", "--reply", "ID"],
+    ];
+    for command in commands {
+        let id = alice.run(&["send", "bob", "can you see this?"]).succeeds().output;
+        let named = command.iter().map(|word| if *word == "ID" { id.trim() } else { *word });
+        bob.run(&named.collect::<Vec<_>>()).succeeds();
+    }
+    bob.run(&["show", "00000000000000aa.1.42"]).fails(1, "no message");
+}
+
 #[test]
 fn forwards_polls_and_where_a_message_is() {
     let (_server, alice, bob, id) = stage();
@@ -75,7 +96,7 @@ fn forwards_polls_and_where_a_message_is() {
     let info = alice.run(&["info", poll, "--json"]).succeeds().json().remove(0);
     let recipient = &info["recipients"][0];
     assert_eq!((&recipient["handle"], &recipient["state"]), (&json!("bob"), &json!("delivered")));
-    assert_eq!(recipient["devices"][0]["delivered"], true);
+    assert_eq!(recipient["devices"], json!([{ "device": 1, "delivered": true }]));
     alice.run(&["poll", "bob", "what?", "tea"]).fails(1, "2 to 12");
 }
 

@@ -18,7 +18,7 @@ fn links_and_hears(server: &Server, main: &Home) -> (Home, Vec<serde_json::Value
     let check = start.next_json();
     assert_eq!((&check["event"], &check["handle"]), (&"check".into(), &"alice".into()));
     assert_eq!(check["digits"], approved[0]["digits"]);
-    assert_eq!(approved[1]["event"], "linked");
+    assert_eq!((&approved[1]["event"], &approved[1]["device"]), (&"linked".into(), &2.into()));
     let (last, history) = approved[2..].split_last().unwrap();
     assert_eq!(last["event"], "history_given");
     assert!(history.iter().all(|line| line["event"] == "history" && line["device"] == 2));
@@ -34,7 +34,7 @@ fn links_and_hears(server: &Server, main: &Home) -> (Home, Vec<serde_json::Value
             false => break line,
         }
     };
-    assert_eq!(linked["event"], "linked");
+    assert_eq!((&linked["event"], &linked["device"]), (&"linked".into(), &2.into()));
     assert_eq!(start.code(), Some(0));
     (new, heard)
 }
@@ -66,7 +66,12 @@ fn a_linked_home_is_the_same_person_until_it_is_revoked() {
     assert_eq!(devices.len(), 2);
     assert_eq!((&devices[0]["this"], &devices[0]["main"]), (&true.into(), &true.into()));
     assert_eq!((&devices[1]["device"], &devices[1]["main"]), (&2.into(), &false.into()));
+    let there = tablet.run(&["devices", "--json"]).succeeds().json();
+    assert_eq!((&there[0]["main"], &there[1]["main"]), (&true.into(), &false.into()));
+    assert_eq!((&there[0]["this"], &there[1]["this"]), (&false.into(), &true.into()));
     tablet.run(&["devices", "revoke", "1"]).fails(1, "only the main device");
+    tablet.run(&["devices", "revoke", "2"]).fails(1, "cannot revoke itself: do it on the main");
+    phone.run(&["devices", "revoke", "1"]).fails(1, "cannot revoke itself: it is the main one");
 
     bob.run(&["send", "alice", "to both of you"]).succeeds();
     hears(&phone, 1);
@@ -83,7 +88,8 @@ fn a_linked_home_is_the_same_person_until_it_is_revoked() {
     assert_eq!(chat(&bob, "alice"), all);
 
     phone.run(&["devices", "revoke", "3"]).fails(1, "no other device 3");
-    phone.run(&["devices", "revoke", "2"]).succeeds();
+    let revoked = phone.run(&["devices", "revoke", "2", "--json"]).succeeds().json();
+    assert_eq!((&revoked[0]["event"], &revoked[0]["device"]), (&"revoked".into(), &2.into()));
     assert_eq!(phone.run(&["devices", "--json"]).succeeds().json().len(), 1);
     bob.run(&["send", "alice", "only one of you"]).succeeds();
     hears(&phone, 1);
@@ -92,6 +98,8 @@ fn a_linked_home_is_the_same_person_until_it_is_revoked() {
     let warning = listen.next_event("warning");
     assert!(warning["text"].as_str().unwrap().contains("removed from its account"), "{warning}");
     drop(listen);
+    let listed = tablet.run(&["devices", "--json"]).fails(4, "removed from its account");
+    assert_eq!(listed.output, "", "no list that it is not on");
     assert_eq!(chat(&tablet, "bob"), all, "its history stays, and nothing new comes");
 }
 
@@ -144,7 +152,8 @@ fn the_account_key_on_paper_brings_the_account_back() {
     let wrong = words.replace(' ', "-").replacen('-', " x ", 1);
     found.run_with(&["recover", &server.join], &wrong).fails(1, "24 words, not 25");
     let recovered = found.run_with(&["recover", &server.join, "--json"], &words).succeeds();
-    assert_eq!(recovered.json()[0]["event"], "recovered");
+    let recovered = recovered.json().remove(0);
+    assert_eq!((&recovered["event"], &recovered["device"]), (&"recovered".into(), &2.into()));
     bob.run(&["send", "alice", "are you back?"]).succeeds();
     hears(&found, 1);
     found.run(&["send", "bob", "I am"]).succeeds();

@@ -63,6 +63,14 @@ fn a_group_is_there_for_whoever_was_put_into_it() {
     json_of(carol, &["send", &format!("group:{group}"), "hello"]);
     json_of(carol, &["group", "leave", group]);
     assert_eq!(json_of(alice, &["group", "show", group])["members"], json!(["alice", "bob"]));
+    let commands: [&[&str]; 2] =
+        [&["timer", "GROUP", "1d"], &["poll", "GROUP", "tea?", "yes", "no"]];
+    for command in commands {
+        let made = json_of(alice, &["group", "create", "Egrets", "bob"]);
+        let group = format!("group:{}", made["group"].as_str().unwrap());
+        let named = command.iter().map(|word| if *word == "GROUP" { &*group } else { *word });
+        bob.run(&named.collect::<Vec<_>>()).succeeds();
+    }
 }
 
 #[test]
@@ -72,6 +80,13 @@ fn what_a_group_does_not_allow_is_refused() {
     let group = json_of(&alice, &["group", "create", "Herons"])["group"].clone();
     let group = group.as_str().unwrap();
     alice.run(&["group", "add", group, "nobody"]).fails(4, "nobody");
+    alice.run(&["group", "add", group, "bob"]).succeeds();
+    alice.run(&["group", "add", group, "bob"]).fails(4, "bob is in the group already");
+    alice.run(&["group", "remove", group, "bob"]).succeeds();
+    alice.run(&["group", "remove", group, "bob"]).fails(4, "bob is not in the group");
+    bob.run(&["group", "rename", group, "Egrets"]).fails(4, "you are not in the group");
+    let group = json_of(&alice, &["group", "create", "Herons"])["group"].clone();
+    let group = group.as_str().unwrap();
     bob.run(&["group", "leave", group]).fails(1, "godwit group list");
     bob.run(&["group", "show", group]).fails(1, "godwit group list");
     let link = json_of(&alice, &["group", "invite", group])["link"].clone();
@@ -174,6 +189,26 @@ fn what_is_said_in_a_group_everybody_sees_once_and_who_was_removed_nothing_more(
     let states: Vec<&Value> =
         info["recipients"].as_array().unwrap().iter().map(|to| &to["state"]).collect();
     assert_eq!(states, ["delivered", "delivered"]);
+}
+
+#[test]
+fn a_message_to_a_group_is_delivered_when_each_other_member_has_it() {
+    let server = Server::start();
+    let (alice, bob) = (server.joined("alice"), server.joined("bob"));
+    let carol = server.joined("carol");
+    let made = json_of(&alice, &["group", "create", "Herons", "bob", "carol"]);
+    let group = format!("group:{}", made["group"].as_str().unwrap());
+    let mut listen = alice.start(&["listen", "--json"]);
+    listen.next_event("caught_up");
+    let mut send = alice.start(&["send", &group, "hi", "--wait", "delivered", "--json"]);
+    bob.run(&["listen", "--count", "1"]).succeeds();
+    let first = listen.next_event("reach");
+    assert_eq!((&first["delivered"], &first["of"]), (&json!(1), &json!(2)));
+    let late = json_of(&alice, &["info", first["id"].as_str().unwrap()]);
+    assert_eq!(late["state"], "accepted", "one has it, and not the other");
+    carol.run(&["listen", "--count", "1"]).succeeds();
+    assert_eq!(send.next_json()["state"], "delivered");
+    assert_eq!(send.code(), Some(0));
 }
 
 #[test]

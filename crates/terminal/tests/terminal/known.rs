@@ -83,9 +83,3 @@ fn a_comparison_is_remembered_and_can_be_taken_back() {
     assert!(alice.run(&["chats"]).succeeds().output.contains("verified"));
     assert!(!verified(&["verify", "bob", "--json", "--forget"]));
 }
-
-#[test]
-fn a_stranger_has_no_safety_number_yet() {
-    let (_server, alice, _bob) = stage();
-    alice.run(&["verify", "carol"]).fails(1, "carol");
-}

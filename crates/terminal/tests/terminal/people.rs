@@ -39,7 +39,6 @@ fn what_a_blocked_contact_sends_is_not_shown_and_nothing_is_sent_to_them() {
     let (_server, alice, bob) = stage();
     alice.run(&["send", "bob", "hello"]).succeeds();
     bob.run(&["listen", "--json", "--count", "1"]).succeeds();
-    bob.run(&["block", "nobody"]).fails(1, "nobody called nobody");
     bob.run(&["mute", "alice", "8h"]).succeeds();
     let blocked = bob.run(&["block", "alice", "--json"]).succeeds().json();
     assert_eq!(blocked[0]["blocked"], true);
@@ -55,6 +54,42 @@ fn what_a_blocked_contact_sends_is_not_shown_and_nothing_is_sent_to_them() {
     alice.run(&["send", "bob", "and now?"]).succeeds();
     let heard = bob.run(&["listen", "--json", "--count", "1"]).succeeds().json();
     assert!(heard.iter().any(|line| line["text"] == "and now?"), "{heard:?}");
+}
+
+/// Alice has met neither bob nor anybody else.
+#[test]
+fn whoever_was_never_met_is_looked_up_and_nobody_is_a_refusal() {
+    let (server, alice, _bob) = stage();
+    let commands: [&[&str]; 9] = [
+        &["block", "WHO"],
+        &["unblock", "WHO"],
+        &["mute", "WHO", "8h"],
+        &["unmute", "WHO"],
+        &["verify", "WHO", "--confirm"],
+        &["report", "WHO", "--last", "0", "--reason", "spam", "--yes"],
+        &["presence", "WHO"],
+        &["presence", "WHO", "--watch"],
+        &["timer", "WHO", "1d"],
+    ];
+    let named = |command: &[&'static str], who: &'static str| -> Vec<&'static str> {
+        command.iter().map(|word| if *word == "WHO" { who } else { *word }).collect()
+    };
+    for command in commands {
+        alice.run(&named(command, "nobody")).fails(4, "nobody has this handle");
+        alice.run(&named(command, "alice")).fails(1, "your own handle");
+        if !command.contains(&"--watch") {
+            // A home of its own: no command before it has met anybody.
+            let home = server.joined(&format!("new-{}", command[0]));
+            home.run(&named(command, "bob")).succeeds();
+        }
+    }
+    let new = server.joined("carol");
+    let verified = new.run(&["verify", "bob", "--confirm", "--json"]).succeeds().json();
+    assert_eq!(verified[0]["verified"], true);
+    // What is known needs no server.
+    drop(server.stop());
+    new.run(&["block", "bob"]).succeeds();
+    new.run(&["verify", "bob"]).succeeds();
 }
 
 #[test]

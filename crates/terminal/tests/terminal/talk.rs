@@ -82,6 +82,10 @@ fn presence_is_told_while_it_is_watched_and_only_to_whom_it_is_shown() {
     let (_server, alice, bob) = stage();
     let shown = bob.run(&["settings", "presence", "--json"]).succeeds().json();
     assert_eq!(shown[0]["presence"], "everyone");
+    let mut listen = alice.start(&["listen", "--presence", "nobody", "--json"]);
+    let warning = listen.next_event("warning");
+    assert_eq!((&warning["kind"], &warning["with"]), (&"presence".into(), &"nobody".into()));
+    drop(listen);
     let mut watch = alice.start(&["presence", "bob", "--watch", "--json"]);
     let listen = bob.start(&["listen", "--count", "1"]);
     assert_eq!(next_state(&mut watch, "online").get("last_seen_ms"), None);
@@ -130,6 +134,21 @@ fn receipts_come_back_and_history_knows_each_state() {
     // Bob's own history shows it from his side.
     let history = bob.run(&["history", "alice", "--json"]).succeeds().json();
     assert_eq!((&history[0]["from"], &history[0]["to"]), (&"alice".into(), &"bob".into()));
+}
+
+/// Whichever command takes it in: messages are printed once by a later listen, and states are stored.
+#[test]
+fn what_another_command_took_in_is_there_still() {
+    let (_server, alice, bob) = stage();
+    let id = alice.run(&["send", "bob", "hi"]).succeeds().output.trim().to_owned();
+    bob.run(&["group", "list"]).succeeds();
+    let history = bob.run(&["history", "alice", "--json"]).succeeds().json();
+    assert_eq!(history.len(), 1, "the list took it in");
+    let heard = bob.run(&["listen", "--json", "--count", "1"]).succeeds().json();
+    assert_eq!(heard.iter().find(|line| line["event"] == "message").unwrap()["text"], "hi");
+    alice.run(&["group", "list"]).succeeds();
+    let history = alice.run(&["history", "bob", "--json"]).succeeds().json();
+    assert_eq!((&history[0]["id"], &history[0]["state"]), (&id.into(), &"delivered".into()));
 }
 
 #[test]

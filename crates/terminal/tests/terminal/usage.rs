@@ -10,7 +10,11 @@ fn help_and_version_are_no_failures() {
         assert!(help.output.contains(word), "{word} is not in:\n{}", help.output);
     }
     let listen = Ended::of(godwit().args(["listen", "--help"]), "").succeeds();
-    assert!(listen.output.contains("twice"), "two at once are warned of:\n{}", listen.output);
+    for word in ["twice", "while it runs", "your other devices sent"] {
+        assert!(listen.output.contains(word), "{word} is not in:\n{}", listen.output);
+    }
+    let send = Ended::of(godwit().args(["send", "--help"]), "").succeeds();
+    assert!(send.output.contains("each other member"), "what is waited for:\n{}", send.output);
     let version = Ended::of(godwit().arg("--version"), "").succeeds();
     assert_eq!(version.output, format!("godwit {}\n", env!("CARGO_PKG_VERSION")));
 }

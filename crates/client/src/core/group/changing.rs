@@ -231,6 +231,7 @@ impl Core {
     /// Asks for logs, makes the entries that are wanted, and sends them.
     pub(in crate::core) fn tend_groups(&mut self, now: Now) {
         self.tell_new_devices(now);
+        self.tell_for_removed(now);
         if self.groups.paused_until_ms.is_some_and(|until_ms| now.mono_ms < until_ms) {
             return;
         }
@@ -344,21 +345,22 @@ impl Core {
         let known = self.groups.get(id).ok_or(Error::NoGroup(id))?;
         let now_ms = self.list_ms(now);
         let signed = known.group.sign(&self.me.keys, &self.me.list, &changes, now_ms);
-        let signed = signed.map_err(|error| refused(&error))?;
+        let signed = signed.map_err(|error| self.not_allowed(&error))?;
         let mut after = known.group.clone();
-        after.apply(&signed).map_err(|error| refused(&error))?;
+        after.apply(&signed).map_err(|error| self.not_allowed(&error))?;
         Ok(Some(Made { group: id, signed, after, request: None, secret, link }))
     }
 
     fn make_first(&self, name: &str, others: Vec<Change>, now: Now) -> Result<Made, Error> {
         let secret = GroupSecret::generate(1).map_err(|error| Error::Storage(error.to_string()))?;
         let profile = GroupProfile { name: name.to_owned(), picture: Vec::new() };
-        let mut changes =
-            vec![Change::Profile(secret.seal_profile(&profile).map_err(|error| refused(&error))?)];
+        let mut changes = vec![Change::Profile(
+            secret.seal_profile(&profile).map_err(|error| self.not_allowed(&error))?,
+        )];
         changes.extend(others);
         let now_ms = self.list_ms(now);
         let (signed, after) = Group::create(&self.me.keys, &self.me.list, &changes, now_ms)
-            .map_err(|error| refused(&error))?;
+            .map_err(|error| self.not_allowed(&error))?;
         let group = after.id();
         Ok(Made { group, signed, after, request: None, secret: Some(secret), link: None })
     }
@@ -414,14 +416,15 @@ impl Core {
         let known = self.groups.get(id).ok_or(Error::NoGroup(id))?;
         if !known.group.wants_new_secret() && known.profile().is_some() {
             let secret = known.secret.as_ref().ok_or(Error::Group(NO_SECRET.to_owned()))?;
-            let sealed = secret.seal_profile(profile).map_err(|error| refused(&error))?;
+            let sealed = secret.seal_profile(profile).map_err(|error| self.not_allowed(&error))?;
             let changes = vec![Change::Profile(sealed)];
             return Ok(Draft { changes, secret: None, link: None });
         }
         let generation = known.group.secret_generation().saturating_add(1);
         let secret = GroupSecret::generate(generation).map_err(entropy)?;
-        let mut changes =
-            vec![Change::Profile(secret.seal_profile(profile).map_err(|error| refused(&error))?)];
+        let mut changes = vec![Change::Profile(
+            secret.seal_profile(profile).map_err(|error| self.not_allowed(&error))?,
+        )];
         let link = known.link();
         match &link {
             Some(link) => {
@@ -577,14 +580,29 @@ impl Core {
             known.group.member(*account).is_some_and(|member| member.since() == applied.epoch)
         };
         let own = self.me.device().account;
-        let with: Vec<AccountId> = known
+        let mut with: Vec<AccountId> = known
             .group
             .members()
             .map(|(account, _)| account)
             .filter(|account| to_all || is_new(account))
             .filter(|account| *account != own || self.has_other_devices())
             .collect();
+        // Should this device not come to the end of it, another of ours can.
+        with.sort_by_key(|account| *account != own);
         self.share_secret(id, &with, now);
+    }
+
+    /// Why a change is none, with people by their names.
+    fn not_allowed(&self, error: &GroupError) -> Error {
+        let (account, what) = match error {
+            GroupError::AlreadyMember(account) => (*account, "in the group already"),
+            GroupError::NotAMember(account) => (*account, "not in the group"),
+            other => return Error::Group(other.to_string()),
+        };
+        Error::Group(match self.is_own(account) {
+            true => format!("you are {what}"),
+            false => format!("{} is {what}", self.named(account)),
+        })
     }
 
     fn has_other_devices(&self) -> bool {
@@ -593,10 +611,6 @@ impl Core {
 }
 
 const NO_SECRET: &str = "the group's secret has not come yet: a member who is online gives it";
-
-fn refused(error: &GroupError) -> Error {
-    Error::Group(error.to_string())
-}
 
 fn entropy(error: godwit_seal::RowError) -> Error {
     Error::Storage(error.to_string())

@@ -2,7 +2,7 @@
 
 use godwit_base::limits::GROUP_MEMBERS_MAX;
 use godwit_base::{AccountId, GroupId};
-use godwit_seal::{Applied, Group, GroupError};
+use godwit_seal::{Applied, Change, Group, GroupError};
 use godwit_wire::{Refusal, ToServer, v1};
 
 use super::Groups;
@@ -160,6 +160,11 @@ impl Core {
     pub(super) fn on_applied(&mut self, id: GroupId, signed: &[u8], applied: &Applied, now: Now) {
         self.settle_wishes(id, signed, applied, now);
         self.groups.stir(id, applied);
+        let named_by = self.is_own(applied.author.account).then_some(applied.author.number);
+        let is_named = applied.changes.iter().any(|change| matches!(change, Change::Profile(_)));
+        if let Some(known) = self.groups.get_mut(id).filter(|_| is_named) {
+            known.record.named_by = named_by;
+        }
         self.say(Event::Group { group: id });
         self.take_early(id, None, now);
     }

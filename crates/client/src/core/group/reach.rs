@@ -384,7 +384,8 @@ impl Core {
         Recipient { handle: self.named(account), state: MessageState::Accepted, devices }
     }
 
-    fn named(&self, account: AccountId) -> Handle {
+    /// By its handle, or by its number while that is not known.
+    pub(super) fn named(&self, account: AccountId) -> Handle {
         let known = self.contacts.get(account).map(|contact| contact.record.handle.clone());
         let unknown = || format!("{STRANGER}{account}").parse().ok();
         known.or_else(unknown).unwrap_or_else(|| self.me.home.handle.clone())

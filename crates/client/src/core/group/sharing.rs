@@ -1,6 +1,6 @@
 //! The group's secret on its way between members, in pairwise messages.
 
-use godwit_base::{AccountId, DeviceId, GroupId};
+use godwit_base::{AccountId, DeviceId, DeviceNumber, GroupId};
 use godwit_seal::{GroupSecret, GroupShare, Peer, ShareError};
 
 use super::Known;
@@ -53,6 +53,28 @@ impl Core {
             self.me.home.owes_groups = false;
             self.home_changed = true;
             self.groups.told_own.clear();
+        }
+    }
+
+    /// A device of ours that gave a group its name is gone, and perhaps had not told everybody of the secret:
+    /// who removed it tells them all.
+    pub(super) fn tell_for_removed(&mut self, now: Now) {
+        let version = self.me.list.version();
+        if !self.me.is_main() || !self.link.is_caught_up() || self.groups.looked_at == version {
+            return;
+        }
+        self.groups.looked_at = version;
+        let (own, list) = (self.me.device().account, self.me.list.clone());
+        let is_gone = |by: DeviceNumber| list.numbers().all(|number| number != by);
+        let is_left =
+            |known: &Known| known.record.named_by.is_some_and(is_gone) && known.profile().is_some();
+        let left = self.groups.all().filter(|(_, known)| is_left(known));
+        for id in left.map(|(id, _)| id).collect::<Vec<_>>() {
+            let Some(known) = self.groups.get_mut(id) else { continue };
+            known.record.named_by = None;
+            let members = known.group.members().map(|(account, _)| account);
+            let others: Vec<AccountId> = members.filter(|account| *account != own).collect();
+            self.share_what_is_here(id, &others, now);
         }
     }
 
@@ -112,6 +134,7 @@ impl Core {
             return;
         }
         let secret = share.into_secret();
+        self.groups.looked_at = 0;
         if let Some(known) = self.groups.get_mut(id) {
             known.secret = secret;
             let mut owed: Vec<AccountId> =

@@ -192,7 +192,8 @@ impl Client {
     /// timeout.
     ///
     /// # Errors
-    /// [`Error::NotMain`], [`Error::NoDevice`], [`Error::ListBusy`], or trouble with the home.
+    /// [`Error::NotMain`], [`Error::NoDevice`], [`Error::OwnDevice`], [`Error::ListBusy`], or trouble with
+    /// the home.
     ///
     /// # Cancel safety
     /// Dropped, the device may still be taken off when the server is reached.

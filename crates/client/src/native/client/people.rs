@@ -22,11 +22,24 @@ impl Client {
         }
     }
 
+    /// Makes whoever has a handle known to this home: the server is asked, unless that is known. Waits
+    /// while there is no link; the caller adds the timeout.
+    ///
+    /// # Errors
+    /// [`Error::NoAccount`] when nobody has it, [`Error::ToYourself`], [`Error::TooManyFinds`].
+    ///
+    /// # Cancel safety
+    /// Safe: the server may be asked still, and it can be repeated.
+    pub async fn find(&self, with: &Handle) -> Result<(), Error> {
+        self.done(Request::Find { with: with.clone() }).await
+    }
+
     /// Blocks a contact or lifts that, on all devices of this account. While it is blocked nothing of
     /// it is shown and nothing is sent to it; it is not told, and sees its messages delivered.
     ///
     /// # Errors
-    /// [`Error::NoContact`], [`Error::ToYourself`], [`Error::TooManySettings`], or trouble with the home.
+    /// [`Error::NoContact`] until [`find`](Self::find) has made them known, [`Error::ToYourself`],
+    /// [`Error::TooManySettings`], or trouble with the home.
     ///
     /// # Cancel safety
     /// Safe: done or not done, and it can be repeated.

@@ -34,7 +34,7 @@ impl Devices {
     /// Whether this device links others; not known before they are loaded.
     pub(crate) fn is_main(&self) -> Option<bool> {
         let this = self.list.as_ref()?.iter().find(|one| one.this)?;
-        Some(this.main == Some(true))
+        Some(this.main)
     }
 
     fn chosen(&self) -> Option<DeviceInfo> {
@@ -165,7 +165,7 @@ impl Model {
         if devices.is_main() != Some(true) {
             self.trouble(&Error::NotMain);
         } else if chosen.this {
-            self.trouble(&Error::NoDevice(number));
+            self.trouble(&Error::OwnDevice { main: true });
         } else if self.is_revoking {
             self.trouble(&Error::ListBusy);
         } else if asked == Some(number) {

@@ -179,7 +179,7 @@ fn the_safety_number_beside_its_code() {
 
 /// Two devices, this one the main one.
 fn devices(step: Step) -> Overlay {
-    let info = |device, this| DeviceInfo { device, this, main: Some(this) };
+    let info = |device, this| DeviceInfo { device, this, main: this };
     Overlay::Devices(Devices { list: Some(vec![info(1, true), info(2, false)]), selected: 1, step })
 }
 

@@ -84,7 +84,7 @@ fn list(
 }
 
 fn line(one: DeviceInfo) -> String {
-    let main = if one.main == Some(true) { "  main" } else { "" };
+    let main = if one.main { "  main" } else { "" };
     let this = if one.this { "  (this one)" } else { "" };
     format!("device {}{main}{this}", one.device)
 }
