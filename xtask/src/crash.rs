@@ -210,10 +210,10 @@ fn kill_at_random(
 }
 
 /// Lets time pass: the processes under test live in real time.
-fn pause(ms: u64) {
+pub(crate) fn pause(ms: u64) {
     #[allow(
         clippy::disallowed_methods,
-        reason = "spacing of kills in real time, nothing waits on it"
+        reason = "spacing of kills, and of looks at another process, in real time"
     )]
     std::thread::sleep(Duration::from_millis(ms));
 }

@@ -6,11 +6,11 @@ use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::crash::pause;
 use crate::shell::root;
 use crate::tools;
 
@@ -22,7 +22,7 @@ pub(crate) const SECRET_KEY: &str = "a secret of the test";
 const START: Duration = Duration::from_secs(180);
 
 /// Between two looks whether it listens.
-const LOOK: Duration = Duration::from_millis(200);
+const LOOK_MS: u64 = 200;
 
 /// What each part may do. The object daemon gets its key when it is announced.
 const PARTS: [(&str, &[&str]); 3] = [
@@ -100,7 +100,7 @@ impl S3 {
                 ensure!(ended.is_none(), "a part of Ceph ended: see {}", self.home.display());
             }
             ensure!(began.elapsed() < START, "Ceph does not listen: see {}", self.home.display());
-            sleep(LOOK);
+            pause(LOOK_MS);
         }
         let keys = ["--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY];
         let user = ["user", "create", "--uid", "godwit", "--display-name", "godwit"];

@@ -144,6 +144,12 @@ async fn a_truncated_or_swapped_file_is_not_saved() {
         assert!(matches!(opened, Err(FileError::Sealed(_))), "{opened:?}");
         assert!(!alice.path("saved.raw").exists());
     }
+    // Every chunk of it is right, and the message names another file.
+    let other = Pointer { digest: [7; 32], ..pointer };
+    std::fs::write(alice.files.whole(blob(&other)), &sealed).unwrap();
+    let opened = alice.files.open(&other, &alice.path("saved.raw"), |_| {});
+    assert!(matches!(opened, Err(FileError::Sealed(_))), "{opened:?}");
+    assert!(!alice.path("saved.raw").exists());
 }
 
 #[tokio::test]

@@ -273,6 +273,9 @@ fn a_forked_log_freezes_the_group_and_its_healing_thaws_it() {
     assert!(world.warnings("bob", WarningKind::Server) >= 1);
     let leaves = world.commands(1, GroupCommand::Leave(group));
     assert!(matches!(leaves, Err(Error::Group(_))), "{leaves:?}");
+    let (key, now) = (world.devices[1].key(), world.now());
+    let says = world.devices[1].core().send(key, &group.into(), &["hi".to_owned()], now);
+    assert_eq!(says, Err(Error::Group(frozen.unwrap())));
     assert_ne!(other, world.server.groups[&group.0.to_vec()].log[1]);
 }
 

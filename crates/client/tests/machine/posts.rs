@@ -3,7 +3,10 @@
 use godwit_base::{DeviceNumber, GroupId, MessageId};
 use godwit_client::core::GroupCommand;
 use godwit_client::{Act, ChatId, Error, Event, Failure, MessageState, Reach, WarningKind};
-use godwit_seal::{SENDER_KEY_AGE_MAX_MS, SenderKeyId};
+use godwit_seal::{
+    Bundle, DeviceList, Group, Inner, Pairing, SENDER_KEY_AGE_MAX_MS, SenderKeyId, Trust,
+};
+use godwit_wire::v1;
 
 use crate::server::Entry;
 use crate::world::{World, handle};
@@ -426,6 +429,53 @@ fn a_post_given_under_another_epoch_is_not_shown() {
     (0..3).for_each(|_| world.step(1));
     assert!(!world.texts_in(1, group).contains(&"c".to_owned()));
     assert_eq!(world.warnings("p1", WarningKind::Undecryptable), warned + 1);
+}
+
+/// The server has shown everybody but its author another second entry than it has now.
+#[test]
+fn a_key_that_is_given_out_of_another_log_uncovers_the_fork() {
+    let (mut world, group) = group_of(34);
+    let copied = world.devices[0].copy();
+    world.commands(0, GroupCommand::OnlyAdminsWrite(group, true)).unwrap();
+    world.server.groups.get_mut(group.0.as_slice()).unwrap().log.pop();
+    world.devices[0].put_back(copied);
+    world.settle();
+    world.commands(0, GroupCommand::Rename(group, "Egrets".to_owned())).unwrap();
+    assert!((1..34).all(|at| world.sees(at, group).frozen.is_none()), "nor can it be seen yet");
+    world.says(0, group, "hi");
+    world.settle();
+    for at in 1..34 {
+        assert!(world.sees(at, group).frozen.is_some(), "device {at}");
+        assert!(world.texts_in(at, group).is_empty(), "device {at}");
+    }
+    assert!(world.warnings("p1", WarningKind::Server) >= 1);
+}
+
+/// A member whose program is another than ours: it seals, for the present epoch, what only admins may say.
+#[test]
+fn what_who_may_not_write_says_is_not_shown() {
+    let mut world = World::with(&["alice", "bob"]);
+    let group = world.creates(0, "Herons", &["bob"]);
+    world.commands(0, GroupCommand::OnlyAdminsWrite(group, true)).unwrap();
+    let keys = world.list_device("bob").keys;
+    let (alice, now_ms) = (world.devices[0].id(), world.now().wall_ms);
+    let account = &world.server.accounts[&alice.account];
+    let trust = Trust::FirstUse(alice.account);
+    let list = DeviceList::verify(&account.signed_list, trust, None, now_ms).unwrap();
+    let fallback = &account.devices[&alice.number.0].fallback;
+    let bundle = Bundle::verify(&[], fallback, &list, alice.number, now_ms).unwrap();
+    let mut pairing = Pairing::new(bundle.peer());
+    pairing.start(&keys, &bundle, now_ms).unwrap();
+    let log = &world.server.groups[&group.0.to_vec()].log;
+    let (mut there, _) = Group::found(&log[0]).unwrap();
+    there.apply(&log[1]).unwrap();
+    let body = [[0x0a, 3].as_slice(), b"hey"].concat().into();
+    let inner = Inner { counter: 1, sent_at_ms: now_ms, resend_of: None, body };
+    let sealed = pairing.seal_in(&keys, &there.place(), &inner).unwrap();
+    world.server.inject(alice, keys.id(), 1, v1::CopyKind::Opening.into(), sealed.bytes);
+    world.settle();
+    assert!(world.texts_in(0, group).is_empty());
+    assert_eq!(world.warnings("alice", WarningKind::Server), 1);
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub(crate) struct Published {
     one_time: BTreeMap<u64, Vec<u8>>,
     /// Those up to this were published once, and are not taken again (M9).
     one_time_up_to: u64,
-    fallback: Vec<u8>,
+    pub(crate) fallback: Vec<u8>,
 }
 
 /// What lies in a mailbox.

@@ -269,3 +269,28 @@ fn replace<T: PartialEq>(place: &mut T, value: T) -> Result<(), GroupError> {
     *place = value;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use godwit_base::DeviceNumber;
+
+    use super::*;
+    use crate::account::AccountKey;
+    use crate::list::Trust;
+
+    /// An account's id is 8 bytes of its key's hash, so that two keys with one id can be found.
+    #[test]
+    fn a_member_is_its_key_and_not_its_id() {
+        let account = AccountKey::generate();
+        let me = DeviceKeys::create(&account.public(), DeviceNumber(1), 1);
+        let signed = DeviceList::sign(&account, None, &[me.describe()], 1).unwrap();
+        let id = account.public().id();
+        let list = DeviceList::verify(&signed, Trust::FirstUse(id), None, 1).unwrap();
+        let (_, mut group) = Group::create(&me, &list, &[], 1).unwrap();
+        let only_admins = [Change::OnlyAdminsWrite(true)];
+        assert!(group.sign(&me, &list, &only_admins, 1).is_ok());
+        group.members.get_mut(&id).unwrap().key = AccountKey::generate().public();
+        let signed = group.sign(&me, &list, &only_admins, 1);
+        assert_eq!(signed, Err(GroupError::NotAMember(id)));
+    }
+}

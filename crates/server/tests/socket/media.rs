@@ -70,7 +70,8 @@ async fn begin(world: &World, head: &str, ticket: &[u8], body: &[u8]) -> TcpStre
     let ticket = URL_SAFE_NO_PAD.encode(ticket);
     write!(text, "Authorization: Bearer {ticket}\r\n").unwrap();
     headers.lines().for_each(|header| write!(text, "{header}\r\n").unwrap());
-    if !body.is_empty() && !headers.contains("Content-Length") {
+    let says_its_length = ["Content-Length", "Transfer-Encoding"];
+    if !body.is_empty() && !says_its_length.iter().any(|name| headers.contains(name)) {
         write!(text, "Content-Length: {}\r\n", body.len()).unwrap();
     }
     socket.write_all(format!("{text}\r\n").as_bytes()).await.unwrap();
@@ -309,6 +310,15 @@ async fn damaged_and_overlong_uploads_are_thrown_away() {
         (0, 0)
     );
     assert_eq!(patch(&world, &grant.ticket, 0, &file).await.status, 204);
+    // One too many, and nobody was told how many there are: what fits is kept.
+    let grant = alice.asks_up(name_of(&other), 50_000, 0).await.unwrap();
+    let chunks = [b"c351\r\n".as_slice(), &other, b"\0\r\n0\r\n\r\n"].concat();
+    let head = "PATCH\nUpload-Offset: 0\nTransfer-Encoding: chunked";
+    let answer = request(&world, head, &grant.ticket, &chunks).await;
+    assert_eq!((answer.status, answer.refusal()), (400, Some(Refusal::Malformed)));
+    let there = request(&world, "HEAD", &grant.ticket, &[]).await.offset();
+    let rest = &other[usize::try_from(there).unwrap()..];
+    assert_eq!(patch(&world, &grant.ticket, there, rest).await.status, 204);
 }
 
 #[tokio::test]
