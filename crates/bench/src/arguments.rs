@@ -1,16 +1,20 @@
 //! The command line. Names are stable: scripts use them.
 
+mod peer;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use godwit_base::JoinLink;
 
 use crate::crowd;
+use crate::plot::report::Plot;
 use crate::proxy::{self, Profile};
 use crate::server::Choice;
 use crate::work::{
     chat, churn, edge, group, handshake, idle, media, offline, overload, presence, store, storm,
 };
+pub use peer::{Peer, PeerLoad};
 
 /// Loads a Godwit server and tells what it costs.
 ///
@@ -22,6 +26,11 @@ pub struct Arguments {
     /// Print one JSON object instead of a table
     #[arg(long, global = true)]
     pub json: bool,
+
+    /// Also write the report into this folder: JSON, table (Markdown) and picture (SVG); for plot, the
+    /// file of its picture
+    #[arg(long, global = true, value_name = "PATH")]
+    pub out: Option<PathBuf>,
 
     /// Keep the CPUs from going idle, by spinning at the least priority: needed for latencies on
     /// virtual machines
@@ -92,6 +101,10 @@ pub enum Load {
     Media(Media),
     /// The store alone: durable messages over a backlog
     Store(Store),
+    /// One of these loads on somebody else's server
+    Peer(Peer),
+    /// Draws reports of several runs as lines: cost against count, goodput against load
+    Plot(Plot),
     /// Holds connections for another process of this program
     #[command(hide = true)]
     Worker {
@@ -147,6 +160,19 @@ pub struct Chat {
 /// Options of `offline`.
 #[derive(Debug, Args)]
 pub struct Offline {
+    #[command(flatten)]
+    absence: Absence,
+    /// Start the server again before the drain
+    #[arg(long, conflicts_with = "join")]
+    restart: bool,
+    /// Kill the server with SIGKILL after the last acceptance, and start it again before the drain
+    #[arg(long, conflicts_with_all = ["join", "restart"])]
+    kill: bool,
+}
+
+/// Who is away, and what is sent to them.
+#[derive(Debug, Args)]
+pub struct Absence {
     /// Devices that are away
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=9_500))]
     users: u32,
@@ -159,9 +185,6 @@ pub struct Offline {
     /// Submissions of one sender that are not accepted yet
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=i64::from(chat::WINDOW_MAX)))]
     window: u32,
-    /// Start the server again before the drain
-    #[arg(long, conflicts_with = "join")]
-    restart: bool,
     /// Bytes of a sealed copy
     #[arg(long, default_value_t = 136, value_parser = clap::value_parser!(u16).range(8..=48_000))]
     body: u16,
@@ -373,9 +396,20 @@ impl Chat {
 impl Offline {
     /// As a plan.
     pub fn plan(&self) -> offline::Plan {
-        let Self { users, each, senders, window, restart, body } = *self;
+        let meanwhile = match (self.restart, self.kill) {
+            (_, true) => offline::Meanwhile::IsKilled,
+            (true, false) => offline::Meanwhile::Restarts,
+            (false, false) => offline::Meanwhile::Stays,
+        };
+        self.absence.plan(meanwhile)
+    }
+}
+
+impl Absence {
+    fn plan(&self, meanwhile: offline::Meanwhile) -> offline::Plan {
+        let Self { users, each, senders, window, body } = *self;
         let senders = senders.min(users); // one without users would have nobody to send to
-        offline::Plan { users, each, senders, window, body_bytes: body.into(), restart }
+        offline::Plan { users, each, senders, window, body_bytes: body.into(), meanwhile }
     }
 }
 
@@ -485,8 +519,14 @@ mod tests {
             "idle --connections 15000 --json",
             "chat --pairs 1000 --window 16 --seconds 6 --json",
             "offline --json",
+            "offline --kill --json",
+            "peer --speaks mqtt --address 127.0.0.1:1883 --process 1 chat --window 4 --json",
+            "peer --speaks xmpp --address 127.0.0.1:5222 --ca ca.pem idle --connections 500 --json",
+            "peer --speaks xmpp --address 127.0.0.1:5222 offline --seconds 20 --pause --json",
             "group --members 1024 --json",
             "handshake --json",
+            "chat --out reports --json",
+            "plot a.json b.json --x connections --y user_bytes_per_connection --out c.svg --json",
             "presence --connections 10000 --changes-percent 1 --seconds 60 --json",
             "storm --connections 15000 --json",
             "storm --connections 15000 --kill --json",

@@ -78,6 +78,26 @@ pub enum LoadError {
         /// What it said.
         said: String,
     },
+    /// Somebody else's server refused something, or said what its protocol does not know.
+    #[error("the other server: {0}")]
+    Peer(String),
+    /// A certificate, or what is made of it.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// A report lacks a figure that is to be drawn.
+    #[error("{} has no figure {name}", file.display())]
+    NoFigure {
+        /// The report.
+        file: PathBuf,
+        /// The figure.
+        name: String,
+    },
+    /// A picture could not be drawn.
+    #[error("plot: {0}")]
+    Plot(String),
+    /// Whoever drives the load did not say what it waits for.
+    #[error("standard input ended before {0}")]
+    NoOrder(&'static str),
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,

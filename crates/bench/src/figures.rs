@@ -55,13 +55,24 @@ impl Latencies {
 /// A report, given as JSON, as lines of `name  value` in its own order; nested names are joined by
 /// a dot, and what stands in a list is named by its place. Units stand last in names.
 pub fn table(report: &str) -> String {
+    let rows = rows(report);
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    rows.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
+}
+
+/// The same as a table of Markdown.
+pub fn markdown(report: &str) -> String {
+    let rows = rows(report).into_iter().map(|(name, value)| format!("| {name} | {value} |\n"));
+    std::iter::once("| figure | value |\n|---|---|\n".to_owned()).chain(rows).collect()
+}
+
+fn rows(report: &str) -> Vec<(String, String)> {
     let mut rows = Vec::new();
     match serde_json::from_str(report) {
         Ok(shown) => flatten(String::new(), shown, &mut rows),
         Err(_) => rows.push(("report".to_owned(), report.to_owned())),
     }
-    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    rows.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
+    rows
 }
 
 fn flatten(name: String, shown: Shown, rows: &mut Vec<(String, String)>) {
@@ -186,5 +197,7 @@ steps.0.p99      2
 steps.1          3
 ";
         assert_eq!(table(report), expected);
+        let first = "| figure | value |\n|---|---|\n| rate_per_s | 1234 |\n| lost | 0 |\n";
+        assert!(markdown(report).starts_with(first), "{}", markdown(report));
     }
 }

@@ -15,8 +15,13 @@
 //!
 //! `godwit-bench chat --pairs 1000 --window 16 --keep-awake` starts its own server on an empty
 //! store, prints a table (or JSON, `--json`) with the conditions of the run, and leaves nothing
-//! behind. Figures are CPU time first: it hardly changes with what else the machine does, which
+//! behind; `--out` keeps it in a folder as JSON, table and picture, and `godwit-bench plot` draws several
+//! runs as lines ([`plot`]). Figures are CPU time first: it hardly changes with what else the machine does, which
 //! latency and throughput do. `others_cpus` says how much that was.
+//!
+//! `godwit-bench peer` gives the first three of these loads to somebody else's server ([`peer`]), with
+//! the same measuring and the same report; `cargo xtask peers` does that with several and shows them beside
+//! ours.
 //!
 //! The clients speak [`godwit_wire`] over [`godwit_link`] and nothing above: bodies are bytes of the
 //! right size, for the server cannot tell. So they cost little, and the machine's time goes to the
@@ -33,6 +38,8 @@ pub mod error;
 pub mod figures;
 pub mod machine;
 pub mod peak;
+pub mod peer;
+pub mod plot;
 pub mod progress;
 pub mod proxy;
 pub mod redial;

@@ -1,13 +1,15 @@
 //! `godwit-bench`: one load, one report.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use godwit_bench::arguments::{self, Arguments, Load};
+use godwit_bench::arguments::{self, Arguments, Load, Peer, PeerLoad};
 use godwit_bench::awake::{self, Awake};
 use godwit_bench::error::LoadError;
 use godwit_bench::figures;
 use godwit_bench::machine::{self, Conditions, Processes};
+use godwit_bench::plot;
 use godwit_bench::proxy::{Counts, Proxy};
 use godwit_bench::server::{Choice, Site};
 use godwit_bench::work::{
@@ -22,16 +24,40 @@ fn main() -> ExitCode {
         awake::spin();
         return ExitCode::SUCCESS;
     }
-    match run(&arguments) {
-        Ok(Some(report)) if arguments.json => println!("{report}"),
-        Ok(Some(report)) => print!("{}", figures::table(&report)),
-        Ok(None) => {}
-        Err(error) => {
-            eprintln!("godwit-bench: {error}");
-            return ExitCode::FAILURE;
-        }
+    let done = match &arguments.load {
+        Load::Plot(plot) => plot.draw().and_then(|svg| keep(&svg, arguments.out.as_deref())),
+        _ => run(&arguments).and_then(|report| show(report.as_deref(), &arguments)),
+    };
+    if let Err(error) = done {
+        eprintln!("godwit-bench: {error}");
+        return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
+}
+
+/// Prints a report, and writes it where it is wanted.
+fn show(report: Option<&str>, arguments: &Arguments) -> Result<(), LoadError> {
+    let Some(report) = report else { return Ok(()) };
+    match arguments.json {
+        true => println!("{report}"),
+        false => print!("{}", figures::table(report)),
+    }
+    if let Some(folder) = &arguments.out {
+        let path = plot::report::write(folder, report)?;
+        eprintln!("written to {}, with a table and a picture beside it", path.display());
+    }
+    Ok(())
+}
+
+/// A picture goes to its file, or to standard output.
+fn keep(svg: &str, file: Option<&Path>) -> Result<(), LoadError> {
+    match file {
+        Some(file) => std::fs::write(file, svg).map_err(LoadError::io("writing a picture")),
+        None => {
+            println!("{svg}");
+            Ok(())
+        }
+    }
 }
 
 fn run(arguments: &Arguments) -> Result<Option<String>, LoadError> {
@@ -89,12 +115,13 @@ async fn load(arguments: &Arguments, spinners: &Processes) -> Result<Option<Stri
             let conditions = Conditions::here(data.path(), spinners);
             json(&store::run(data.path(), &asked.plan(), conditions).await?)
         }
+        Load::Peer(peer) => peer_load(peer, spinners).await?,
         Load::Worker { order } => {
             let order = serde_json::from_str(order).map_err(|_| LoadError::Worker)?;
             worker::run(&order).await?;
             return Ok(None);
         }
-        Load::Spin => return Ok(None),
+        Load::Spin | Load::Plot(_) => return Ok(None),
     };
     Ok(Some(report))
 }
@@ -125,6 +152,24 @@ async fn proxy(site: &Site, asked: &arguments::Proxy) -> Result<Counts, LoadErro
     println!("{}", json(&serde_json::json!({ "event": "ready", "join": join })));
     interrupted().await;
     Ok(proxy.counts())
+}
+
+/// A load on somebody else's server.
+async fn peer_load(peer: &Peer, spinners: &Processes) -> Result<String, LoadError> {
+    let (to, server) = (peer.endpoint()?, peer.processes());
+    let conditions = Conditions::here(".".as_ref(), spinners);
+    Ok(match &peer.load {
+        PeerLoad::Idle(asked) => {
+            json(&idle::peer::run(&to, server.as_ref(), &asked.plan(), conditions).await?)
+        }
+        PeerLoad::Chat(asked) => {
+            json(&chat::peer::run(&to, server.as_ref(), &asked.plan(), conditions).await?)
+        }
+        PeerLoad::Offline(asked) => {
+            let (plan, bounds) = (asked.plan(), asked.bounds());
+            json(&offline::peer::run(&to, server, &plan, &bounds, conditions).await?)
+        }
+    })
 }
 
 fn json(report: &impl Serialize) -> String {

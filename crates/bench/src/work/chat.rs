@@ -2,6 +2,7 @@
 //! sender holds the receipt, so each one counts with all its acknowledgements.
 
 pub(super) mod pairs;
+pub mod peer;
 mod recipient;
 mod sender;
 pub(super) mod tally;
@@ -133,13 +134,23 @@ pub async fn run(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Rep
 async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
     let cast = Cast::new(rand::random());
     let pairs = Pairs::arrive(site.endpoint(), cast, 0, plan.pairs, plan.body_bytes).await?;
+    Ok(observe(site.processes(), plan, &pairs, conditions).await)
+}
+
+/// Sets the pace, measures, and reports what came of it.
+async fn observe(
+    server: Option<&Processes>,
+    plan: &Plan,
+    pairs: &Pairs,
+    conditions: Conditions,
+) -> Report {
     let every = |per_s| Pace::Every(pairs.distance(per_s));
     let full = plan.rate.map_or(Pace::Window(plan.window), every);
-    let phase = measure(site, plan, &pairs, full, &conditions).await;
+    let phase = measure(server, plan, pairs, full, &conditions).await;
     let half_load = match plan.half {
         true => {
             let half = every((phase.messages_per_s / 2.0).max(1.0));
-            Some(measure(site, plan, &pairs, half, &conditions).await)
+            Some(measure(server, plan, pairs, half, &conditions).await)
         }
         false => None,
     };
@@ -147,7 +158,7 @@ async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Re
     let messages = tally.done() as f64;
     let (lost, duplicated, out_of_order) = tally.verdict();
     let (sender, recipient) = tally.traffic();
-    Ok(Report {
+    Report {
         workload: "chat",
         pairs: plan.pairs,
         window: plan.window,
@@ -163,12 +174,12 @@ async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Re
         refused_for_now: tally.refused_for_now.get(),
         broken_connections: tally.broken.get(),
         conditions,
-    })
+    }
 }
 
 /// Runs one load, measures its middle, and waits until nothing is on its way.
 async fn measure(
-    site: &Site,
+    server: Option<&Processes>,
     plan: &Plan,
     pairs: &Pairs,
     load: Pace,
@@ -178,7 +189,7 @@ async fn measure(
     pairs.set(load);
     sleep(plan.warm_up).await;
     tally.start_recording();
-    let stretch = conditions.stretch(site.processes(), &Processes::me());
+    let stretch = conditions.stretch(server, &Processes::me());
     let before = tally.done();
     progress::seconds("chatting", plan.seconds).await;
     let (spent, messages) = (stretch.end(), tally.done() - before);

@@ -1,6 +1,8 @@
 //! Connections that do nothing but stay: memory here and in the kernel, and the CPU time of their
 //! keepalives.
 
+pub mod peer;
+
 use std::ops::Range;
 use std::time::{Duration, Instant};
 

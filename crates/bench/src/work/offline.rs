@@ -2,6 +2,7 @@
 
 mod drain;
 mod enqueue;
+pub mod peer;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -34,8 +35,20 @@ pub struct Plan {
     pub window: u32,
     /// Bytes of a sealed copy.
     pub body_bytes: usize,
-    /// Start our own server again before the drain: what is delivered was on the disk.
-    pub restart: bool,
+    /// What becomes of our own server before the drain.
+    pub meanwhile: Meanwhile,
+}
+
+/// What becomes of the server between the enqueue and the drain: what is delivered after its end was
+/// on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meanwhile {
+    /// It goes on.
+    Stays,
+    /// It is stopped and started again.
+    Restarts,
+    /// It is killed with SIGKILL after the last acceptance, and started again.
+    IsKilled,
 }
 
 /// What messages to absent devices cost. Names are stable.
@@ -98,8 +111,13 @@ async fn run_here(
     let enqueued = stretch.end();
     let accepted: u64 = sent.iter().map(|sent| sent.accepted.len() as u64).sum();
 
-    if plan.restart {
-        site.restart().await?;
+    match plan.meanwhile {
+        Meanwhile::Stays => {}
+        Meanwhile::Restarts => site.restart().await?,
+        Meanwhile::IsKilled => {
+            site.kill().await?;
+            site.start_again().await?;
+        }
     }
     let mut expected = vec![vec![false; plan.each as usize]; plan.users as usize];
     for (user, place) in sent.iter().flat_map(|sent| &sent.accepted) {

@@ -112,6 +112,28 @@ async fn who_does_not_come_back_in_time_has_failed() {
 }
 
 #[tokio::test]
+async fn a_run_is_kept_and_several_become_a_picture() {
+    let double = Double::start(Fault::None).await;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().display().to_string();
+    for window in [1, 4] {
+        let load = format!("chat --pairs 2 --seconds 1 --window {window} --out {out}");
+        report(&double, &load).await;
+    }
+    let mut names: Vec<_> = std::fs::read_dir(&folder).unwrap().flatten().collect();
+    names.sort_by_key(std::fs::DirEntry::file_name);
+    let names: Vec<_> = names.iter().map(|file| file.file_name().into_string().unwrap()).collect();
+    let expected = ["chat-2.json", "chat-2.md", "chat-2.svg", "chat.json", "chat.md", "chat.svg"];
+    assert_eq!(names, expected);
+    let mut plot = Command::new(env!("CARGO_BIN_EXE_godwit-bench"));
+    plot.args(["plot", "--x", "window", "--y", "messages_per_s,delivery_ms.p99", "--log-y"]);
+    plot.current_dir(&folder).args(["chat.json", "chat-2.json", "--out", "both.svg"]);
+    assert!(plot.status().await.unwrap().success());
+    let svg = std::fs::read_to_string(folder.path().join("both.svg")).unwrap();
+    assert!(svg.contains("<svg") && svg.matches("<circle").count() == 4, "{svg}");
+}
+
+#[tokio::test]
 async fn the_store_needs_no_server() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_godwit-bench"));
     command.args("store --backlog 2000 --in-flight 64 --seconds 1 --read-back --json".split(' '));

@@ -7,14 +7,18 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod broker;
 mod cli;
 mod double;
 mod proxy;
 
 use std::time::Duration;
 
+use broker::Broker;
 use double::{Double, Fault};
 use godwit_bench::machine::{Conditions, Processes};
+use godwit_bench::peer::Protocol;
+use godwit_bench::peer::conn::PeerEndpoint;
 use godwit_bench::server::{Choice, Site};
 use godwit_bench::work::{chat, churn, handshake, offline, overload, presence};
 
@@ -43,7 +47,8 @@ async fn chat(fault: Fault, window: u32) -> chat::Report {
 }
 
 fn offline_plan() -> offline::Plan {
-    offline::Plan { users: 5, each: 40, senders: 2, window: 8, body_bytes: 64, restart: false }
+    let meanwhile = offline::Meanwhile::Stays;
+    offline::Plan { users: 5, each: 40, senders: 2, window: 8, body_bytes: 64, meanwhile }
 }
 
 #[tokio::test]
@@ -123,6 +128,45 @@ async fn offline_faults_are_counted_one_by_one() {
     let double = Double::start(Fault::RefuseEvery(10)).await;
     let report = offline::run(&mut site(&double).await, &plan, conditions()).await.unwrap();
     assert_eq!((report.accepted, report.lost, report.duplicated), (200, 0, 0));
+}
+
+async fn broker(lose_every: u64) -> PeerEndpoint {
+    let broker = Broker::start(lose_every).await;
+    PeerEndpoint::new(Protocol::Mqtt, broker.address, None).unwrap()
+}
+
+#[tokio::test]
+async fn a_chat_on_another_server_is_judged_as_ours_is() {
+    for (lose_every, loses) in [(0, false), (50, true)] {
+        let to = broker(lose_every).await;
+        let plan = chat::Plan {
+            pairs: 3,
+            window: 4,
+            seconds: 1,
+            body_bytes: 200,
+            rate: None,
+            half: !loses, // what is lost stays in its window, and the pair stands still
+            warm_up: Duration::ZERO,
+            patience: Duration::from_millis(300),
+        };
+        let report = chat::peer::run(&to, None, &plan, conditions()).await.unwrap();
+        assert_eq!((report.lost > 0, report.duplicated, report.broken_connections), (loses, 0, 0));
+        assert!(report.phase.messages_per_s > 0.0 || loses, "{report:?}");
+        // The body twice, and what MQTT and the receipt need around it.
+        let total = report.wire_bytes_per_message.total;
+        assert!((400.0..700.0).contains(&total) || loses, "{total}");
+    }
+}
+
+#[tokio::test]
+async fn messages_to_the_absent_on_another_server_are_counted_one_by_one() {
+    for (lose_every, lost) in [(0, 0), (50, 4)] {
+        let bounds = offline::peer::Bounds { enqueue: Duration::from_secs(60), pause: false };
+        let to = broker(lose_every).await;
+        let plan = offline_plan();
+        let report = offline::peer::run(&to, None, &plan, &bounds, conditions()).await.unwrap();
+        assert_eq!((report.accepted, report.lost, report.duplicated), (200, lost, 0), "{report:?}");
+    }
 }
 
 #[tokio::test]

@@ -51,10 +51,19 @@ impl Pairs {
         body_bytes: usize,
     ) -> Result<Self, LoadError> {
         let conns = crowd::arrive(to, cast, first..first + 2 * count).await?;
-        let pairs =
-            Self { tally: Rc::new(Tally::new(count)), count, pace: watch::Sender::new(Pace::Rest) };
+        let pairs = Self::resting(count);
         pairs.start(conns, cast, first, body_bytes);
         Ok(pairs)
+    }
+
+    /// So many pairs at rest, whose tasks the caller starts.
+    pub(super) fn resting(count: u32) -> Self {
+        Self { tally: Rc::new(Tally::new(count)), count, pace: watch::Sender::new(Pace::Rest) }
+    }
+
+    /// The pace as a sender of theirs follows it.
+    pub(super) fn paced(&self) -> watch::Receiver<Pace> {
+        self.pace.subscribe()
     }
 
     /// In the order of their numbers: sender, recipient, sender, recipient.
@@ -68,7 +77,7 @@ impl Pairs {
             let turn = f64::from(pair) / f64::from(self.count);
             let tally = Rc::clone(&self.tally);
             let sender = sender::Sender::new(near, pair, to, turn, filling.clone(), tally);
-            let (sending, counted) = (sender.run(self.pace.subscribe()), Rc::clone(&self.tally));
+            let (sending, counted) = (sender.run(self.paced()), Rc::clone(&self.tally));
             tokio::task::spawn_local(async move { counted.note_end(sending.await) });
             let receiving = recipient::run(far, pair, Rc::clone(&self.tally));
             let counted = Rc::clone(&self.tally);
