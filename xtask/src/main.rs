@@ -3,6 +3,7 @@
 mod crash;
 mod edges;
 mod fuzz;
+mod peers;
 mod s3;
 mod shell;
 mod test;
@@ -28,6 +29,8 @@ enum Task {
     Crash(crash::Args),
     /// Run every fuzz target for some seconds.
     Fuzz(fuzz::Args),
+    /// Give other people's servers and ours the same loads and print one table.
+    Peers(peers::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -36,5 +39,6 @@ fn main() -> anyhow::Result<()> {
         Task::Test(args) => test::run(&args),
         Task::Crash(args) => crash::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
+        Task::Peers(args) => peers::run(&args),
     }
 }

@@ -30,6 +30,16 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// A program that may open as many files as the system lets it, up to what a server with tens of
+/// thousands of connections needs: more makes some programs walk through all of them.
+pub(crate) fn unlimited(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    const RAISE: &str = "n=$(ulimit -Hn); case $n in unlimited) n=65536;; esac; \
+        [ $n -le 65536 ] || n=65536; ulimit -n $n; exec \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", RAISE, "sh"]).arg(program);
+    command
+}
+
 /// Whether a program can be started and says yes to the given arguments.
 pub(crate) fn works(program: &str, args: &[&str]) -> bool {
     Command::new(program)

@@ -86,3 +86,52 @@ fn debian_package(name: &str, present: bool) -> Result<()> {
     run(Command::new("apt-get").args(["update", "-qq"])).with_context(advice)?;
     run(Command::new("apt-get").args(["install", "-y", "-qq", LEAN, name])).with_context(advice)
 }
+
+/// Installs those of these Debian packages that are missing, without starting their services now.
+pub(crate) fn debian_packages(names: &[&'static str]) -> Result<()> {
+    let missing: Vec<_> = names.iter().copied().filter(|name| !is_installed(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let all = missing.join(" ");
+    let advice = || format!("apt-get cannot install {all}: install it by hand");
+    let _quiet = NoServices::begin().with_context(advice)?;
+    run(Command::new("apt-get").args(["update", "-qq"])).with_context(advice)?;
+    let mut install = Command::new("apt-get");
+    install.args(["install", "-y", "-qq", "--no-install-recommends"]).args(&missing);
+    run(install.env("DEBIAN_FRONTEND", "noninteractive")).with_context(advice)
+}
+
+fn is_installed(package: &str) -> bool {
+    let status =
+        Command::new("dpkg-query").args(["-W", "-f", "${db:Status-Status}", package]).output();
+    status.is_ok_and(|output| output.stdout == b"installed")
+}
+
+/// Debian asks this program whether a service may be started.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// While it lives, packages that are installed start no services; a policy that the machine has
+/// already stays as it is.
+struct NoServices {
+    made: bool,
+}
+
+impl NoServices {
+    fn begin() -> Result<Self> {
+        let made = !Path::new(POLICY).exists();
+        if made {
+            std::fs::write(POLICY, "#!/bin/sh\nexit 101\n")?;
+            run(Command::new("chmod").args(["755", POLICY]))?;
+        }
+        Ok(Self { made })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.made {
+            let _ = std::fs::remove_file(POLICY);
+        }
+    }
+}
