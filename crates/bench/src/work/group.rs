@@ -7,14 +7,14 @@ use godwit_base::AccountId;
 use godwit_wire::{ToClient, ToServer, v1};
 use serde::Serialize;
 use tokio::task::{JoinSet, LocalSet};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::conn::Conn;
 use crate::crowd;
 use crate::device::Cast;
 use crate::error::LoadError;
 use crate::figures::{Latencies, Percentiles};
-use crate::machine::{Conditions, Processes, Spent};
+use crate::machine::{Conditions, Processes};
 use crate::progress;
 use crate::server::Site;
 
@@ -90,19 +90,17 @@ async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Re
     let me = Processes::me();
     let mut all = Tally::default();
     let bar = progress::bar("posting", plan.messages.into());
+    let whole = conditions.stretch(site.processes(), &me);
     for counter in 1..=u64::from(plan.messages) {
         let up_before = sender.traffic().up_bytes;
         let down_before: u64 = members.iter().map(|conn| conn.traffic().down_bytes).sum();
         let stretch = conditions.stretch(site.processes(), &me);
-        let began = Instant::now();
-        post(&mut sender, counter, &group, plan.body_bytes).await?;
+        let accepted = post(&mut sender, counter, &group, plan.body_bytes);
+        let arrived = each(members, move |conn| Box::pin(hear_post(conn, counter)));
+        let ((conns, posts), (began, accepted)) = tokio::try_join!(arrived, accepted)?;
+        all.fan_out_cpu = sum(all.fan_out_cpu, stretch.end().server_cpu);
         all.up_bytes += sender.traffic().up_bytes - up_before;
-        let accepted = hear_tick(&mut sender, counter);
-        let (arrived, accepted) =
-            tokio::join!(each(members, move |conn| Box::pin(hear_post(conn, counter))), accepted);
-        let (conns, posts) = arrived?;
-        all.fan_out(&stretch.end());
-        all.accepted.record(accepted?.duration_since(began));
+        all.accepted.record(accepted.duration_since(began));
         let times = || posts.iter().map(|(at, _)| at.duration_since(began));
         times().min().into_iter().for_each(|first| all.first.record(first));
         times().max().into_iter().for_each(|last| all.last.record(last));
@@ -120,9 +118,10 @@ async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Re
         members = acknowledged?;
         all.counted.record(began.elapsed());
         all.receipts += receipts?.0;
-        all.acknowledge(&stretch.end());
+        all.acknowledge_cpu = sum(all.acknowledge_cpu, stretch.end().server_cpu);
         bar.inc(1);
     }
+    all.others_cpus = whole.end().others_cpus;
     bar.finish_and_clear();
     let author = cast.device(0).account;
     all.readers_told = read_all(members, &mut sender, group, plan, author).await?;
@@ -149,17 +148,29 @@ async fn create(by: &mut Conn, cast: Cast, members: u32, group: &Bytes) -> Resul
     by.ask("group", &ToServer::GroupChange(change), changed).await
 }
 
+/// Posts one and waits for its tick; when it was said and when it was taken. The server takes so many copies a
+/// second of one device: what is refused for now is said again when the server says so.
 async fn post(
     by: &mut Conn,
     counter: u64,
     group: &Bytes,
     body_bytes: usize,
-) -> Result<(), LoadError> {
+) -> Result<(Instant, Instant), LoadError> {
     let body = Bytes::from(vec![7; body_bytes]);
     let post = v1::GroupPost { group: group.clone(), epoch: 1, devices_version: 0, body };
     let submit = v1::Submit { counter, recipients: Vec::new(), group: Some(post) };
-    by.say(&ToServer::Submit(submit))?;
-    by.flush().await
+    let submit = ToServer::Submit(submit);
+    loop {
+        by.say(&submit)?;
+        by.flush().await?;
+        let began = Instant::now();
+        match hear_tick(by, counter).await {
+            Err(LoadError::Refused { retry_after_ms, .. }) if retry_after_ms > 0 => {
+                sleep(Duration::from_millis(retry_after_ms.into())).await;
+            }
+            taken => return Ok((began, taken?)),
+        }
+    }
 }
 
 /// Waits for the first message that `wanted` takes; a refusal ends it.
@@ -172,13 +183,15 @@ async fn hear<T>(
         loop {
             let (mut found, mut refused) = (None, None);
             conn.hear(|message| match message {
-                ToClient::Refused(refusal) => refused = Some(refusal.code),
+                ToClient::Refused(refusal) => {
+                    refused = Some((refusal.code, refusal.retry_after_ms))
+                }
                 other => found = found.take().or_else(|| wanted(other)),
             })
             .await?;
             match (found, refused) {
-                (_, Some(code)) => {
-                    return Err(LoadError::Refused { what, code, retry_after_ms: 0 });
+                (_, Some((code, retry_after_ms))) => {
+                    return Err(LoadError::Refused { what, code, retry_after_ms });
                 }
                 (Some(found), None) => return Ok(found),
                 (None, None) => {}
@@ -314,18 +327,6 @@ struct Tally {
 }
 
 impl Tally {
-    fn fan_out(&mut self, spent: &Spent) {
-        self.fan_out_cpu = sum(self.fan_out_cpu, spent.server_cpu);
-        self.others_cpus = match (self.others_cpus, spent.others_cpus) {
-            (Some(before), Some(now)) => Some(before.max(now)),
-            (before, now) => before.or(now),
-        };
-    }
-
-    fn acknowledge(&mut self, spent: &Spent) {
-        self.acknowledge_cpu = sum(self.acknowledge_cpu, spent.server_cpu);
-    }
-
     fn report(self, plan: &Plan, conditions: Conditions) -> Report {
         let messages = f64::from(plan.messages);
         let delivered = self.delivered as f64;

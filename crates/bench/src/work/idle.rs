@@ -83,8 +83,9 @@ pub async fn run(choice: &Choice, plan: &Plan, spinners: &Processes) -> Result<R
 
     let before = Memory::now(servers.as_ref());
     let ramp = conditions.stretch(servers.as_ref(), &Processes::default());
-    let mut workers = start_workers(&sites, cast, plan)?;
-    let (last_up, keepalive_s) = ramp_up(&mut workers, plan.connections).await?;
+    let began = Instant::now();
+    let (workers, keepalive_s) = ramp_up(&sites, cast, plan).await?;
+    let last_up = began.elapsed();
     let login_server_cpu_us = ramp.end().server_us_each(plan.connections.into());
     sleep(SETTLE).await;
 
@@ -176,32 +177,28 @@ fn growth(after: u64, before: u64, connections: u32) -> Option<f64> {
     (connections > 0).then(|| (after as f64 - before as f64) / f64::from(connections))
 }
 
-fn start_workers(
+/// Workers, each with all its connections, and the keepalive that the servers asked for. One comes after
+/// another: a worker says that its connections are there when all of them stand, and with fifty at a time
+/// the first would have waited for longer than a server does.
+async fn ramp_up(
     sites: &[(Site, Range<u32>)],
     cast: Cast,
     plan: &Plan,
-) -> Result<Vec<Worker>, LoadError> {
-    let mut workers = Vec::new();
+) -> Result<(Vec<Worker>, u32), LoadError> {
+    let bar = progress::bar("connecting", plan.connections.into());
+    let (mut workers, mut keepalive_s) = (Vec::new(), 0);
     for (site, numbers) in sites {
         for part in shares(numbers.end - numbers.start, PER_WORKER_MAX) {
             let numbers = numbers.start + part.start..numbers.start + part.end;
             let order =
                 Order::new(site.endpoint(), cast, numbers, plan.at_once, workers.len(), Duty::Hold);
-            workers.push(Worker::start(&order)?);
+            let mut worker = Worker::start(&order)?;
+            keepalive_s = keepalive_s.max(worker.stands(&bar).await?);
+            workers.push(worker);
         }
     }
-    Ok(workers)
-}
-
-/// Waits until every connection stands; how long that took, and the keepalive asked for.
-async fn ramp_up(workers: &mut [Worker], connections: u32) -> Result<(Duration, u32), LoadError> {
-    let (began, bar) = (Instant::now(), progress::bar("connecting", connections.into()));
-    let mut keepalive_s = 0;
-    for worker in workers {
-        keepalive_s = keepalive_s.max(worker.stands(&bar).await?);
-    }
     bar.finish_and_clear();
-    Ok((began.elapsed(), keepalive_s))
+    Ok((workers, keepalive_s))
 }
 
 /// What a worker process does: connects, attaches, keeps alive, until standard input ends.
