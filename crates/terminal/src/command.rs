@@ -238,7 +238,7 @@ async fn of_somebody<T>(
 /// Makes somebody known, if anybody has this handle.
 async fn meet_somebody(client: &Client, with: &Handle) -> Result<(), Failure> {
     let found = async { Ok(client.find(with).await?) };
-    answered(ANSWER_MAX, send::while_linked(client, found), no_answer).await?
+    answered(ANSWER_MAX, send::while_asking(client, found), no_answer).await?
 }
 
 /// The server did not say in time what was asked.

@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::task::unconstrained;
 
 use super::progress::{Counts, bar};
-use super::send::while_linked;
+use super::send::while_asking;
 use super::{CHANGE_MAX, answered, fresh, given_up, within};
 use crate::arguments::{Approve, DevicesCommand, LinkStart, Recover, RecoveryShow};
 use crate::failure::Failure;
@@ -123,7 +123,7 @@ pub(super) async fn approve(
         client.confirm_link(!approve.no_history).await?;
         Ok::<u32, Failure>(client.linked().await?)
     };
-    let linked = Box::pin(while_linked(client, linked));
+    let linked = Box::pin(while_asking(client, linked));
     let Some(device) = within(approve.timeout, linked).await else {
         client.cancel_link().await?;
         return Err(Failure::TimedOut("the new device did not answer: begin again".to_owned()));
@@ -198,7 +198,7 @@ pub(super) async fn devices(
     output: &mut Output,
 ) -> Result<(), Failure> {
     if let Some(DevicesCommand::Revoke { device }) = command {
-        taken(client, client.revoke_device(*device)).await?;
+        Box::pin(taken(client, client.revoke_device(*device))).await?;
         let line = Line::Revoked { device: *device };
         return output.record(&line, |_| format!("device {device} is no device of yours any more"));
     }
@@ -222,7 +222,7 @@ async fn taken<T>(
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Failure> {
     let work = async { Ok(work.await?) };
-    answered(CHANGE_MAX, while_linked(client, work), too_late).await?
+    answered(CHANGE_MAX, while_asking(client, work), too_late).await?
 }
 
 fn too_late(seconds: u64) -> Failure {

@@ -9,7 +9,7 @@ use godwit_client::{Client, Event, Since};
 use serde::Serialize;
 
 use super::progress::{Counts, bar};
-use super::send::{context, follow, while_linked};
+use super::send::{context, follow, while_asking, while_linked};
 use super::{meet_message, within};
 use crate::arguments::{Save, Send};
 use crate::attach;
@@ -74,7 +74,7 @@ pub(super) async fn save(client: &Client, save: &Save, output: &mut Output) -> R
     }
     meet_message(client, Some(save.id)).await?;
     let saving = async { Ok(client.save(save.id, &save.out).await?) };
-    let saving = Box::pin(watched(client, Way::Down, while_linked(client, saving)));
+    let saving = Box::pin(watched(client, Way::Down, while_asking(client, saving)));
     let Some(info) = within(save.timeout, saving).await else {
         return Err(Failure::TimedOut(
             "not fetched in time: what came is kept, and the next try goes on".to_owned(),

@@ -9,7 +9,7 @@ use godwit_client::core::{GroupCommand, GroupOutcome, PICTURE_BYTES_MAX};
 use godwit_client::{Client, GroupInfo, GroupMemberInfo};
 use serde::Serialize;
 
-use super::send::while_linked;
+use super::send::while_asking;
 use super::{CHANGE_MAX, answered, fresh, meet};
 use crate::arguments::Group;
 use crate::failure::Failure;
@@ -86,7 +86,7 @@ pub(super) async fn carry_out(
     let is_join = matches!(command, GroupCommand::Join(_));
     meet(client, command.group().filter(|_| !is_join)).await?;
     let change = async { Ok(client.change_group(command).await?) };
-    let outcome = answered(CHANGE_MAX, while_linked(client, change), |seconds| {
+    let outcome = answered(CHANGE_MAX, while_asking(client, change), |seconds| {
         Failure::TimedOut(format!(
             "the server did not take the change within {seconds} s: look at `godwit group list`, then try again"
         ))

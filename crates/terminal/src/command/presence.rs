@@ -7,7 +7,7 @@ use godwit_client::{Client, Event, EventStream, Presence, PresenceState, Since, 
 use serde::Serialize;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::send::while_linked;
+use super::send::while_asking;
 use crate::arguments::{self, Who};
 use crate::failure::Failure;
 use crate::output::{self, Output};
@@ -32,7 +32,7 @@ pub(super) async fn show(
         client.find(&asked.with).await?;
         watch(client, asked, events, output).await
     };
-    let ended = super::within(limit, while_linked(client, watched)).await;
+    let ended = super::within(limit, while_asking(client, watched)).await;
     client.close_chat(&asked.with).await?;
     match ended {
         Some(ended) => ended,

@@ -4,7 +4,7 @@ use godwit_base::Handle;
 use godwit_client::{Client, Reported};
 use serde::Serialize;
 
-use super::send::while_linked;
+use super::send::while_asking;
 use super::{ANSWER_MAX, answered, meet_somebody, no_answer};
 use crate::arguments::Report;
 use crate::failure::Failure;
@@ -42,7 +42,7 @@ pub(super) async fn report(
     let count = messages.len();
     meet_somebody(client, &report.with).await?;
     let taken = async { Ok(client.report(&report.with, &report.reason, messages).await?) };
-    answered(ANSWER_MAX, while_linked(client, taken), no_answer).await??;
+    answered(ANSWER_MAX, while_asking(client, taken), no_answer).await??;
     let done = Done { event: "reported", with: &report.with, messages: count };
     output.record(&done, |done| {
         format!(

@@ -85,28 +85,41 @@ pub(super) async fn while_linked<T>(
     client: &Client,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
+    until_stopped(client, work, "; what was sent is safe in the outbox").await
+}
+
+/// The same for a question: nothing was sent.
+pub(super) async fn while_asking<T>(
+    client: &Client,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    until_stopped(client, work, "").await
+}
+
+async fn until_stopped<T>(
+    client: &Client,
+    work: impl Future<Output = Result<T, Failure>>,
+    comfort: &str,
+) -> Result<T, Failure> {
     tokio::select! {
         biased; // the result before the courtesy
         done = work => done,
-        stopped = stopped_for_good(client) => Err(stopped),
+        stopped = stopped_for_good(client, comfort) => Err(stopped),
     }
 }
 
-async fn stopped_for_good(client: &Client) -> Failure {
+async fn stopped_for_good(client: &Client, comfort: &str) -> Failure {
     let mut connection = client.connection();
     let mut is_told = false;
     loop {
         if let ConnectionState::Offline { retry_in_ms, reason } = &*connection.borrow_and_update() {
             let reason = one_line(reason);
             if retry_in_ms.is_none() {
-                return Failure::Refused(format!("{reason}; what was sent stays in the outbox"));
+                return Failure::Refused(format!("{reason}{comfort}"));
             }
             if !std::mem::replace(&mut is_told, true) {
                 // Standard error may be closed: the notice is a courtesy.
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "godwit: waiting, {reason}; what was sent is safe in the outbox"
-                );
+                let _ = writeln!(std::io::stderr(), "godwit: waiting, {reason}{comfort}");
             }
         }
         if connection.changed().await.is_err() {

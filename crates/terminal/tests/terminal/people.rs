@@ -90,6 +90,9 @@ fn whoever_was_never_met_is_looked_up_and_nobody_is_a_refusal() {
     drop(server.stop());
     new.run(&["block", "bob"]).succeeds();
     new.run(&["verify", "bob"]).succeeds();
+    let late = new.run(&["presence", "bob", "--timeout", "0.5"]);
+    assert_eq!(late.code, Some(3), "{late:?}");
+    assert!(!late.errors.contains("outbox"), "nothing was sent: {late:?}");
 }
 
 #[test]
