@@ -3,10 +3,14 @@
 
 mod presence;
 
+#[path = "../tests/socket/disk.rs"]
+#[allow(dead_code, reason = "shared with the stories that need no hand inside")]
+mod disk;
 #[path = "../tests/socket/link.rs"]
 #[allow(dead_code, reason = "shared with the stories that need no hand inside")]
 mod link;
 mod media;
+mod overload;
 #[path = "../tests/socket/person.rs"]
 #[allow(dead_code, reason = "shared with the stories that need no hand inside")]
 mod person;
@@ -20,19 +24,16 @@ use std::task::{Context, Wake};
 
 use godwit_actor::Exit;
 use godwit_base::{DeviceId, DeviceNumber, ManualClock};
-use godwit_link::{StaticKey, Ticket};
 use godwit_store::{DeviceList, FirstKeys, Invite, KeyUpload, Publisher, Store};
 use godwit_wire::{Refusal, ToClient, v1};
 
-use crate::door::COME_AGAIN;
 use crate::node::{CLAIMS_PER_HOUR, GROUP_READS_PER_HOUR, RENDEZVOUS_PER_HOUR};
 use crate::registry::SHARDS;
 use crate::seat::Word;
 use crate::session::{Asker, sweep};
-use link::{Link, NoLink};
+use link::NoLink;
 use person::Person;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use world::World;
 
 /// Keys for a device that is new on a list.
@@ -164,31 +165,6 @@ async fn three_panics_in_a_minute_and_the_device_waits_outside() {
     assert_eq!(refusal, Refusal::Quarantined);
     assert!((1..=60_000).contains(&wait_ms), "{wait_ms}");
     bob.comes_back().await;
-}
-
-#[tokio::test]
-async fn when_full_handshakes_wait_a_ticket_still_comes_in() {
-    let world = World::with(|setup| setup.config.session.handshakes_max = 4).await;
-    let mut alice = world.joins("alice").await;
-    let ticket = Ticket::from_welcome(&alice.link().welcome.ticket).unwrap();
-    let node = Arc::clone(&world.server.node);
-    let stopped = node.line.stop().await;
-    let mut dialling = JoinSet::new();
-    for _ in 0..4 {
-        let (join, key) = (world.join.clone(), StaticKey::generate().unwrap());
-        dialling.spawn(async move { Link::dial(&join, &key).await.map(drop) });
-    }
-    // Three of four places are for them; the others wait, so the one that is answered is the fourth.
-    let refused = dialling.join_next().await.unwrap().unwrap().unwrap_err();
-    let NoLink::Refused(Refusal::Busy, retry_after_ms) = refused else { panic!("{refused:?}") };
-    assert!(retry_after_ms >= COME_AGAIN.first_ms, "{retry_after_ms}");
-    let join = world.join.clone();
-    let resuming = tokio::spawn(async move { Link::resume(&join, &ticket).await.map(drop) });
-    drop(stopped);
-    while let Some(dialled) = dialling.join_next().await {
-        dialled.unwrap().unwrap();
-    }
-    resuming.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -1,11 +1,11 @@
 //! Nothing is told before it is durable, and nothing touches the disk that need not.
 
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use godwit_base::Seq;
 use godwit_store::conformance::{World, block_on};
-use godwit_store::{Answer, KeyUpload, Outcome};
+use godwit_store::{Answer, KeyUpload, Outcome, Page};
 
 use crate::Bench;
 
@@ -120,4 +120,43 @@ fn what_stores_nothing_syncs_nothing() {
     world.store().acknowledge(from, Seq::ZERO).unwrap();
     assert!(world.mailbox(from).is_empty());
     assert_eq!(disk.counts().syncs, before);
+}
+
+/// Three of four mailboxes that are opened are empty: all that a login asks of one is answered from RAM,
+/// and while the writer is in the middle of a sync.
+#[test]
+fn an_empty_mailbox_opens_without_the_disk() {
+    let mut bench = Bench::new();
+    bench.options.cache_bytes = 0; // what is read of the file comes from the disk
+    let disk = bench.disk.clone();
+    let mut world = World::new(&mut bench);
+    let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+    let (from, device) = (alice.device(1), bob.device(1));
+    world.text(from, 1, &bob);
+    world.acknowledge_all(device);
+    let open = |world: &World<'_>| {
+        let store = world.store();
+        store.standing(&[7; 32]);
+        assert!(!store.is_removed(device));
+        store.highest_counter(device);
+        store.one_time_left(device);
+        let page = block_on(store.read(device, Seq::ZERO, 256, 64 * 1_024)).unwrap();
+        (page.records.len(), page.more)
+    };
+    let before = disk.counts();
+    for _ in 0..100 {
+        assert_eq!(open(&world), (0, false));
+    }
+    assert_eq!(disk.counts(), before);
+    disk.set(|faults| faults.hold_syncs = true);
+    let token = world.submit(from, 2, vec![bob.copies(from, "")]);
+    disk.wait_for_held_sync();
+    let mut page = world.store().read(device, Seq::ZERO, 256, 64 * 1_024);
+    let answered = page.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(answered, Poll::Ready(Ok(Page::default())), "what is not durable is not there");
+    disk.heal();
+    assert!(matches!(world.outcome(token), Outcome::Accepted { .. }));
+    let before = disk.counts();
+    assert_eq!(open(&world), (1, false));
+    assert!(disk.counts().reads > before.reads, "what is there is read");
 }
