@@ -80,6 +80,7 @@ mod tests {
     use super::*;
     use std::cell::RefCell;
     use std::rc::Rc;
+    use std::task::Poll;
 
     use tokio::task::{LocalSet, spawn_local, yield_now};
 
@@ -118,23 +119,36 @@ mod tests {
         LocalSet::new().run_until(here).await;
     }
 
+    /// What it comes to by itself.
+    async fn soon<F: Future + Unpin>(mut future: F) -> Poll<F::Output> {
+        for _ in 0..100 {
+            if let Poll::Ready(done) = futures_util::poll!(&mut future) {
+                return Poll::Ready(done);
+            }
+            yield_now().await;
+        }
+        Poll::Pending
+    }
+
     #[tokio::test]
     async fn so_many_are_under_way_and_no_more() {
         for workers in [1, 4] {
             let line = Line::new(workers, 1_024);
             let mut under_way = Vec::new();
-            for _ in 0..workers * FULL_TURNS_PER_WORKER {
-                under_way.push(line.turn(Mode::Full).await.unwrap());
+            for number in 0..workers * TURNS_PER_WORKER {
+                let full = number < workers * FULL_TURNS_PER_WORKER;
+                let mode = if full { Mode::Full } else { Mode::Resume };
+                under_way.push(soon(Box::pin(line.turn(mode))).await);
             }
-            let mut one_more = Box::pin(line.turn(Mode::Full));
-            assert!(futures_util::poll!(&mut one_more).is_pending());
-            for _ in workers * FULL_TURNS_PER_WORKER..workers * TURNS_PER_WORKER {
-                under_way.push(line.turn(Mode::Resume).await.unwrap());
-            }
+            assert!(under_way.iter().all(|turn| matches!(turn, Poll::Ready(Some(_)))));
+            let mut full = Box::pin(line.turn(Mode::Full));
             let mut ticket = Box::pin(line.turn(Mode::Resume));
-            assert!(futures_util::poll!(&mut ticket).is_pending());
+            assert!(soon(&mut full).await.is_pending() && soon(&mut ticket).await.is_pending());
+            under_way.pop();
+            assert!(soon(&mut full).await.is_pending(), "that was the place of a ticket");
+            assert!(matches!(soon(&mut ticket).await, Poll::Ready(Some(_))));
             under_way.clear();
-            assert!(one_more.await.is_some() && ticket.await.is_some());
+            assert!(matches!(soon(&mut full).await, Poll::Ready(Some(_))));
         }
     }
 
@@ -145,17 +159,19 @@ mod tests {
         let mut waiting = Vec::new();
         for _ in 0..6 {
             let mut turn = Box::pin(line.turn(Mode::Full));
-            assert!(futures_util::poll!(&mut turn).is_pending(), "six of eight wait");
+            assert!(soon(&mut turn).await.is_pending(), "six of eight wait");
             waiting.push(turn);
         }
-        assert!(line.turn(Mode::Full).await.is_none(), "the seventh is told to come again");
+        let refused = soon(Box::pin(line.turn(Mode::Full))).await;
+        assert!(matches!(refused, Poll::Ready(None)), "the seventh is told to come again");
         let mut ticket = Box::pin(line.turn(Mode::Resume));
-        assert!(futures_util::poll!(&mut ticket).is_pending(), "a ticket waits");
+        assert!(soon(&mut ticket).await.is_pending(), "a ticket waits");
         waiting.pop();
-        assert!(futures_util::poll!(&mut Box::pin(line.turn(Mode::Full))).is_pending());
+        assert!(soon(Box::pin(line.turn(Mode::Full))).await.is_pending(), "one place is free");
         drop(stopped);
-        assert!(ticket.await.is_some());
+        assert!(matches!(soon(&mut ticket).await, Poll::Ready(Some(_))));
         let alone = Line::new(1, 1);
-        assert!(alone.turn(Mode::Full).await.is_some(), "one place is for anybody");
+        let one = soon(Box::pin(alone.turn(Mode::Full))).await;
+        assert!(matches!(one, Poll::Ready(Some(_))), "one place is for anybody");
     }
 }
