@@ -312,7 +312,7 @@ fn what_a_ghost_says_is_shown_to_nobody() {
     world.settle();
     let account = world.devices[2].core().device().account;
     let logged = world.server.groups.get_mut(group.0.as_slice()).unwrap();
-    logged.members.insert(account, godwit_wire::v1::GroupRole::Member);
+    logged.members.insert(account, v1::GroupRole::Member);
     let (to, from) = (world.devices[1].id(), world.devices[2].core().device());
     let (group_bytes, epoch, body) = (group.0.to_vec(), 1, vec![1, 2, 3]);
     let post = Entry::Post { from, counter: 1, group: group_bytes, epoch, body };
