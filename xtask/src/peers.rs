@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::shell::root;
 use kind::Kind;
-use load::{Bench, Contender, Job, Scale};
+use load::{Bench, Contender, Job, Part, Scale};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// Only these servers beside ours.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Kind>,
+    /// Only these parts of a round.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    loads: Vec<Part>,
     /// End well although a server could not be installed.
     #[arg(long)]
     allow_missing: bool,
@@ -87,8 +90,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut outcomes = Vec::new();
     for round in 1..=args.rounds {
         outcomes.extend(match args.quick {
-            true => all_at_once(&bench, &kinds, round),
-            false => one_by_one(&bench, &Job::all(&kinds), round),
+            true => all_at_once(&bench, &kinds, &args.loads, round),
+            false => one_by_one(&bench, &Job::all(&kinds, &args.loads), round),
         });
     }
     let head = Head { peers: &peers, missing: &missing, quick: args.quick, rounds: args.rounds };
@@ -133,10 +136,10 @@ fn one_by_one(bench: &Bench, jobs: &[Job], round: u8) -> Vec<Outcome> {
 }
 
 /// Each server's runs one after another, all servers beside each other.
-fn all_at_once(bench: &Bench, peers: &[Kind], round: u8) -> Vec<Outcome> {
-    let ours = Job::all(&[]);
+fn all_at_once(bench: &Bench, peers: &[Kind], parts: &[Part], round: u8) -> Vec<Outcome> {
+    let ours = Job::all(&[], parts);
     let theirs = peers.iter().map(|kind| {
-        let jobs = Job::all(&[*kind]).into_iter();
+        let jobs = Job::all(&[*kind], parts).into_iter();
         jobs.filter(|job| job.contender != Contender::Godwit).collect()
     });
     let lists: Vec<Vec<Job>> = std::iter::once(ours).chain(theirs).collect();

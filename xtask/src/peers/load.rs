@@ -77,6 +77,19 @@ pub(super) enum Load {
     Kill,
 }
 
+/// A part of a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Part {
+    /// Connections that only stay
+    Idle,
+    /// Pairs that chat
+    Chat,
+    /// Messages to absent accounts
+    Offline,
+    /// The same with a SIGKILL in between
+    Kill,
+}
+
 /// One run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Job {
@@ -108,6 +121,16 @@ impl Load {
             Self::Chat { window } => format!("chat-{window}"),
             Self::Offline => "offline".to_owned(),
             Self::Kill => "kill".to_owned(),
+        }
+    }
+
+    /// The part of a round that it belongs to.
+    pub(super) fn part(self) -> Part {
+        match self {
+            Self::Idle => Part::Idle,
+            Self::Chat { .. } => Part::Chat,
+            Self::Offline => Part::Offline,
+            Self::Kill => Part::Kill,
         }
     }
 
@@ -154,8 +177,9 @@ impl Contender {
 
 impl Job {
     /// Every run of one round, in the order in which figures that are compared are taken close to
-    /// each other. Chats and connections meet the default store, absence meets both.
-    pub(super) fn all(peers: &[Kind]) -> Vec<Self> {
+    /// each other; no parts are all of them. Chats and connections meet the default store, absence
+    /// meets both.
+    pub(super) fn all(peers: &[Kind], parts: &[Part]) -> Vec<Self> {
         let chats = Load::WINDOWS.map(|window| Load::Chat { window });
         let mut jobs = Vec::new();
         for load in chats.into_iter().chain([Load::Offline, Load::Kill, Load::Idle]) {
@@ -170,6 +194,7 @@ impl Job {
                 jobs.extend(contenders.map(|contender| Self { load, contender }));
             }
         }
+        jobs.retain(|job| parts.is_empty() || parts.contains(&job.load.part()));
         jobs
     }
 
@@ -284,10 +309,11 @@ mod tests {
 
     #[test]
     fn a_round_meets_every_server_with_every_load() {
-        let jobs = Job::all(&Kind::ALL);
+        let jobs = Job::all(&Kind::ALL, &[]);
         assert_eq!(jobs.len(), 6 * (1 + 3 * 2));
         let count = |load| jobs.iter().filter(|job| job.load == load).count();
         assert_eq!((count(Load::Kill), count(Load::Chat { window: 16 })), (7, 7));
-        assert_eq!(Job::all(&[]).len(), 6, "ours alone");
+        assert_eq!(Job::all(&[], &[]).len(), 6, "ours alone");
+        assert_eq!(Job::all(&Kind::ALL, &[Part::Chat]).len(), 3 * 7);
     }
 }
