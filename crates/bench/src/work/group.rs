@@ -184,7 +184,7 @@ async fn hear<T>(
             let (mut found, mut refused) = (None, None);
             conn.hear(|message| match message {
                 ToClient::Refused(refusal) => {
-                    refused = Some((refusal.code, refusal.retry_after_ms))
+                    refused = Some((refusal.code, refusal.retry_after_ms));
                 }
                 other => found = found.take().or_else(|| wanted(other)),
             })
