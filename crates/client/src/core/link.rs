@@ -486,8 +486,8 @@ impl Core {
         self.link.list_ms(now)
     }
 
-    /// The time that messages and keys carry.
-    pub(super) fn wall_ms(&self, now: Now) -> u64 {
+    /// The time that messages and keys carry, and by which messages disappear.
+    pub(crate) fn wall_ms(&self, now: Now) -> u64 {
         self.link.wall_ms(now)
     }
 }

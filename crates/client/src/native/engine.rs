@@ -258,10 +258,11 @@ impl Engine {
     /// A new device is given what was said before it was linked, as far as there is room now.
     async fn give_history(&mut self) -> Result<(), Error> {
         while let Some(wanted) = self.core.history_wanted() {
-            let Response::Past(page) = self.storage.ask(Request::Past(wanted)).await? else {
+            let now = self.now();
+            let asked = self.storage.ask(Request::Past(wanted), self.core.wall_ms(now));
+            let Response::Past(page) = asked.await? else {
                 return Err(Error::OtherVersion);
             };
-            let now = self.now();
             self.core.give_history(page, now);
         }
         Ok(())
@@ -391,9 +392,9 @@ impl Engine {
     pub(crate) fn on_call(&mut self, call: Call) {
         let Call { request, answer: asker } = call;
         if request.is_question() {
-            let storage = self.storage.clone();
+            let (storage, now_ms) = (self.storage.clone(), self.core.wall_ms(self.now()));
             self.questions.spawn(async move {
-                let _ = asker.send(storage.ask(request).await);
+                let _ = asker.send(storage.ask(request, now_ms).await);
             });
             return;
         }

@@ -12,7 +12,8 @@ use crate::{Error, Event};
 /// Questions that wait for the reading thread; more make the askers wait.
 const QUESTIONS_MAX: usize = 64;
 
-type Question = (Request, oneshot::Sender<Answer>);
+/// What is asked, when by the asker's clock (unix milliseconds), and whom to tell.
+type Question = (Request, u64, oneshot::Sender<Answer>);
 
 type Committed = Result<Vec<Event>, Error>;
 
@@ -25,7 +26,7 @@ pub(crate) struct Storage {
 
 impl Storage {
     /// Starts the threads.
-    pub(crate) fn start(mut writer: Writer, reader: Reader) -> Result<Self, Error> {
+    pub(crate) fn start(mut writer: Writer, mut reader: Reader) -> Result<Self, Error> {
         // One commit at a time: what gathers meanwhile is the next one.
         let (commits, mut to_commit) = mpsc::channel::<(Vec<Write>, oneshot::Sender<_>)>(1);
         let (questions, mut to_answer) = questions();
@@ -35,7 +36,8 @@ impl Storage {
             }
         })?;
         spawn("godwit-read", move || {
-            while let Some((request, answer)) = to_answer.blocking_recv() {
+            while let Some((request, now_ms, answer)) = to_answer.blocking_recv() {
+                reader.is_now(now_ms);
                 let _ = answer.send(read(&reader, &request));
             }
         })?;
@@ -55,13 +57,13 @@ impl Storage {
         Ok(committed)
     }
 
-    /// Answers a question about what is stored.
+    /// Answers a question about what is stored, and at `now_ms` not yet over.
     ///
     /// # Cancel safety
     /// Safe: it only reads.
-    pub(crate) async fn ask(&self, request: Request) -> Answer {
+    pub(crate) async fn ask(&self, request: Request, now_ms: u64) -> Answer {
         let (answer, answered) = oneshot::channel();
-        self.questions.send((request, answer)).await.map_err(|_| gone())?;
+        self.questions.send((request, now_ms, answer)).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 }
@@ -118,10 +120,10 @@ mod tests {
         let (questions, mut to_answer) = questions();
         let storage = Storage { commits, questions };
         for _ in 0..QUESTIONS_MAX {
-            assert!(storage.ask(Request::Chats).now_or_never().is_none(), "nobody answers");
+            assert!(storage.ask(Request::Chats, 1).now_or_never().is_none(), "nobody answers");
         }
         assert_eq!(to_answer.len(), QUESTIONS_MAX);
-        let next = storage.ask(Request::Chats);
+        let next = storage.ask(Request::Chats, 1);
         tokio::pin!(next);
         assert!(next.as_mut().now_or_never().is_none());
         assert_eq!(to_answer.len(), QUESTIONS_MAX, "it is not among them");

@@ -38,11 +38,19 @@ pub(crate) struct Reader {
     db: Connection,
     vault: Vault,
     owner: Owner,
+    /// What time it is to whoever asks, unix milliseconds.
+    now_ms: u64,
 }
 
 impl Reader {
     pub(super) fn new(db: Connection, vault: Vault, owner: Owner) -> Self {
-        Self { db, vault, owner }
+        Self { db, vault, owner, now_ms: 0 }
+    }
+
+    /// Messages whose time is up by then are not given out, though nobody has removed them yet: they are
+    /// looked for every few seconds, and not while no program runs.
+    pub(crate) const fn is_now(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
     }
 
     /// The state of a message of this device or of one that it received.
@@ -62,12 +70,16 @@ impl Reader {
 
     /// The file that a message names.
     pub(crate) fn file_of(&self, id: MessageId) -> Result<Media, Error> {
-        let sql = "SELECT body, note FROM message
-                   WHERE account = ?1 AND device = ?2 AND counter = ?3";
-        let key = params![signed(id.device.account.0), id.device.number.0, signed(id.counter)];
+        let sql = format!(
+            "SELECT body, note FROM message m
+             WHERE m.account = ?1 AND m.device = ?2 AND m.counter = ?3 AND {}",
+            lasts("m", 4)
+        );
+        let DeviceId { account, number } = id.device;
+        let key = params![signed(account.0), number.0, signed(id.counter), signed(self.now_ms)];
         let found: Option<(Vec<u8>, i64)> = self
             .db
-            .prepare_cached(sql)
+            .prepare_cached(&sql)
             .and_then(|mut query| {
                 query.query_row(key, |row| Ok((row.get(0)?, row.get(1)?))).optional()
             })
@@ -90,11 +102,13 @@ impl Reader {
     ) -> Result<Vec<HistoryItem>, Error> {
         let sql = format!(
             "SELECT {COLUMNS} FROM message m JOIN chat c ON c.id = m.chat
-             WHERE m.chat = (SELECT id FROM chat WHERE name = ?1) AND m.row < ?2
-             ORDER BY m.row DESC LIMIT ?3"
+             WHERE m.chat = (SELECT id FROM chat WHERE name = ?1) AND m.row < ?2 AND {}
+             ORDER BY m.row DESC LIMIT ?3",
+            lasts("m", 4)
         );
         let before = before.map_or(i64::MAX, signed);
-        let values = params![with.to_string(), before, limit.min(PAGE_ROWS_MAX)];
+        let (name, most) = (with.to_string(), limit.min(PAGE_ROWS_MAX));
+        let values = params![name, before, most, signed(self.now_ms)];
         let mut page = self.page(&sql, values, limit, |_| true)?;
         page.reverse();
         Ok(page)
@@ -109,12 +123,14 @@ impl Reader {
     ) -> Result<Vec<HistoryItem>, Error> {
         let sql = format!(
             "SELECT {COLUMNS} FROM message m JOIN chat c ON c.id = m.chat
-             WHERE m.chat = (SELECT id FROM chat WHERE name = ?1) AND m.row > ?2
-             ORDER BY m.row LIMIT ?3"
+             WHERE m.chat = (SELECT id FROM chat WHERE name = ?1) AND m.row > ?2 AND {}
+             ORDER BY m.row LIMIT ?3",
+            lasts("m", 4)
         );
         // Rows are below 2^63: nothing is stored after one above.
         let after = i64::try_from(after).unwrap_or(i64::MAX);
-        self.page(&sql, params![with.to_string(), after, limit.min(PAGE_ROWS_MAX)], limit, |_| true)
+        let (name, most) = (with.to_string(), limit.min(PAGE_ROWS_MAX));
+        self.page(&sql, params![name, after, most, signed(self.now_ms)], limit, |_| true)
     }
 
     /// Messages that came after a row, oldest first: what others sent, and what other devices of this
@@ -124,20 +140,23 @@ impl Reader {
         let sql = format!(
             "SELECT {COLUMNS} FROM message m JOIN chat c ON c.id = m.chat
              WHERE (m.outgoing = 0 OR m.device <> ?3) AND m.row > ?1 AND m.note <> 1
-             ORDER BY m.row LIMIT ?2"
+                 AND {}
+             ORDER BY m.row LIMIT ?2",
+            lasts("m", 4)
         );
-        let own = self.owner.device.number.0;
-        self.page(&sql, params![signed(row), limit.min(PAGE_ROWS_MAX), own], limit, |_| true)
+        let (own, most) = (self.owner.device.number.0, limit.min(PAGE_ROWS_MAX));
+        self.page(&sql, params![signed(row), most, own, signed(self.now_ms)], limit, |_| true)
     }
 
     /// Messages that contain a text, newest first, without regard to case.
     pub(crate) fn search(&self, text: &str, limit: u32) -> Result<Vec<HistoryItem>, Error> {
         let sql = format!(
             "SELECT {COLUMNS} FROM message m JOIN chat c ON c.id = m.chat
-             ORDER BY m.row DESC LIMIT {SEARCH_ROWS_MAX}"
+             WHERE {} ORDER BY m.row DESC LIMIT {SEARCH_ROWS_MAX}",
+            lasts("m", 1)
         );
         let wanted = text.to_lowercase();
-        self.page(&sql, [], limit, |item| {
+        self.page(&sql, [signed(self.now_ms)], limit, |item| {
             let file = item.details.media.as_ref().map(|media| &media.name);
             item.text.iter().chain(file).any(|text| text.to_lowercase().contains(&wanted))
         })
@@ -148,14 +167,17 @@ impl Reader {
         let sql = format!(
             "SELECT {COLUMNS}, c.verified, c.notice,
                     (SELECT count(*) FROM message u
-                     WHERE u.chat = c.id AND u.outgoing = 0 AND u.state = 2)
+                     WHERE u.chat = c.id AND u.outgoing = 0 AND u.state = 2 AND {})
              FROM chat c JOIN message m
-               ON m.row = (SELECT row FROM message l WHERE l.chat = c.id ORDER BY row DESC LIMIT 1)
-             ORDER BY m.row DESC LIMIT {CHATS_MAX}"
+               ON m.row = (SELECT row FROM message l WHERE l.chat = c.id AND {}
+                           ORDER BY row DESC LIMIT 1)
+             ORDER BY m.row DESC LIMIT {CHATS_MAX}",
+            lasts("u", 1),
+            lasts("l", 1)
         );
         let read = || -> rusqlite::Result<Vec<ChatSummary>> {
             let mut query = self.db.prepare_cached(&sql)?;
-            let rows = query.query_map([], |row| {
+            let rows = query.query_map([signed(self.now_ms)], |row| {
                 let item = self.item(row)?;
                 Ok(ChatSummary {
                     with: item.with.clone(),
@@ -308,9 +330,11 @@ impl Reader {
     pub(crate) fn message(&self, id: MessageId) -> Result<Option<HistoryItem>, Error> {
         let sql = format!(
             "SELECT {COLUMNS} FROM message m JOIN chat c ON c.id = m.chat
-             WHERE m.account = ?1 AND m.device = ?2 AND m.counter = ?3"
+             WHERE m.account = ?1 AND m.device = ?2 AND m.counter = ?3 AND {}",
+            lasts("m", 4)
         );
-        let key = params![signed(id.device.account.0), id.device.number.0, signed(id.counter)];
+        let DeviceId { account, number } = id.device;
+        let key = params![signed(account.0), number.0, signed(id.counter), signed(self.now_ms)];
         Ok(self.page(&sql, key, 1, |_| true)?.pop())
     }
 
@@ -319,13 +343,15 @@ impl Reader {
     pub(crate) fn past(&self, wanted: PastWanted) -> Result<PastPage, Error> {
         let sql = format!(
             "SELECT {COLUMNS} FROM message m JOIN chat c ON c.id = m.chat
-             WHERE {IS_PAST} ORDER BY m.row DESC LIMIT ?3"
+             WHERE {IS_PAST} AND {} ORDER BY m.row DESC LIMIT ?3",
+            lasts("m", 4)
         );
         let read = || -> rusqlite::Result<PastPage> {
             let mut query = self.db.prepare_cached(&sql)?;
             let before = i64::try_from(wanted.before).unwrap_or(i64::MAX);
             let floor = signed(wanted.floor);
-            let mut rows = query.query(params![before, floor, PACK_ROWS_MAX])?;
+            let mut rows =
+                query.query(params![before, floor, PACK_ROWS_MAX, signed(self.now_ms)])?;
             let (mut items, mut bytes) = (Vec::new(), 0);
             while let Some(row) = rows.next()? {
                 let item = self.past_item(row)?;
@@ -343,10 +369,13 @@ impl Reader {
 
     /// How many there are in all, no further than may be given.
     fn past_count(&self, before: i64, floor: i64) -> rusqlite::Result<u32> {
-        let sql =
-            format!("SELECT count(*) FROM (SELECT 1 FROM message m WHERE {IS_PAST} LIMIT ?3)");
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM message m WHERE {IS_PAST} AND {} LIMIT ?3)",
+            lasts("m", 4)
+        );
         let mut query = self.db.prepare_cached(&sql)?;
-        query.query_row(params![before, floor, HISTORY_ROWS_MAX], |row| row.get(0))
+        let values = params![before, floor, HISTORY_ROWS_MAX, signed(self.now_ms)];
+        query.query_row(values, |row| row.get(0))
     }
 
     fn past_item(&self, row: &rusqlite::Row<'_>) -> rusqlite::Result<PastItem> {
@@ -399,16 +428,17 @@ impl Reader {
         let sql = format!(
             "SELECT {}, c.name FROM annotation a JOIN chat c ON c.id = a.chat
              JOIN message m ON m.chat = a.chat AND m.account = a.account AND m.device = a.device
-                 AND m.counter = a.counter AND m.note <> 1
+                 AND m.counter = a.counter AND m.note <> 1 AND {}
              WHERE a.row > ?1 AND (a.author <> ?3 OR a.by_device <> ?4)
              ORDER BY a.row LIMIT ?2",
-            columns.join(", ")
+            columns.join(", "),
+            lasts("m", 5)
         );
         let DeviceId { account, number } = self.owner.device;
         let read = || -> rusqlite::Result<Vec<Changed>> {
             let mut query = self.db.prepare_cached(&sql)?;
-            let values =
-                params![signed(row), limit.min(PAGE_ROWS_MAX), signed(account.0), number.0];
+            let (most, now_ms) = (limit.min(PAGE_ROWS_MAX), signed(self.now_ms));
+            let values = params![signed(row), most, signed(account.0), number.0, now_ms];
             let rows = query.query_map(values, |row| {
                 annotate::changed(&self.vault, row, &parsed(&row.get::<_, String>(10)?, "name")?)
             })?;
@@ -420,6 +450,11 @@ impl Reader {
 
 /// What is given to a new device, of the rows below ?1 and not below ?2.
 const IS_PAST: &str = "m.row < ?1 AND m.row >= ?2 AND m.state IN (1, 2, 3) AND m.note <> 1";
+
+/// That the time of a message of this table is not up at the time in this parameter.
+fn lasts(table: &str, parameter: u8) -> String {
+    format!("coalesce({table}.expires_at > ?{parameter}, 1)")
+}
 
 /// Bytes of a message that count in a page.
 fn size(item: &HistoryItem) -> usize {

@@ -4,7 +4,7 @@ use godwit_base::{DeviceId, Handle, MessageId};
 
 use super::read::Reader;
 use super::{Owner, Writer, open, open_reader};
-use crate::core::{AHEAD_MAX, Annotation, Body, Stamp, Vault, Write};
+use crate::core::{AHEAD_MAX, Annotation, Body, PastWanted, Stamp, Vault, Write};
 use crate::{
     Act, Arrived, ChatId, Details, Event, HistoryItem, MessageState, Note, PollOption, Reach,
 };
@@ -183,6 +183,37 @@ fn a_message_disappears_when_its_time_is_up_and_not_before() {
     // Sent again by mistake, it has nothing of the first.
     stage.text(1);
     assert!(stage.item(1).details.reactions.is_empty());
+}
+
+#[test]
+fn what_has_disappeared_is_not_given_out_before_it_is_removed() {
+    let mut stage = Stage::new();
+    stage.text(1);
+    stage.message("bob", 2, &Body::said("secret", &crate::Context::default(), 60), None);
+    stage.annotate(BOB, 2, 1, react("a"));
+    let from = DeviceId::new(BOB, 1);
+    stage.writer.commit(vec![Write::ReadHere { from, up_to: 2, at_ms: 1_000 }]).unwrap();
+    let given = |stage: &mut Stage, now_ms| {
+        stage.reader.is_now(now_ms);
+        let reader = &stage.reader;
+        let wanted = PastWanted { before: u64::MAX, floor: 0, counts: true };
+        let past = reader.past(wanted).unwrap();
+        let last = reader.chats().unwrap().pop().unwrap().last_text;
+        let counts = [
+            usize::from(reader.message(id(2)).unwrap().is_some()),
+            reader.history(&bob(), None, 9).unwrap().len(),
+            // The rows that are left out take no place in a page.
+            reader.history(&bob(), None, 1).unwrap().len(),
+            reader.history_after(&bob(), 0, 9).unwrap().len(),
+            reader.search("secret", 9).unwrap().len(),
+            reader.arrived_after(0, 9).unwrap().len(),
+            past.items.len(),
+            past.count.unwrap() as usize,
+        ];
+        (counts, last.unwrap())
+    };
+    assert_eq!(given(&mut stage, 60_999), ([1, 2, 1, 2, 1, 3, 2, 2], "secret".to_owned()));
+    assert_eq!(given(&mut stage, 61_000), ([0, 1, 1, 1, 0, 1, 1, 1], "hello".to_owned()));
 }
 
 #[test]
