@@ -12,7 +12,8 @@ use crate::plot::report::Plot;
 use crate::proxy::{self, Profile};
 use crate::server::Choice;
 use crate::work::{
-    chat, churn, edge, group, handshake, idle, media, offline, overload, presence, store, storm,
+    capacity, chat, churn, edge, group, handshake, idle, media, offline, overload, presence,
+    profile, store, storm,
 };
 pub use peer::{Peer, PeerLoad};
 
@@ -92,6 +93,10 @@ pub enum Load {
     Churn(Churn),
     /// Half to ten times of what the server can do: what comes through
     Overload(Overload),
+    /// Devices that live like those of a known fleet: what a connection costs then
+    Profile(Fleet),
+    /// How many connections this machine carries if they live like that, and what gives way first
+    Capacity(Fleet),
     /// A bad network in front of a server, until interrupted
     Proxy(Proxy),
     /// Texts and a photo between two real clients, each behind a bad network of its own
@@ -284,6 +289,21 @@ pub struct Churn {
     seconds: u64,
 }
 
+/// Options of `profile` and `capacity`.
+#[derive(Debug, Args)]
+pub struct Fleet {
+    /// Which fleet: whatsapp2014 (a login every 639 s, a message every 430 s, three of four mailboxes
+    /// empty, presence at each login, 35 % more at the top of the day)
+    #[arg(default_value = "whatsapp2014", value_parser = profile::habits)]
+    habits: profile::Habits,
+    /// Devices: two write to each other
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=i64::from(profile::CONNECTIONS_MAX)))]
+    connections: u32,
+    /// Seconds that nothing, the even load, and the top of the day are measured, each
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    seconds: u64,
+}
+
 /// Options of `overload`.
 #[derive(Debug, Args)]
 pub struct Overload {
@@ -469,6 +489,25 @@ impl Churn {
     }
 }
 
+impl Fleet {
+    /// As a plan.
+    pub fn plan(&self) -> profile::Plan {
+        let Self { habits, connections, seconds } = *self;
+        let (settle, patience) = (profile::SETTLE, profile::PATIENCE);
+        // Without a neighbour the last of an odd number would have nobody to write to.
+        let connections = connections & !1;
+        profile::Plan { habits, connections, seconds, settle, patience }
+    }
+
+    /// As a plan for what the machine can carry.
+    pub fn capacity_plan(&self) -> capacity::Plan {
+        let (connections, seconds) = (self.connections, self.seconds);
+        let (per_server, at_once) = (idle::PER_SERVER_MAX, crowd::AT_ONCE);
+        let idle = idle::Plan { connections, per_server, at_once, seconds };
+        capacity::Plan { idle, profile: self.plan() }
+    }
+}
+
 impl Overload {
     /// As a plan.
     pub fn plan(&self) -> overload::Plan {
@@ -532,6 +571,8 @@ mod tests {
             "storm --connections 15000 --kill --json",
             "churn --connections 10000 --rate 1000 --seconds 60 --json",
             "overload --json",
+            "profile whatsapp2014 --connections 15000 --seconds 120 --json",
+            "capacity --connections 15000 --json",
             "store --backlog 1000000 --in-flight 512 --json --keep-awake",
         ] {
             let words = std::iter::once("godwit-bench").chain(call.split(' '));

@@ -82,6 +82,16 @@ pub fn kernel_bytes() -> Option<u64> {
     Some(slab + tcp_pages(&sockets)? * PAGE_BYTES)
 }
 
+/// All of this machine's memory.
+pub fn memory_bytes() -> Option<u64> {
+    kib_field(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")
+}
+
+/// A bound of the kernel's, by its path below /proc/sys; `None` if this kernel has no such thing.
+pub fn kernel_limit(name: &str) -> Option<u64> {
+    fs::read_to_string(format!("/proc/sys/{name}")).ok()?.trim().parse().ok()
+}
+
 /// Memory that the kernel holds for sockets alone: unlike [`kernel_bytes`] it does not move when
 /// somebody else opens files. `None` for all but root.
 pub fn socket_bytes() -> Option<u64> {

@@ -13,7 +13,8 @@ use godwit_bench::plot;
 use godwit_bench::proxy::{Counts, Proxy};
 use godwit_bench::server::{Choice, Site};
 use godwit_bench::work::{
-    chat, churn, edge, group, handshake, idle, media, offline, overload, presence, store, storm,
+    capacity, chat, churn, edge, group, handshake, idle, media, offline, overload, presence,
+    profile, store, storm,
 };
 use godwit_bench::worker;
 use serde::Serialize;
@@ -101,6 +102,12 @@ async fn load(arguments: &Arguments, spinners: &Processes) -> Result<Option<Stri
         }
         Load::Presence(asked) => {
             on.run(async |s, c| presence::run(s, &asked.plan(), c).await).await?
+        }
+        Load::Profile(asked) => {
+            on.run(async |s, c| profile::run(s, &asked.plan(), c).await).await?
+        }
+        Load::Capacity(asked) => {
+            json(&capacity::run(&choice, &asked.capacity_plan(), spinners).await?)
         }
         Load::Storm(asked) => on.run(async |s, c| storm::run(s, &asked.plan(), c).await).await?,
         Load::Churn(asked) => on.run(async |s, c| churn::run(s, &asked.plan(), c).await).await?,

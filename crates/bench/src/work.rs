@@ -1,6 +1,7 @@
 //! The workloads. Each takes a plan and a server, and returns a report whose names are stable:
 //! scripts read them.
 
+pub mod capacity;
 pub mod chat;
 pub mod churn;
 pub mod edge;
@@ -11,5 +12,6 @@ pub mod media;
 pub mod offline;
 pub mod overload;
 pub mod presence;
+pub mod profile;
 pub mod store;
 pub mod storm;

@@ -47,9 +47,9 @@ pub struct Report {
     servers: usize,
     seconds: u64,
     /// Growth of the servers' own memory, each.
-    user_bytes_per_connection: Option<f64>,
+    pub user_bytes_per_connection: Option<f64>,
     /// Half of the growth of the kernel's memory, each: the other half is the client's end.
-    kernel_bytes_per_connection: Option<f64>,
+    pub kernel_bytes_per_connection: Option<f64>,
     /// The same, of the kernel's caches of sockets alone: steadier, but only root may see it.
     kernel_socket_bytes_per_connection: Option<f64>,
     /// Server CPU time for each connection and second, keepalives included.

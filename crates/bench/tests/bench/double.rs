@@ -163,6 +163,10 @@ fn next_message(transport: &mut Transport, buffer: &mut Vec<u8>) -> Option<Optio
             buffer.drain(..header + body);
             Some(Some(messages))
         }
+        Header::Keepalive { consumed } => {
+            buffer.drain(..consumed);
+            Some(Some(Vec::new()))
+        }
         _ => Some(None),
     }
 }
@@ -186,7 +190,7 @@ impl State {
         let watchers = self.watching.iter().filter(|(_, watched)| **watched == account);
         for connection in watchers.filter_map(|(watcher, _)| self.online.get(watcher)) {
             let presence = v1::Presence { account, ..v1::Presence::default() };
-            connection.send(presence.into()).unwrap();
+            let _ = connection.send(presence.into()); // who has gone hears nothing
         }
     }
 }

@@ -20,7 +20,7 @@ use godwit_bench::machine::{Conditions, Processes};
 use godwit_bench::peer::Protocol;
 use godwit_bench::peer::conn::PeerEndpoint;
 use godwit_bench::server::{Choice, Site};
-use godwit_bench::work::{chat, churn, handshake, offline, overload, presence};
+use godwit_bench::work::{chat, churn, handshake, offline, overload, presence, profile};
 
 async fn site(double: &Double) -> Site {
     let choice = Choice { join: Some(double.link.clone()), ..Choice::default() };
@@ -222,6 +222,45 @@ async fn three_of_four_come_back_to_an_empty_mailbox() {
 async fn a_message_that_waited_for_nobody_is_seen() {
     let report = churn(Fault::LoseEvery(2)).await;
     assert!(report.failed > 0, "{report:?}");
+}
+
+async fn profile(fault: Fault) -> profile::Report {
+    // A day in three seconds.
+    let habits = profile::Habits {
+        login_every_s: 2.0,
+        message_every_s: 0.5,
+        mail_every: 4,
+        spike_percent: 35,
+    };
+    let plan = profile::Plan {
+        habits,
+        connections: 40,
+        seconds: 1,
+        settle: Duration::from_millis(300),
+        patience: Duration::from_secs(2),
+    };
+    let double = Double::start(fault).await;
+    profile::run(&site(&double).await, &plan, conditions()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_fleet_logs_in_and_writes() {
+    let report = profile(Fault::None).await;
+    assert_eq!((report.lost, report.duplicated, report.failed), (0, 0, 0), "{report:?}");
+    assert_eq!(report.broken_connections, 0, "{report:?}");
+    for stretch in [&report.even, &report.spike] {
+        assert!(stretch.logins > 0 && stretch.messages > 0, "{report:?}");
+        assert!(stretch.empty > 0 && stretch.empty < stretch.logins, "{report:?}");
+    }
+    assert_eq!(report.road.resumed, report.even.logins + report.spike.logins, "{report:?}");
+}
+
+#[tokio::test]
+async fn what_a_fleet_loses_or_hears_twice_is_counted() {
+    let report = profile(Fault::LoseEvery(5)).await;
+    assert!(report.lost > 0, "{report:?}");
+    let report = profile(Fault::RepeatEvery(5)).await;
+    assert!(report.duplicated > 0, "{report:?}");
 }
 
 async fn overload(fault: Fault) -> overload::Report {
