@@ -105,6 +105,7 @@ macro_rules! conformance {
             groups:
                 a_group_is_made_changed_and_read_by_its_members
                 news_of_a_change_waits_once_in_each_mailbox
+                who_recovers_an_account_is_told_of_its_groups
                 who_may_change_what
                 changes_are_in_one_order_and_the_same_again_is_no_error
                 who_left_reads_up_to_that_and_no_further

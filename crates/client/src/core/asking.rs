@@ -8,6 +8,7 @@ use godwit_seal::{
 use godwit_wire::{Refusal, ToServer, v1};
 
 use super::age::verify_of_any_age;
+use super::contact::is_recovered;
 use super::lookup::{Keys, Who};
 use super::now::Now;
 use super::outbox::{Outgoing, Target};
@@ -158,6 +159,7 @@ impl Core {
             Err(error) => return Err(self.distrust(handle, &error.to_string())),
         };
         let is_new = previous.is_none();
+        let is_recovered = previous.is_some_and(|previous| is_recovered(previous, &list));
         self.make_room(account);
         self.contacts.learn(handle, list);
         self.contacts.was_looked_up(account, now.mono_ms);
@@ -165,6 +167,9 @@ impl Core {
         self.mark_age(account, now);
         if is_new {
             self.tell_groups_of(account);
+        }
+        if is_recovered {
+            self.tell_recovered(account, now);
         }
         Ok(())
     }

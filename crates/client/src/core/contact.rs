@@ -500,6 +500,12 @@ pub(super) fn account_of_key(key: &[u8]) -> Result<AccountId, RowError> {
     Ok(AccountId(u64::from_be_bytes(key)))
 }
 
+/// Whether an account was recovered between these two lists: none of its devices is left that could tell
+/// the new ones of anything.
+pub(crate) fn is_recovered(before: &Verified<DeviceList>, after: &Verified<DeviceList>) -> bool {
+    after.numbers().all(|number| before.numbers().all(|old| old != number))
+}
+
 #[cfg(test)]
 mod tests {
     use godwit_seal::{AccountKey, DeviceKeys, Trust};

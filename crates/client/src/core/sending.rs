@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::age::Age;
 use super::body::Shown;
 use super::command::{Made, SendKey};
+use super::contact::is_recovered;
 use super::kinds::{check_context, poll_of};
 use super::lookup::{Keys, Who};
 use super::now::Now;
@@ -624,8 +625,12 @@ impl Core {
         let trust = Trust::Pinned(contact.list.account_key());
         match self.verify_list(signed, trust, Some(&contact.list), now) {
             Ok(list) => {
+                let is_recovered = is_recovered(&contact.list, &list);
                 self.contacts.learn(&handle, list);
                 self.mark_age(account, now);
+                if is_recovered {
+                    self.tell_recovered(account, now);
+                }
             }
             Err(error) => {
                 let text = format!("the server's device list of {handle} is not used: {error}");

@@ -9,7 +9,7 @@ use godwit_client::core::{
     Write,
 };
 use godwit_client::{Act, Changed, ChatId, Event, HistoryItem, MessageState, Note, Reach};
-use godwit_seal::RowKey;
+use godwit_seal::{AccountKey, RowKey};
 
 use crate::replay::note;
 
@@ -69,6 +69,21 @@ impl Device {
         let key = [8; 32];
         let vault = Vault::new(RowKey::from_bytes(&key));
         let mut core = Core::linked(vault, link, handle, seat, 1).unwrap();
+        core.start(now);
+        Self::of(core, handle.clone(), key)
+    }
+
+    /// The only device of an account that its owner recovered.
+    pub(crate) fn recovered(
+        handle: &Handle,
+        link: &JoinLink,
+        account: AccountKey,
+        seat: Seat,
+        now: Now,
+    ) -> Self {
+        let key = [9; 32];
+        let vault = Vault::new(RowKey::from_bytes(&key));
+        let mut core = Core::recovered(vault, link, handle, account, seat, 1).unwrap();
         core.start(now);
         Self::of(core, handle.clone(), key)
     }

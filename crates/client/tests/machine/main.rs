@@ -27,6 +27,7 @@ mod people;
 mod posts;
 mod presence;
 mod reads;
+mod recovered;
 mod removed;
 mod repair;
 mod replay;

@@ -404,7 +404,12 @@ impl Server {
     }
 
     /// The devices are those of the rows now; whoever left is revoked.
-    fn take_rows(&mut self, id: AccountId, rows: &[v1::DeviceRow], first_keys: Vec<v1::FirstKeys>) {
+    pub(crate) fn take_rows(
+        &mut self,
+        id: AccountId,
+        rows: &[v1::DeviceRow],
+        first_keys: Vec<v1::FirstKeys>,
+    ) {
         let account = self.accounts.get_mut(&id).unwrap();
         for first in first_keys {
             let new = account.devices.entry(first.device).or_default();

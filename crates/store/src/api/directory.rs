@@ -33,6 +33,9 @@ pub trait Directory: Send + Sync + 'static {
     /// [`Sink::removed`](crate::Sink::removed) is told. The very same list again succeeds and changes
     /// nothing. The signature is for the clients to verify.
     ///
+    /// If no device stays on the list, nobody can tell the new ones of the account's groups: they find
+    /// [`Entry::GroupNews`](crate::Entry::GroupNews) of each in their mailboxes.
+    ///
     /// Each device that comes with the list has its `first_keys` from that commit on, a fallback key
     /// among them: who is listed can be written to. Keys of other devices are passed over.
     ///

@@ -8,9 +8,10 @@ use godwit_base::limits::{
 use godwit_base::{AccountId, DeviceId, GroupId};
 
 use super::Ground;
-use super::world::{Person, World, block_on, texts};
+use super::world::{Person, World, block_on, first_keys, texts};
 use crate::{
-    GroupChange, GroupError, GroupLog, GroupRoster, GroupSettings, LogRead, Registration, Role,
+    GroupChange, GroupError, GroupLog, GroupRoster, GroupSettings, LogRead, Publisher,
+    Registration, Role,
 };
 
 pub(super) const GROUP: GroupId = GroupId([7; 16]);
@@ -129,6 +130,36 @@ pub fn news_of_a_change_waits_once_in_each_mailbox(ground: &mut dyn Ground) {
     assert_eq!(waiting(bob.device(2)), at(2), "what comes after is nothing of theirs");
     assert_eq!(waiting(carol.device(1)), at(3));
     assert_eq!(world.appended(alice.device(1)).len(), 2, "each is handed over");
+}
+
+/// Of those that it is in; and nobody is told whom another device of the account can tell.
+pub fn who_recovers_an_account_is_told_of_its_groups(ground: &mut dyn Ground) {
+    let mut world = World::new(ground);
+    let (alice, bob) = (world.person(1, 1), world.person(2, 1));
+    let (left, other) = (GroupId([8; 16]), GroupId([9; 16]));
+    group_of(&world, &[&alice, &bob]);
+    for group in [left, other] {
+        let made = GroupChange { group, ..entry(1, &[(&alice, ADMIN), (&bob, MEMBER)]) };
+        change(&world, alice.device(1), &made).unwrap();
+    }
+    let leaves = GroupChange { group: left, ..entry(2, &[(&bob, None)]) };
+    change(&world, bob.device(1), &leaves).unwrap();
+    assert_eq!(world.lists(2, bob.device(1), 2, [1, 2]), Ok(()));
+    assert_eq!(texts(&world.mailbox(bob.device(2))), Vec::<String>::new());
+
+    let next = world.list_of(2, 3, [3]);
+    let keys = first_keys(&next);
+    let owner = Publisher::Owner(bob.device(3));
+    block_on(world.store().replace_list(owner, next, keys)).unwrap();
+    let expected = vec![format!("{GROUP} is at 1"), format!("{other} is at 1")];
+    for _ in 0..2 {
+        assert_eq!(texts(&world.mailbox(bob.device(3))), expected);
+        world.reopen();
+    }
+    change(&world, alice.device(1), &entry(2, &[])).unwrap();
+    let expected = vec![format!("{other} is at 1"), format!("{GROUP} is at 2")];
+    assert_eq!(texts(&world.mailbox(bob.device(3))), expected, "as any other news");
+    block_on(world.store().verify()).unwrap();
 }
 
 /// Admins everything, members that they leave, and nobody else anything.

@@ -62,6 +62,16 @@ impl Groups {
         self.joined.get(&account).map_or(0, |joined| *joined as usize)
     }
 
+    /// The groups of an account and their epochs, by id; at most `GROUPS_PER_ACCOUNT_MAX`. Goes through the
+    /// groups until it has them all, on the writer's thread: only who recovers an account has it do so.
+    pub(crate) fn of(&self, account: AccountId) -> Vec<(GroupId, u64)> {
+        let with = self.groups.iter().filter(|(_, group)| group.role(account).is_some());
+        let with = with.map(|(id, group)| (*id, group.epoch));
+        let mut all: Vec<_> = with.take(self.joined(account)).collect();
+        all.sort_unstable();
+        all
+    }
+
     pub(crate) fn count(&self) -> u64 {
         self.groups.len() as u64
     }

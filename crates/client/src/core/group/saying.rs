@@ -124,7 +124,7 @@ impl Core {
     }
 
     /// The devices of all members but this one, as far as they are known.
-    fn devices_in(&self, id: GroupId) -> BTreeSet<DeviceId> {
+    pub(super) fn devices_in(&self, id: GroupId) -> BTreeSet<DeviceId> {
         let members = self.groups.get(id).into_iter().flat_map(|known| known.group.members());
         let of = |account: AccountId| {
             let contact = self.contacts.get(account).into_iter();

@@ -4,6 +4,7 @@ use godwit_base::{AccountId, DeviceId, DeviceNumber, GroupId};
 use godwit_seal::{GroupSecret, GroupShare, Peer, ShareError};
 
 use super::Known;
+use super::saying::COPIES_MAX;
 use crate::core::now::Now;
 use crate::core::outbox::Kind;
 use crate::core::{Body, Core};
@@ -75,6 +76,19 @@ impl Core {
             let members = known.group.members().map(|(account, _)| account);
             let others: Vec<AccountId> = members.filter(|account| *account != own).collect();
             self.share_what_is_here(id, &others, now);
+        }
+    }
+
+    /// Somebody recovered their account. Their new device has the logs of its groups from the server, and
+    /// the secrets from whoever learns of it. In a large group they come with our sender key.
+    pub(in crate::core) fn tell_recovered(&mut self, account: AccountId, now: Now) {
+        let own = self.me.device().account;
+        let is_in = |known: &Known, account| known.group.member(account).is_some();
+        let common =
+            self.groups.all().filter(|(_, known)| is_in(known, own) && is_in(known, account));
+        let small = common.map(|(id, _)| id).filter(|id| self.devices_in(*id).len() <= COPIES_MAX);
+        for id in small.collect::<Vec<_>>() {
+            self.share_secret(id, &[account], now);
         }
     }
 

@@ -109,6 +109,9 @@ impl Batch<'_> {
         let highest_number = account.highest_number.max(highest);
         let account = Account { highest_number, list: list.clone(), ..account };
         self.set_account(id, &account, set_version)?;
+        if kept.is_empty() {
+            self.tell_of_groups(id)?; // nobody else is left who could tell them
+        }
         Ok(())
     }
 

@@ -131,6 +131,17 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// News of all groups of an account for all its devices.
+    pub(super) fn tell_of_groups(&mut self, account: AccountId) -> Result<(), Fault> {
+        let devices: Vec<_> = self.state.roster.devices_of(account).collect();
+        for (group, epoch) in self.state.groups.of(account) {
+            for owner in &devices {
+                self.file_news(*owner, group, epoch, false)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Tells a mailbox that a group is at `epoch`, in place of what it has not yet fetched about it.
     pub(super) fn file_news(
         &mut self,
