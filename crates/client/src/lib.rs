@@ -13,6 +13,7 @@ mod details;
 mod error;
 #[cfg(feature = "native")]
 pub mod files;
+mod linking;
 mod links;
 mod media;
 mod model;
@@ -24,6 +25,7 @@ pub use details::{
     Reaction, Recipient, Recipients, Settings,
 };
 pub use error::Error;
+pub use linking::{LinkId, LinkingState};
 pub use links::{link_to, links_in, mentions_in, message_of_link};
 pub use media::{
     CAPTION_BYTES_MAX, MIME_BYTES_MAX, Media, MediaInfo, NAME_BYTES_MAX, THUMBNAIL_BYTES_MAX,
@@ -31,7 +33,7 @@ pub use media::{
 };
 pub use model::{
     ChatId, ChatSummary, ConnectionState, Contact, DeviceInfo, Event, Failure, GroupInfo,
-    GroupMemberInfo, HistoryItem, HistoryProgress, LinkingState, Me, MessageState, NewcomerEvent,
+    GroupMemberInfo, HistoryItem, HistoryProgress, Me, MessageState, NewcomerEvent,
     Note, OwnProfile, Presence, PresenceState, Reported, SafetyNumber, Visibility, WarningKind,
 };
 #[cfg(feature = "native")]

@@ -7,7 +7,7 @@ use godwit_base::{AccountId, BlobId, DeviceId, GroupId, Handle, IdError, Message
 use serde::{Deserialize, Serialize};
 
 use crate::core::Way;
-use crate::{Changed, Details, Reach};
+use crate::{Changed, Details, LinkId, LinkingState, Reach};
 
 /// A conversation: with one contact, or in a group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -526,34 +526,6 @@ pub enum WarningKind {
     Restored,
 }
 
-/// How far the main device has come in linking another one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum LinkingState {
-    /// The new device has not answered yet.
-    Waiting,
-    /// The user compares these digits with those on the new device.
-    Compare {
-        /// Six digits.
-        digits: String,
-        /// The number that the new device will have.
-        device: u32,
-    },
-    /// The server is given the list with the new device.
-    Publishing,
-    /// It is one of the account's devices.
-    Linked {
-        /// Its number.
-        device: u32,
-    },
-    /// It came to nothing.
-    Failed {
-        /// What happened and what to do.
-        reason: String,
-    },
-}
-
 /// What a device that is to be linked has to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -679,7 +651,12 @@ pub enum Event {
         text: String,
     },
     /// Linking another device came further.
-    Linking(LinkingState),
+    Linking {
+        /// Which linking.
+        link: LinkId,
+        /// How far it is.
+        state: LinkingState,
+    },
     /// A linked device is given what was said before: told on the main device as it is put into its
     /// outbox, and on the new one as it comes.
     History(HistoryProgress),

@@ -14,7 +14,7 @@ use super::now::Now;
 use super::outbox::{Outgoing, Target};
 use super::transfer::Way;
 use super::{Core, refusal_of};
-use crate::{Error, Failure, WarningKind};
+use crate::{Error, Failure, LinkId, WarningKind};
 
 /// Pause before a question is asked again, if the server names none, or has no keys to give, 30 s.
 const ASK_AGAIN_MS: u64 = 30_000;
@@ -32,9 +32,9 @@ pub(super) enum Request {
     /// Which list the server has of us.
     OwnList,
     /// A message for a new device at the rendezvous.
-    Leave,
+    Leave(LinkId),
     /// The new device's message there, which comes when a person has done something.
-    Hear,
+    Hear(LinkId),
     /// An entry for the log of a group: the number of the command.
     GroupChange(u64),
     /// The log of a group.
@@ -107,7 +107,7 @@ impl Core {
             }
             Some(Request::Register | Request::OwnHandle) => self.on_join_refused(refused),
             Some(Request::PublishList(_)) => self.on_list_refused(refused, now),
-            Some(Request::Leave | Request::Hear) => self.on_relay_refused(refused),
+            Some(Request::Leave(link) | Request::Hear(link)) => self.on_relay_refused(link, refused),
             Some(Request::GroupChange(number)) => self.on_change_refused(number, refused, now),
             Some(Request::GroupRoster(id)) => self.on_roster_refused(id, refused, now),
             Some(Request::GroupRead(id)) => self.on_read_refused(id, refused, now),

@@ -257,7 +257,8 @@ impl Core {
                 let group = self.groups.due_ms().filter(|_| attached);
                 let ticket = self.transfers.due_ms().filter(|_| attached);
                 let presence = self.presence.due_ms().filter(|_| attached);
-                [paused, lookup, group, ticket, presence]
+                let linking = self.linking_due_ms().filter(|_| attached);
+                [paused, lookup, group, ticket, presence, linking]
                     .into_iter()
                     .flatten()
                     .chain([earliest])
@@ -474,7 +475,7 @@ impl Core {
         let awaits = is_up
             && (self.outbox.awaits_answers()
                 || self.lookups.awaits_answers()
-                || self.requests.values().any(|request| !matches!(request, Request::Hear)));
+                || self.requests.values().any(|request| !matches!(request, Request::Hear(_))));
         if awaits && self.link.awaiting_since_ms.is_none() {
             self.link.awaiting_since_ms = Some(now.mono_ms);
         }

@@ -5,6 +5,7 @@
 //! rendezvous is said again on every new link, the same bytes.
 
 use godwit_base::DeviceNumber;
+use godwit_base::limits::DEVICES_MAX;
 use godwit_seal::{AccountKey, LinkApproval, LinkCandidate, LinkCode, Present};
 use godwit_wire::{ToServer, v1};
 use zeroize::Zeroizing;
@@ -12,14 +13,14 @@ use zeroize::Zeroizing;
 use super::asking::Request;
 use super::now::Now;
 use super::{Core, refusal_of};
-use crate::{DeviceInfo, Error, Event, LinkingState};
+use crate::{DeviceInfo, Error, Event, LinkId, LinkingState};
 
 /// Longest that linking may take, 10 minutes: as long as the server keeps the rendezvous.
 const LINKING_MS: u64 = 600_000;
 
 /// A linking that was begun.
 pub(super) struct Linking {
-    rendezvous: [u8; 16],
+    link: LinkId,
     stage: Stage,
     until_ms: u64,
     /// The new device is to have the history.
@@ -42,16 +43,40 @@ enum Stage {
     Done(LinkingState),
 }
 
+impl Linking {
+    /// Another linking has to wait for this one.
+    fn is_going(&self, now: Now) -> bool {
+        !matches!(self.stage, Stage::Done(_)) && now.mono_ms < self.until_ms
+    }
+
+    /// The user has not given the device a place on the list.
+    const fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Answer { .. } | Stage::User(_))
+    }
+}
+
 impl Core {
-    /// Begins to link the device that shows this code. One before it is given up.
+    /// Begins to link the device that shows this code; begun already, it goes on. While it does, no
+    /// other is begun: whoever compares the digits of one must never be shown those of another.
     ///
     /// # Errors
-    /// [`Error::NotMain`]; [`Error::Linking`] that says what is wrong with the code.
+    /// [`Error::NotMain`]; [`Error::LinkingBusy`] while another one goes on; [`Error::TooManyDevices`];
+    /// [`Error::Linking`] that says what is wrong with the code.
     pub fn approve_link(&mut self, code: &str, now: Now) -> Result<(), Error> {
         if !self.me.is_main() {
             return Err(Error::NotMain);
         }
         let code: LinkCode = code.parse().map_err(|error| Error::linking(&error))?;
+        let link = LinkId(*code.rendezvous());
+        match self.linking.as_ref().filter(|linking| linking.is_going(now)) {
+            Some(going) if going.link == link => return Ok(()),
+            Some(_) => return Err(Error::LinkingBusy),
+            None => {}
+        }
+        // Said before the new device is met, which could not be told.
+        if self.me.list.entries().len() >= DEVICES_MAX {
+            return Err(Error::TooManyDevices { max: DEVICES_MAX });
+        }
         let present = Present {
             handle: &self.me.home.handle,
             list: &self.me.list,
@@ -60,7 +85,7 @@ impl Core {
         let (approval, card) =
             LinkApproval::begin(&code, present).map_err(|error| Error::linking(&error))?;
         self.linking = Some(Linking {
-            rendezvous: *code.rendezvous(),
+            link,
             stage: Stage::Answer { approval: Box::new(approval), card },
             until_ms: now.mono_ms + LINKING_MS,
             with_history: false,
@@ -75,16 +100,23 @@ impl Core {
     /// # Errors
     /// [`Error::Linking`] if no digits are shown or the list has changed meanwhile; otherwise as
     /// [`add_device`](Self::add_device).
-    pub fn confirm_link(&mut self, with_history: bool, now: Now) -> Result<(), Error> {
+    pub fn confirm_link(
+        &mut self,
+        link: LinkId,
+        with_history: bool,
+        now: Now,
+    ) -> Result<(), Error> {
         match self.linking.take() {
-            Some(Linking { stage: Stage::User(candidate), rendezvous, until_ms, .. }) => {
+            Some(Linking { stage: Stage::User(candidate), link: own, until_ms, .. })
+                if own == link =>
+            {
                 let entry =
                     candidate.entry(&self.me.list).map_err(|error| Error::linking(&error))?;
                 let keys = candidate.first_keys().clone();
                 self.add_device(entry, *candidate.link_key(), keys, now)?;
                 let stage = Stage::List(candidate);
                 let asked = false;
-                self.linking = Some(Linking { rendezvous, stage, until_ms, with_history, asked });
+                self.linking = Some(Linking { link, stage, until_ms, with_history, asked });
                 Ok(())
             }
             other => {
@@ -95,13 +127,30 @@ impl Core {
     }
 
     /// The user says that the digits differ, or has changed their mind.
-    pub fn cancel_link(&mut self) {
-        self.linking = None;
+    pub fn cancel_link(&mut self, link: LinkId) {
+        if self.linking.take_if(|linking| linking.link == link).is_some() {
+            let state = LinkingState::Failed { reason: "it was given up".to_owned() };
+            self.say(Event::Linking { link, state });
+        }
     }
 
-    /// How far linking has come; `None` when nothing was begun.
-    pub fn linking_state(&self) -> Option<LinkingState> {
-        Some(match &self.linking.as_ref()?.stage {
+    /// The program that began it has ended. What the user has confirmed goes on.
+    pub fn abandon_link(&mut self, link: LinkId) {
+        if self.linking.as_ref().is_some_and(Linking::is_open) {
+            self.cancel_link(link);
+        }
+    }
+
+    /// When linking is to end, if it goes on.
+    pub(super) fn linking_due_ms(&self) -> Option<u64> {
+        let linking = self.linking.as_ref()?;
+        (!matches!(linking.stage, Stage::Done(_))).then_some(linking.until_ms)
+    }
+
+    /// Which linking was begun last, and how far it has come; `None` when nothing was begun.
+    pub fn linking_state(&self) -> Option<(LinkId, LinkingState)> {
+        let linking = self.linking.as_ref()?;
+        let state = match &linking.stage {
             Stage::Answer { .. } => LinkingState::Waiting,
             Stage::User(candidate) => LinkingState::Compare {
                 digits: candidate.digits().to_string(),
@@ -109,7 +158,8 @@ impl Core {
             },
             Stage::List(_) | Stage::Telling { .. } => LinkingState::Publishing,
             Stage::Done(state) => state.clone(),
-        })
+        };
+        Some((linking.link, state))
     }
 
     /// Whether the server has everything of this device that others need in order to write to it.
@@ -168,16 +218,16 @@ impl Core {
         if std::mem::replace(&mut linking.asked, true) {
             return;
         }
-        let rendezvous = linking.rendezvous;
+        let link = linking.link;
         match &linking.stage {
             Stage::Answer { card, .. } => {
                 let card = card.clone();
-                self.relay(Request::Leave, rendezvous, 1, card);
-                self.relay(Request::Hear, rendezvous, 1, Vec::new());
+                self.relay(Request::Leave(link), link, 1, card);
+                self.relay(Request::Hear(link), link, 1, Vec::new());
             }
             Stage::Telling { message, .. } => {
                 let message = message.clone();
-                self.relay(Request::Leave, rendezvous, 2, message);
+                self.relay(Request::Leave(link), link, 2, message);
             }
             Stage::User(_) | Stage::List(_) | Stage::Done(_) => {}
         }
@@ -190,21 +240,21 @@ impl Core {
         }
     }
 
-    fn relay(&mut self, kind: Request, rendezvous: [u8; 16], sequence: u32, body: Vec<u8>) {
+    fn relay(&mut self, kind: Request, link: LinkId, sequence: u32, body: Vec<u8>) {
         let request = self.next_request(kind);
         let side = v1::RelaySide::Present.into();
-        let rendezvous = rendezvous.to_vec().into();
+        let rendezvous = link.0.to_vec().into();
         let relay = v1::Relay { request, rendezvous, side, sequence, body: body.into() };
         self.staged.messages.push(ToServer::Relay(relay));
     }
 
     /// Something was left at the rendezvous, or heard there.
     pub(super) fn on_relayed(&mut self, relayed: &v1::Relayed) {
-        let kind = self.requests.remove(&relayed.request);
+        let Some(kind) = self.requests.remove(&relayed.request) else { return };
         let Some(linking) = &mut self.linking else { return };
         let stage = std::mem::replace(&mut linking.stage, Stage::Done(LinkingState::Waiting));
         match (kind, stage) {
-            (Some(Request::Hear), Stage::Answer { approval, .. }) => {
+            (Request::Hear(link), Stage::Answer { approval, .. }) if link == linking.link => {
                 match approval.hear_answer(&relayed.body) {
                     Ok(candidate) => {
                         linking.stage = Stage::User(Box::new(candidate));
@@ -213,7 +263,7 @@ impl Core {
                     Err(error) => self.linking_failed(&error.to_string()),
                 }
             }
-            (Some(Request::Leave), Stage::Telling { number, .. }) => {
+            (Request::Leave(link), Stage::Telling { number, .. }) if link == linking.link => {
                 linking.stage = Stage::Done(LinkingState::Linked { device: number.0 });
                 if linking.with_history {
                     self.begin_giving(number);
@@ -224,12 +274,13 @@ impl Core {
         }
     }
 
-    /// The server does not let us meet.
-    pub(super) fn on_relay_refused(&mut self, refused: &v1::Refused) {
+    /// The server does not let us meet there. One that was given up before is nobody's concern.
+    pub(super) fn on_relay_refused(&mut self, link: LinkId, refused: &v1::Refused) {
         let refusal = refusal_of(refused);
         let (text, advice) =
             refusal.map_or(("the server refused", "try again"), |no| (no.text(), no.advice()));
-        if !matches!(self.linking, None | Some(Linking { stage: Stage::Done(_), .. })) {
+        let is_ours = |own: &Linking| own.link == link && !matches!(own.stage, Stage::Done(_));
+        if self.linking.as_ref().is_some_and(is_ours) {
             self.linking_failed(&format!("{text}: {advice}"));
         }
     }
@@ -242,8 +293,8 @@ impl Core {
     }
 
     fn say_linking(&mut self) {
-        if let Some(state) = self.linking_state() {
-            self.say(Event::Linking(state));
+        if let Some((link, state)) = self.linking_state() {
+            self.say(Event::Linking { link, state });
         }
     }
 }

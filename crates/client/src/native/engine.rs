@@ -477,13 +477,17 @@ impl Engine {
             Request::ApproveLink { code } => {
                 self.core.approve_link(&code, now).map(|()| Response::Done)
             }
-            Request::ConfirmLink { with_history } => {
-                self.core.confirm_link(with_history, now).map(|()| Response::Done)
+            Request::ConfirmLink { link, with_history } => {
+                self.core.confirm_link(link, with_history, now).map(|()| Response::Done)
             }
             Request::IsCaughtUp => Ok(Response::Flag(self.core.is_caught_up())),
             Request::HistoryProgress => Ok(Response::HistoryProgress(self.core.history_progress())),
-            Request::CancelLink => {
-                self.core.cancel_link();
+            Request::CancelLink { link } => {
+                self.core.cancel_link(link);
+                Ok(Response::Done)
+            }
+            Request::AbandonLink { link } => {
+                self.core.abandon_link(link);
                 Ok(Response::Done)
             }
             Request::Linking => Ok(Response::Linking(self.core.linking_state())),

@@ -12,7 +12,7 @@ use crate::{ConnectionState, Event, Me};
 
 /// Version of these words. Another version is refused: both are programs of one user, who ends the
 /// older one.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// Largest frame, 8 MiB: a command carries at most 4 MiB of texts in at most 10,000 pieces (5 bytes
 /// of CBOR each), a page of the history under 1 MiB.

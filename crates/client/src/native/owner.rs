@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 use super::home::Home;
 use super::host::Call;
 use super::ipc::{self, ToAttached, ToOwner, VERSION};
-use super::request::Answer;
-use crate::{ConnectionState, Error, Event, Me};
+use super::request::{Answer, Request};
+use crate::{ConnectionState, Error, Event, LinkId, Me};
 
 /// Processes served at once; one more waits to be taken.
 const ATTACHED_MAX: usize = 64;
@@ -86,17 +86,25 @@ async fn converse(stream: UnixStream, offer: Offer) -> io::Result<()> {
     let welcome = ToAttached::Welcome { version: VERSION, me: offer.me.clone(), connection };
     ipc::write(&mut to, &welcome).await?;
     let (answers, answered) = mpsc::channel(CALLS_MAX);
-    tokio::select! {
-        ended = hear(from, &offer.calls, answers) => ended,
+    let mut begun = None;
+    let ended = tokio::select! {
+        ended = hear(from, &offer.calls, answers, &mut begun) => ended,
         ended = speak(to, answered, events) => ended,
+    };
+    if let (Some(link), Some(calls)) = (begun, offer.calls.upgrade()) {
+        // Nobody compares its digits any more, and another linking is not to wait for it.
+        let (answer, _) = oneshot::channel();
+        let _ = calls.send(Call { request: Request::AbandonLink { link }, answer }).await;
     }
+    ended
 }
 
-/// Takes calls, and sees to it that each is answered.
+/// Takes calls, and sees to it that each is answered. `begun`: the linking last asked for.
 async fn hear(
     mut from: ReadHalf<UnixStream>,
     calls: &mpsc::WeakSender<Call>,
     answers: mpsc::Sender<(u64, Answer)>,
+    begun: &mut Option<LinkId>,
 ) -> io::Result<()> {
     let mut open: JoinSet<()> = JoinSet::new();
     while let Some(said) = ipc::read(&mut from).await? {
@@ -105,6 +113,9 @@ async fn hear(
             open.join_next().await;
         }
         while open.try_join_next().is_some() {}
+        if let Request::ApproveLink { code } = &request {
+            *begun = LinkId::of_code(code).ok().or(*begun);
+        }
         let (answer, answered) = oneshot::channel();
         // In the order of arrival: a sender's commands keep theirs.
         let Some(calls) = calls.upgrade() else { return Ok(()) };
@@ -150,7 +161,7 @@ async fn speak(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::native::request::{Request, Response};
+    use crate::native::request::Response;
 
     /// Serves a home in a folder of its own until dropped.
     struct Stage {

@@ -11,7 +11,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::core::{GroupCommand, GroupOutcome, PastPage, PastWanted, SendKey};
 use crate::{
     Act, Arrived, ChatId, ChatSummary, Contact, Context, DeviceInfo, Error, GroupInfo, HistoryItem,
-    HistoryProgress, LinkingState, Media, MediaInfo, MessageState, OwnProfile, Presence,
+    HistoryProgress, LinkId, LinkingState, Media, MediaInfo, MessageState, OwnProfile, Presence,
     Recipients, Reported, SafetyNumber, Settings, Visibility,
 };
 
@@ -160,13 +160,20 @@ pub(crate) enum Request {
         code: String,
     },
     ConfirmLink {
+        link: LinkId,
         with_history: bool,
     },
     /// How far a new device was given the history; nothing when that is done.
     HistoryProgress,
     /// Rows for that, newest first.
     Past(PastWanted),
-    CancelLink,
+    CancelLink {
+        link: LinkId,
+    },
+    /// Whoever asked for this linking is gone.
+    AbandonLink {
+        link: LinkId,
+    },
     Linking,
     Devices,
     RevokeDevice {
@@ -252,7 +259,7 @@ pub(crate) enum Response {
     Settings(Settings),
     Chats(Vec<ChatSummary>),
     SafetyNumber(SafetyNumber),
-    Linking(Option<LinkingState>),
+    Linking(Option<(LinkId, LinkingState)>),
     Devices(Vec<DeviceInfo>),
     Words(Words),
     Group(GroupOutcome),

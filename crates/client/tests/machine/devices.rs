@@ -1,8 +1,8 @@
 //! Several devices of one account.
 
 use godwit_base::{DeviceNumber, MessageId};
-use godwit_client::{ChatId, Error, Event, MessageState, WarningKind};
-use godwit_seal::DeviceKeys;
+use godwit_client::{ChatId, Error, Event, LinkId, LinkingState, MessageState, WarningKind};
+use godwit_seal::{DeviceKeys, LinkOffer};
 
 use crate::world::{World, handle};
 
@@ -271,4 +271,52 @@ fn what_was_sealed_before_the_first_other_device_goes_to_it_too() {
     for at in [1, 2] {
         assert!(world.devices[at].history.get(id).is_some_and(|i| i.text.is_some()), "device {at}");
     }
+}
+
+/// What a new device shows.
+fn code() -> String {
+    LinkOffer::new().unwrap().code().text()
+}
+
+#[test]
+fn another_code_waits_until_the_linking_that_goes_on_has_ended() {
+    let mut world = World::with(&["alice"]);
+    let (first, second) = (code(), code());
+    let (link, other) = (LinkId::of_code(&first).unwrap(), LinkId::of_code(&second).unwrap());
+    let now = world.now();
+    let core = world.device("alice").core();
+    core.approve_link(&first, now).unwrap();
+    assert_eq!(core.approve_link(&second, now), Err(Error::LinkingBusy));
+    assert_eq!(core.approve_link(&first, now), Ok(()), "begun already");
+    assert!(matches!(core.confirm_link(other, true, now), Err(Error::Linking(_))));
+    core.cancel_link(other);
+    core.abandon_link(other);
+    assert_eq!(core.linking_state(), Some((link, LinkingState::Waiting)));
+    core.cancel_link(link);
+    assert_eq!(core.linking_state(), None);
+    core.approve_link(&second, now).unwrap();
+    assert_eq!(core.linking_state(), Some((other, LinkingState::Waiting)));
+    core.abandon_link(other);
+    core.approve_link(&first, now).unwrap();
+    world.settle();
+    let told: Vec<_> = world.device("alice").told.iter().collect();
+    let given_up = |link| {
+        let reason = "it was given up".to_owned();
+        Event::Linking { link, state: LinkingState::Failed { reason } }
+    };
+    assert!([given_up(link), given_up(other)].iter().all(|event| told.contains(&event)), "{told:?}");
+}
+
+/// Ten minutes: as long as the server keeps a rendezvous.
+#[test]
+fn a_linking_that_nobody_answers_holds_up_no_other_after_its_time() {
+    let mut world = World::with(&["alice"]);
+    let (first, second) = (code(), code());
+    let mut now = world.now();
+    let core = world.device("alice").core();
+    core.approve_link(&first, now).unwrap();
+    now.mono_ms += 599_999;
+    assert_eq!(core.approve_link(&second, now), Err(Error::LinkingBusy));
+    now.mono_ms += 1;
+    assert_eq!(core.approve_link(&second, now), Ok(()));
 }

@@ -1,7 +1,8 @@
 //! A home that is linked has what was said before.
 
 use godwit_client::{
-    Act, Client, Event, EventStream, HistoryItem, HistoryProgress, NewcomerEvent, Reaction, Since,
+    Act, Client, Error, Event, EventStream, HistoryItem, HistoryProgress, LinkId, LinkingState,
+    NewcomerEvent, Reaction, Since,
 };
 use tokio::sync::mpsc;
 
@@ -21,10 +22,10 @@ async fn link(stage: &Stage, main: &Client, new: &str, with_history: bool) -> Ve
         };
         Client::link(&home, &link, tell).await
     });
-    main.approve_link(&soon(code.recv()).await.unwrap()).await.unwrap();
-    soon(main.linking_digits()).await.unwrap();
-    main.confirm_link(with_history).await.unwrap();
-    soon(main.linked()).await.unwrap();
+    let link = main.approve_link(&soon(code.recv()).await.unwrap()).await.unwrap();
+    soon(main.linking_digits(link)).await.unwrap();
+    main.confirm_link(link, with_history).await.unwrap();
+    soon(main.linked(link)).await.unwrap();
     soon(newcomer).await.unwrap().unwrap();
     std::iter::from_fn(|| told.try_recv().ok()).collect()
 }
@@ -134,4 +135,85 @@ async fn who_is_not_to_have_it_begins_empty() {
     let tablet = stage.open("tablet").await;
     is_drained(&bob, &tablet, "after").await;
     assert_eq!(texts(&story(&tablet, "bob").await), ["after"]);
+}
+
+/// A new device that shows its code and then its digits.
+struct Newcomer {
+    code: String,
+    digits: mpsc::UnboundedReceiver<String>,
+    linked: tokio::task::JoinHandle<Result<u32, Error>>,
+}
+
+impl Newcomer {
+    async fn shows(stage: &Stage, name: &str) -> Self {
+        let (codes, mut code) = mpsc::unbounded_channel();
+        let (shown, digits) = mpsc::unbounded_channel();
+        let (home, link) = (stage.home(name), stage.link.clone());
+        let linked = tokio::spawn(async move {
+            let tell = |event| match event {
+                NewcomerEvent::Code(code) => codes.send(code).unwrap(),
+                NewcomerEvent::Check { digits, .. } => shown.send(digits).unwrap(),
+                _ => {}
+            };
+            Client::link(&home, &link, tell).await.map(|joined| joined.device.number.0)
+        });
+        Self { code: soon(code.recv()).await.unwrap(), digits, linked }
+    }
+
+    /// Is linked by this program of the main device.
+    async fn is_linked_by(mut self, main: &Client) -> u32 {
+        let link = main.approve_link(&self.code).await.unwrap();
+        let (digits, _) = soon(main.linking_digits(link)).await.unwrap();
+        assert_eq!(soon(self.digits.recv()).await.unwrap(), digits);
+        main.confirm_link(link, false).await.unwrap();
+        let device = soon(main.linked(link)).await.unwrap();
+        assert_eq!(soon(self.linked).await.unwrap().unwrap(), device);
+        device
+    }
+}
+
+/// Two programs of one home each want to link a device: neither is ever shown the digits of the other's.
+#[tokio::test]
+async fn one_device_is_linked_at_a_time() {
+    let stage = Stage::new();
+    let alice = stage.joined("alice").await;
+    let again = stage.open("alice").await;
+    let mut first = Newcomer::shows(&stage, "tablet").await;
+    let second = Newcomer::shows(&stage, "desk").await;
+    let link = alice.approve_link(&first.code).await.unwrap();
+    assert_eq!(again.approve_link(&second.code).await, Err(Error::LinkingBusy));
+    let other = LinkId::of_code(&second.code).unwrap();
+    let (digits, _) = soon(alice.linking_digits(link)).await.unwrap();
+    assert_eq!(soon(first.digits.recv()).await.unwrap(), digits);
+    // Nothing that is said of the second touches the first.
+    assert!(matches!(again.linking_digits(other).await, Err(Error::Linking(_))));
+    assert!(matches!(again.confirm_link(other, false).await, Err(Error::Linking(_))));
+    again.cancel_link(other).await.unwrap();
+    assert_eq!(again.approve_link(&second.code).await, Err(Error::LinkingBusy));
+    assert_eq!(alice.approve_link(&first.code).await, Ok(link), "begun already");
+    alice.confirm_link(link, false).await.unwrap();
+    let device = soon(alice.linked(link)).await.unwrap();
+    assert_eq!(soon(first.linked).await.unwrap().unwrap(), device);
+    assert_eq!(second.is_linked_by(&again).await, device + 1);
+}
+
+/// The program that began a linking ends before anybody has compared digits.
+#[tokio::test]
+async fn a_linking_whose_program_is_gone_is_given_up() {
+    let stage = Stage::new();
+    let alice = stage.joined("alice").await;
+    let again = stage.open("alice").await;
+    let (first, second) =
+        (Newcomer::shows(&stage, "tablet").await, Newcomer::shows(&stage, "desk").await);
+    let link = again.approve_link(&first.code).await.unwrap();
+    let mut events = alice.events(Since::Now);
+    assert_eq!(alice.approve_link(&second.code).await, Err(Error::LinkingBusy));
+    drop(again);
+    let failed = |event: &Event| match event {
+        Event::Linking { link: own, state: LinkingState::Failed { .. } } => *own == link,
+        _ => false,
+    };
+    while !failed(&soon(events.next()).await.unwrap()) {}
+    assert_eq!(second.is_linked_by(&alice).await, 2);
+    first.linked.abort();
 }

@@ -195,15 +195,16 @@ fn perform_about_devices(client: &Client, effect: Effect) -> Option<LocalBoxFutu
         }
         .boxed_local(),
         Effect::ApproveLink { code } => async move {
-            let done = client.approve_link(&code).await;
+            let done = client.approve_link(&code).await.map(|_| ());
             Outcome::Approved { code, done }
         }
         .boxed_local(),
-        Effect::ConfirmLink { with_history } => {
-            async move { Outcome::Confirmed(client.confirm_link(with_history).await) }.boxed_local()
+        Effect::ConfirmLink { link, with_history } => {
+            async move { Outcome::Confirmed(client.confirm_link(link, with_history).await) }
+                .boxed_local()
         }
-        Effect::CancelLink => async {
-            client.cancel_link().await.ok();
+        Effect::CancelLink { link } => async move {
+            client.cancel_link(link).await.ok();
             Outcome::Told
         }
         .boxed_local(),

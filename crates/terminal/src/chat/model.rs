@@ -15,7 +15,7 @@ use crossterm::event::Event as Input;
 use godwit_base::MessageId;
 use godwit_client::{
     Act, ChatId, ChatSummary, ConnectionState, DeviceInfo, Error, Event, HistoryItem,
-    HistoryProgress, LinkingState, Me, MessageState, Presence, Quote, SafetyNumber,
+    HistoryProgress, LinkId, LinkingState, Me, MessageState, Presence, Quote, SafetyNumber,
 };
 
 pub(crate) use self::chats::Chats;
@@ -109,9 +109,12 @@ pub(crate) enum Effect {
     },
     /// Both devices show the same digits.
     ConfirmLink {
+        link: LinkId,
         with_history: bool,
     },
-    CancelLink,
+    CancelLink {
+        link: LinkId,
+    },
     /// Takes a device off the account; beside everything else.
     Revoke {
         device: u32,
@@ -164,7 +167,7 @@ pub(crate) enum Outcome {
     },
     Devices {
         list: Result<Vec<DeviceInfo>, Error>,
-        linking: Option<LinkingState>,
+        linking: Option<(LinkId, LinkingState)>,
     },
     Approved {
         code: String,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use futures_util::FutureExt;
 use godwit_client::{
-    Client, Error, Event, EventStream, HistoryProgress, Joined, NewcomerEvent, Since,
+    Client, Error, Event, EventStream, HistoryProgress, Joined, LinkId, NewcomerEvent, Since,
 };
 use serde::Serialize;
 use tokio::task::unconstrained;
@@ -111,21 +111,22 @@ pub(super) async fn approve(
         can_be_asked()?;
     }
     let events = client.events(Since::Now);
+    let link = LinkId::of_code(&approve.code)?;
     let linked = async {
         client.approve_link(&approve.code).await?;
-        let (digits, _) = client.linking_digits().await?;
+        let (digits, _) = client.linking_digits(link).await?;
         let line = Line::Check { digits: digits.clone(), handle: None };
         output.record(&line, |_| format!("the new device must show: {digits}"))?;
         if !approve.yes && !asks("Does it show the same? yes/no: ")? {
-            client.cancel_link().await?;
+            client.cancel_link(link).await?;
             return Err(Failure::Other("not linked: the digits were not confirmed".to_owned()));
         }
-        client.confirm_link(!approve.no_history).await?;
-        Ok::<u32, Failure>(client.linked().await?)
+        client.confirm_link(link, !approve.no_history).await?;
+        Ok::<u32, Failure>(client.linked(link).await?)
     };
     let linked = Box::pin(while_asking(client, linked));
     let Some(device) = within(approve.timeout, linked).await else {
-        client.cancel_link().await?;
+        client.cancel_link(link).await?;
         return Err(Failure::TimedOut("the new device did not answer: begin again".to_owned()));
     };
     let device = device?;

@@ -8,7 +8,7 @@ use super::{Client, Joined, changed};
 use crate::native::home::Home;
 use crate::native::newcomer;
 use crate::native::request::{Request, Response};
-use crate::{DeviceInfo, Error, Event, HistoryProgress, LinkingState, NewcomerEvent};
+use crate::{DeviceInfo, Error, Event, HistoryProgress, LinkId, LinkingState, NewcomerEvent};
 
 impl Client {
     /// Makes an empty home a further device of an account that exists on the server of `link`: `tell`
@@ -44,16 +44,21 @@ impl Client {
     }
 
     /// Begins to link the device that shows this code; what follows is in
-    /// [`linking`](Self::linking).
+    /// [`linking`](Self::linking) under the id that is returned. One device is linked at a time, by
+    /// whichever program of this home. A linking whose program ends before its user has confirmed the
+    /// digits is given up.
     ///
     /// # Errors
-    /// [`Error::NotMain`], [`Error::Linking`] that says what is wrong with the code, or trouble with
-    /// the home.
+    /// [`Error::NotMain`], [`Error::LinkingBusy`] while a device with another code is being linked,
+    /// [`Error::TooManyDevices`], [`Error::Linking`] that says what is wrong with the code, or trouble
+    /// with the home.
     ///
     /// # Cancel safety
     /// Safe: done or not done, and it can be repeated.
-    pub async fn approve_link(&self, code: &str) -> Result<(), Error> {
-        self.done(Request::ApproveLink { code: code.to_owned() }).await
+    pub async fn approve_link(&self, code: &str) -> Result<LinkId, Error> {
+        let link = LinkId::of_code(code)?;
+        self.done(Request::ApproveLink { code: code.to_owned() }).await?;
+        Ok(link)
     }
 
     /// The user has compared the digits, and they are the same: the device is put on the account's
@@ -66,8 +71,8 @@ impl Client {
     ///
     /// # Cancel safety
     /// Safe: done or not done; [`linking`](Self::linking) tells which.
-    pub async fn confirm_link(&self, with_history: bool) -> Result<(), Error> {
-        self.done(Request::ConfirmLink { with_history }).await
+    pub async fn confirm_link(&self, link: LinkId, with_history: bool) -> Result<(), Error> {
+        self.done(Request::ConfirmLink { link, with_history }).await
     }
 
     /// Waits until a new device was given the history, as far as this device goes: the rest is the
@@ -100,55 +105,56 @@ impl Client {
         }
     }
 
-    /// Gives linking up, such as when the digits differ.
+    /// Gives this linking up, such as when the digits differ. Another one goes on.
     ///
     /// # Errors
     /// When the client was closed.
     ///
     /// # Cancel safety
     /// Safe: done or not done, and it can be repeated.
-    pub async fn cancel_link(&self) -> Result<(), Error> {
-        self.done(Request::CancelLink).await
+    pub async fn cancel_link(&self, link: LinkId) -> Result<(), Error> {
+        self.done(Request::CancelLink { link }).await
     }
 
-    /// How far linking has come; `None` when nothing was begun.
+    /// Which linking was begun last, by whichever program of this home, and how far it has come; `None`
+    /// when nothing was begun.
     ///
     /// # Errors
     /// When the client was closed.
     ///
     /// # Cancel safety
     /// Safe: it only reads.
-    pub async fn linking(&self) -> Result<Option<LinkingState>, Error> {
+    pub async fn linking(&self) -> Result<Option<(LinkId, LinkingState)>, Error> {
         match self.host.ask(Request::Linking).await? {
             Response::Linking(state) => Ok(state),
             _ => Err(Error::OtherVersion),
         }
     }
 
-    /// Waits until digits are to be compared; they and the number of the new device.
+    /// Waits until this linking's digits are to be compared; they and the number of the new device.
     ///
     /// # Errors
     /// [`Error::Linking`] if linking fails, or is not under way.
     ///
     /// # Cancel safety
     /// Safe: it only watches.
-    pub async fn linking_digits(&self) -> Result<(String, u32), Error> {
-        self.linking_until(|state| match state {
+    pub async fn linking_digits(&self, link: LinkId) -> Result<(String, u32), Error> {
+        self.linking_until(link, |state| match state {
             LinkingState::Compare { digits, device } => Some((digits, device)),
             _ => None,
         })
         .await
     }
 
-    /// Waits until the device is linked; its number.
+    /// Waits until the device of this linking is one of the account's; its number.
     ///
     /// # Errors
     /// [`Error::Linking`] if linking fails, or is not under way.
     ///
     /// # Cancel safety
     /// Safe: it only watches.
-    pub async fn linked(&self) -> Result<u32, Error> {
-        self.linking_until(|state| match state {
+    pub async fn linked(&self, link: LinkId) -> Result<u32, Error> {
+        self.linking_until(link, |state| match state {
             LinkingState::Linked { device } => Some(device),
             _ => None,
         })
@@ -157,11 +163,13 @@ impl Client {
 
     async fn linking_until<T>(
         &self,
+        link: LinkId,
         is_there: impl Fn(LinkingState) -> Option<T>,
     ) -> Result<T, Error> {
         let mut events = self.host.events();
         loop {
-            match self.linking().await? {
+            let own = self.linking().await?.filter(|(other, _)| *other == link);
+            match own.map(|(_, state)| state) {
                 None => return Err(Error::Linking("it was given up".to_owned())),
                 Some(LinkingState::Failed { reason }) => return Err(Error::Linking(reason)),
                 Some(state) => {
@@ -170,7 +178,7 @@ impl Client {
                     }
                 }
             }
-            changed(&mut events, |event| matches!(event, Event::Linking(_))).await?;
+            changed(&mut events, |event| matches!(event, Event::Linking { link: it, .. } if *it == link)).await?;
         }
     }
 

@@ -1,7 +1,7 @@
 //! Keys on the account's devices: linking another one, taking one off.
 
 use crossterm::event::{KeyCode, KeyEvent};
-use godwit_client::{DeviceInfo, Error, LinkingState};
+use godwit_client::{DeviceInfo, Error, LinkId, LinkingState};
 
 use super::keys::field_key;
 use super::{Effect, Model, Overlay, Status};
@@ -14,6 +14,8 @@ pub(crate) struct Devices {
     pub(crate) list: Option<Vec<DeviceInfo>>,
     pub(crate) selected: usize,
     pub(crate) step: Step,
+    /// The linking that was begun here last.
+    pub(crate) link: Option<LinkId>,
 }
 
 /// What is being done with them.
@@ -56,8 +58,8 @@ impl Model {
     /// Leaves one step, or the window. False: the window is to be closed.
     pub(super) fn leaves_step(&mut self) -> bool {
         let Some(Overlay::Devices(devices)) = &mut self.overlay else { return false };
-        if devices.is_linking() {
-            self.effects.push(Effect::CancelLink);
+        if let Some(link) = devices.link.filter(|_| devices.is_linking()) {
+            self.effects.push(Effect::CancelLink { link });
         }
         std::mem::take(&mut devices.step) != Step::Look
     }
@@ -146,14 +148,18 @@ impl Model {
         if !field.is_blank() {
             let code = field.take().trim().to_owned();
             devices.step = Step::Link(LinkingState::Waiting);
+            // A wrong code has none, and is refused.
+            devices.link = LinkId::of_code(&code).ok();
             self.effects.push(Effect::ApproveLink { code });
         }
     }
 
     fn confirm(&mut self, with_history: bool) {
-        if let Some(Overlay::Devices(devices)) = &mut self.overlay {
+        if let Some(Overlay::Devices(devices)) = &mut self.overlay
+            && let Some(link) = devices.link
+        {
             devices.step = Step::Link(LinkingState::Publishing);
-            self.effects.push(Effect::ConfirmLink { with_history });
+            self.effects.push(Effect::ConfirmLink { link, with_history });
         }
     }
 
@@ -178,18 +184,21 @@ impl Model {
     }
 
     /// They were read, and how far linking is.
-    pub(super) fn devices_are(&mut self, list: Vec<DeviceInfo>, linking: Option<LinkingState>) {
+    pub(super) fn devices_are(&mut self, list: Vec<DeviceInfo>, linking: Option<(LinkId, LinkingState)>) {
         let Some(Overlay::Devices(devices)) = &mut self.overlay else { return };
         devices.selected = devices.selected.min(list.len().saturating_sub(1));
         devices.list = Some(list);
-        if let Some(state) = linking {
-            self.linking_is(state);
+        if let Some((link, state)) = linking {
+            self.linking_is(link, state);
         }
     }
 
     /// Linking came further. What another program has begun on this home is that one's to show.
-    pub(super) fn linking_is(&mut self, state: LinkingState) {
-        if let Some(Overlay::Devices(Devices { step: Step::Link(shown), .. })) = &mut self.overlay {
+    pub(super) fn linking_is(&mut self, link: LinkId, state: LinkingState) {
+        if let Some(Overlay::Devices(devices)) = &mut self.overlay
+            && devices.link == Some(link)
+            && let Step::Link(shown) = &mut devices.step
+        {
             *shown = state;
         }
     }
@@ -205,8 +214,11 @@ impl Model {
     }
 
     pub(super) fn confirmed(&mut self, done: Result<(), Error>) {
-        if let Err(error) = done {
-            self.linking_is(LinkingState::Failed { reason: error.to_string() });
+        if let (Some(Overlay::Devices(Devices { link: Some(link), .. })), Err(error)) =
+            (&self.overlay, done)
+        {
+            let link = *link;
+            self.linking_is(link, LinkingState::Failed { reason: error.to_string() });
         }
     }
 

@@ -63,7 +63,7 @@ impl Model {
                 self.status = Some(Status::Done(format!("fetching, {percent} %")));
             }
             Event::History(progress) => self.history(progress),
-            Event::Linking(state) => self.linking_is(state),
+            Event::Linking { link, state } => self.linking_is(link, state),
             Event::Devices => self.reload_devices(),
             Event::Lagged(_) => self.reload(),
             _ => {} // what later versions tell, they show

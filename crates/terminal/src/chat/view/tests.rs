@@ -180,7 +180,8 @@ fn the_safety_number_beside_its_code() {
 /// Two devices, this one the main one.
 fn devices(step: Step) -> Overlay {
     let info = |device, this| DeviceInfo { device, this, main: this };
-    Overlay::Devices(Devices { list: Some(vec![info(1, true), info(2, false)]), selected: 1, step })
+    let list = Some(vec![info(1, true), info(2, false)]);
+    Overlay::Devices(Devices { list, selected: 1, step, link: None })
 }
 
 #[test]

@@ -2,6 +2,21 @@
 
 use super::*;
 
+/// What a new device shows, and another one.
+const CODE: &str =
+    "godwit-link:AQcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHB_RX";
+const OTHER: &str =
+    "godwit-link:AQgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICCkr";
+
+fn link(code: &str) -> LinkId {
+    LinkId::of_code(code).unwrap()
+}
+
+/// The device that shows this code has come so far.
+fn comes(code: &str, state: LinkingState) -> Event {
+    Event::Linking { link: link(code), state }
+}
+
 /// Two devices, shown; this one is the main one, or not.
 fn shown(is_main: bool) -> Model {
     let mut model = with_bob();
@@ -23,13 +38,13 @@ fn step(model: &Model) -> &Step {
 fn compares() -> Model {
     let mut model = shown(true);
     keys(&mut model, &[KeyCode::Char('l')]);
-    types(&mut model, "code");
-    let approve = Effect::ApproveLink { code: "code".to_owned() };
+    types(&mut model, CODE);
+    let approve = Effect::ApproveLink { code: CODE.to_owned() };
     assert_eq!(keys(&mut model, &[KeyCode::Enter]), [approve]);
     assert_eq!(*step(&model), Step::Link(LinkingState::Waiting));
-    done(&mut model, Outcome::Approved { code: "code".to_owned(), done: Ok(()) });
+    done(&mut model, Outcome::Approved { code: CODE.to_owned(), done: Ok(()) });
     let digits = "123 456".to_owned();
-    tell(&mut model, Event::Linking(LinkingState::Compare { digits, device: 3 }));
+    tell(&mut model, comes(CODE, LinkingState::Compare { digits, device: 3 }));
     model
 }
 
@@ -38,11 +53,11 @@ fn a_device_is_linked_when_the_digits_are_the_same() {
     for (key, with_history) in [('y', true), ('o', false)] {
         let mut model = compares();
         assert_eq!(keys(&mut model, &[KeyCode::Enter, KeyCode::Char('x')]), []);
-        let confirm = Effect::ConfirmLink { with_history };
+        let confirm = Effect::ConfirmLink { link: link(CODE), with_history };
         assert_eq!(keys(&mut model, &[KeyCode::Char(key)]), [confirm]);
         assert_eq!(*step(&model), Step::Link(LinkingState::Publishing));
         done(&mut model, Outcome::Confirmed(Ok(())));
-        tell(&mut model, Event::Linking(LinkingState::Linked { device: 3 }));
+        tell(&mut model, comes(CODE, LinkingState::Linked { device: 3 }));
         assert_eq!(*step(&model), Step::Link(LinkingState::Linked { device: 3 }));
         assert_eq!(tell(&mut model, Event::Devices), [Effect::LoadDevices]);
         assert_eq!(keys(&mut model, &[KeyCode::Enter]), []);
@@ -54,9 +69,9 @@ fn a_device_is_linked_when_the_digits_are_the_same() {
 fn digits_that_differ_and_a_change_of_mind_give_it_up() {
     for key in [KeyCode::Char('n'), KeyCode::Esc] {
         let mut model = compares();
-        assert_eq!(keys(&mut model, &[key]), [Effect::CancelLink]);
+        assert_eq!(keys(&mut model, &[key]), [Effect::CancelLink { link: link(CODE) }]);
         assert_eq!(*step(&model), Step::Look);
-        tell(&mut model, Event::Linking(LinkingState::Linked { device: 3 }));
+        tell(&mut model, comes(CODE, LinkingState::Linked { device: 3 }));
         assert_eq!(*step(&model), Step::Look, "what another program does is not shown here");
         assert_eq!(keys(&mut model, &[KeyCode::Esc]), []);
         assert!(model.overlay.is_none());
@@ -137,10 +152,29 @@ fn what_was_said_before_is_loaded_as_it_comes() {
 fn after_a_gap_linking_is_as_far_as_it_really_is() {
     let mut model = shown(true);
     keys(&mut model, &[KeyCode::Char('l')]);
-    types(&mut model, "code");
+    types(&mut model, CODE);
     keys(&mut model, &[KeyCode::Enter]);
     assert!(tell(&mut model, Event::Lagged(9)).contains(&Effect::LoadDevices));
-    let linking = Some(LinkingState::Linked { device: 3 });
+    let linking = Some((link(CODE), LinkingState::Linked { device: 3 }));
     done(&mut model, Outcome::Devices { list: Ok(Vec::new()), linking });
     assert_eq!(*step(&model), Step::Link(LinkingState::Linked { device: 3 }));
+}
+
+/// Another program of this home links a device, and this one is told of that too.
+#[test]
+fn the_digits_of_another_device_are_never_shown() {
+    let mut model = shown(true);
+    keys(&mut model, &[KeyCode::Char('l')]);
+    types(&mut model, CODE);
+    keys(&mut model, &[KeyCode::Enter]);
+    let theirs = LinkingState::Compare { digits: "999 999".to_owned(), device: 3 };
+    tell(&mut model, comes(OTHER, theirs.clone()));
+    assert_eq!(*step(&model), Step::Link(LinkingState::Waiting));
+    let linking = Some((link(OTHER), theirs));
+    done(&mut model, Outcome::Devices { list: Ok(Vec::new()), linking });
+    assert_eq!(*step(&model), Step::Link(LinkingState::Waiting));
+    let busy = Outcome::Approved { code: CODE.to_owned(), done: Err(Error::LinkingBusy) };
+    done(&mut model, busy);
+    let Step::Code { problem, .. } = step(&model) else { panic!("{:?}", step(&model)) };
+    assert!(problem.as_ref().is_some_and(|text| text.contains("is being linked")), "{problem:?}");
 }
