@@ -143,7 +143,9 @@ pub enum Error {
     #[error("another change of the devices is on its way to the server: try again in a moment")]
     ListBusy,
     /// This device links another one already.
-    #[error("another device is being linked: try again when that has ended, in ten minutes at most")]
+    #[error(
+        "another device is being linked: try again when that has ended, in ten minutes at most"
+    )]
     LinkingBusy,
     /// Linking a device, or recovering an account, came to nothing.
     #[error("not linked: {0}")]

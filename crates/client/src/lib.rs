@@ -33,8 +33,8 @@ pub use media::{
 };
 pub use model::{
     ChatId, ChatSummary, ConnectionState, Contact, DeviceInfo, Event, Failure, GroupInfo,
-    GroupMemberInfo, HistoryItem, HistoryProgress, Me, MessageState, NewcomerEvent,
-    Note, OwnProfile, Presence, PresenceState, Reported, SafetyNumber, Visibility, WarningKind,
+    GroupMemberInfo, HistoryItem, HistoryProgress, Me, MessageState, NewcomerEvent, Note,
+    OwnProfile, Presence, PresenceState, Reported, SafetyNumber, Visibility, WarningKind,
 };
 #[cfg(feature = "native")]
 pub use native::{Client, EventStream, InboxReader, Joined, SEND_ALL_BYTES_MAX, Since};

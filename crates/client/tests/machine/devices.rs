@@ -304,7 +304,10 @@ fn another_code_waits_until_the_linking_that_goes_on_has_ended() {
         let reason = "it was given up".to_owned();
         Event::Linking { link, state: LinkingState::Failed { reason } }
     };
-    assert!([given_up(link), given_up(other)].iter().all(|event| told.contains(&event)), "{told:?}");
+    assert!(
+        [given_up(link), given_up(other)].iter().all(|event| told.contains(&event)),
+        "{told:?}"
+    );
 }
 
 /// Ten minutes: as long as the server keeps a rendezvous.

@@ -178,7 +178,11 @@ impl Client {
                     }
                 }
             }
-            changed(&mut events, |event| matches!(event, Event::Linking { link: it, .. } if *it == link)).await?;
+            changed(
+                &mut events,
+                |event| matches!(event, Event::Linking { link: it, .. } if *it == link),
+            )
+            .await?;
         }
     }
 

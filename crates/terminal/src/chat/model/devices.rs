@@ -184,7 +184,11 @@ impl Model {
     }
 
     /// They were read, and how far linking is.
-    pub(super) fn devices_are(&mut self, list: Vec<DeviceInfo>, linking: Option<(LinkId, LinkingState)>) {
+    pub(super) fn devices_are(
+        &mut self,
+        list: Vec<DeviceInfo>,
+        linking: Option<(LinkId, LinkingState)>,
+    ) {
         let Some(Overlay::Devices(devices)) = &mut self.overlay else { return };
         devices.selected = devices.selected.min(list.len().saturating_sub(1));
         devices.list = Some(list);
