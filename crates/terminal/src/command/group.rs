@@ -110,12 +110,12 @@ fn picture(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 async fn save_picture(client: &Client, id: GroupId, path: &Path) -> Result<(), Failure> {
-    meet(client, Some(id)).await?;
+    fresh(client).await?;
     let groups = client.groups().await?;
     let group = groups.iter().find(|group| group.id == id);
     let group = group.ok_or(godwit_client::Error::NoGroup(id))?;
     if group.picture.is_empty() {
-        return Err(godwit_client::Error::Group("it has no picture".to_owned()).into());
+        return Err(Failure::Other(format!("group {id} has no picture")));
     }
     let file = File::options().write(true).create_new(true).open(path);
     let saved = file.and_then(|mut file| file.write_all(&group.picture));

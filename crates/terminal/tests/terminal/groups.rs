@@ -132,15 +132,20 @@ fn a_community_has_everybody_of_its_groups() {
 #[test]
 fn a_group_has_a_picture() {
     let server = Server::start();
-    let alice = server.joined("alice");
-    let group = json_of(&alice, &["group", "create", "Herons"])["group"].clone();
+    let (alice, bob) = (server.joined("alice"), server.joined("bob"));
+    let group = json_of(&alice, &["group", "create", "Herons", "bob"])["group"].clone();
     let group = group.as_str().unwrap();
     let file = |name: &str| format!("{}/{name}", alice.path());
     let (picture, saved, large) = (file("small.png"), file("saved.png"), file("large.png"));
     std::fs::write(&picture, [7; 4_096]).unwrap();
     std::fs::write(&large, [7; 4_097]).unwrap();
-    alice.run(&["group", "picture", group, "--out", &saved]).fails(4, "no picture");
+    alice.run(&["group", "picture", group, "--out", &saved]).fails(1, "no picture");
+    bob.run(&["group", "show", group]).succeeds();
     alice.run(&["group", "picture", group, &picture]).succeeds();
+    // What was set while no program of his ran is waited for.
+    let seen = file("seen.png");
+    bob.run(&["group", "picture", group, "--out", &seen]).succeeds();
+    assert_eq!(std::fs::read(&seen).unwrap(), [7; 4_096]);
     alice.run(&["group", "picture", group, "--out", &saved]).succeeds();
     assert_eq!(std::fs::read(&saved).unwrap(), [7; 4_096]);
     alice.run(&["group", "picture", group, "--out", &saved]).fails(1, "exists");
