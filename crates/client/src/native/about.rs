@@ -8,7 +8,7 @@ use super::stream::Since;
 use crate::core::SendKey;
 use crate::{
     Act, ChatId, ConnectionState, Context, Error, Event, HistoryItem, Info, MessageState, Note,
-    Recipient, Recipients, Settings,
+    Poll, Recipient, Recipients, Settings,
 };
 
 impl Client {
@@ -49,16 +49,21 @@ impl Client {
     /// Sends the text of a message into another chat, with the mark that it was said before.
     ///
     /// # Errors
-    /// [`Error::NoMessage`], [`Error::WrongKind`] if it has no text of its own, and those of
-    /// [`send`](Self::send).
+    /// [`Error::NoMessage`], [`Error::OutOfBounds`] for a file or a poll, [`Error::WrongKind`] if it has no
+    /// text of its own for another reason, and those of [`send`](Self::send).
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
     pub async fn forward(&self, id: MessageId, to: impl Into<ChatId>) -> Result<MessageId, Error> {
         let item = self.message(id).await?.ok_or(Error::NoMessage(id))?;
         // A file is not the sender's to keep for another: its place on the server is counted.
-        let is_text = item.details.poll.is_none() && item.details.media.is_none();
-        let text = item.text.filter(|_| is_text).ok_or(Error::WrongKind(id))?;
+        if item.details.media.is_some() {
+            return Err(impossible("forwarding a file", "save it and send it again".to_owned()));
+        }
+        if item.details.poll.is_some() {
+            return Err(impossible("forwarding a poll", "ask again in the other chat".to_owned()));
+        }
+        let text = item.text.ok_or(Error::WrongKind(id))?;
         let mentions = item.details.mentions;
         self.send_with(to, text, Context { forwarded: true, mentions, reply_to: None }).await
     }
@@ -75,9 +80,7 @@ impl Client {
     /// may have been done or not.
     pub async fn act(&self, id: MessageId, act: Act) -> Result<MessageId, Error> {
         let item = self.message(id).await?.ok_or(Error::NoMessage(id))?;
-        if !fits(&item, &act) {
-            return Err(Error::WrongKind(id));
-        }
+        fits(&item, &act)?;
         let (key, with) = (new_key()?, item.with);
         self.sent_one(Request::Act { key, with, about: id, act }).await
     }
@@ -211,15 +214,33 @@ impl Client {
     }
 }
 
-/// Whether this can be done to such a message.
-fn fits(item: &HistoryItem, act: &Act) -> bool {
+/// Whether this can be done to such a message; if not, why.
+fn fits(item: &HistoryItem, act: &Act) -> Result<(), Error> {
     let is_there = item.note.is_none();
-    match act {
+    let fits = match act {
         Act::Star(on) => is_there || !on,
         Act::Reaction(_) => is_there,
         Act::Edit(_) => is_there && item.text.is_some() && item.details.poll.is_none(),
         Act::Deletion => item.note != Some(Note::Deleted),
-        Act::Vote(options) => item.details.poll.as_ref().is_some_and(|poll| poll.takes(options)),
+        Act::Vote(options) => match &item.details.poll {
+            Some(poll) if poll.takes(options) => true,
+            Some(poll) => return Err(impossible("this vote", choice(poll))),
+            None => false,
+        },
+    };
+    fits.then_some(()).ok_or(Error::WrongKind(item.id))
+}
+
+fn impossible(what: &str, bound: String) -> Error {
+    Error::OutOfBounds { what: what.to_owned(), bound }
+}
+
+/// What may be chosen.
+fn choice(poll: &Poll) -> String {
+    let answers = poll.options.len();
+    match poll.several {
+        true => format!("this poll has {answers} answers"),
+        false => format!("this poll has {answers} answers and takes one only"),
     }
 }
 

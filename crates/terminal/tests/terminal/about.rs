@@ -82,7 +82,10 @@ fn forwards_polls_and_where_a_message_is() {
     let poll = poll.trim();
     bob.run(&["listen", "--count", "1"]).succeeds();
     bob.run(&["vote", poll, "2"]).succeeds();
-    bob.run(&["vote", poll, "1", "2"]).fails(1, "cannot be done");
+    bob.run(&["vote", poll, "1", "2"]).fails(1, "takes one only");
+    bob.run(&["vote", poll, "9"]).fails(1, "2 answers");
+    bob.run(&["vote", &id, "1"]).fails(1, "cannot be done");
+    bob.run(&["forward", poll, "alice"]).fails(1, "ask again in the other chat");
     alice.run(&["vote", poll, "1"]).succeeds();
     let votes = |home: &Home| shown(home, poll)["poll"]["options"].clone();
     let expected = json!([

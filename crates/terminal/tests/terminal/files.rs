@@ -283,6 +283,7 @@ fn a_photo_tells_its_size_and_a_voice_note_its_length_and_loudness() {
     let out = desk.text("saved.png");
     bob.run(&["save", id(&heard), "--out", &out]).succeeds();
     assert_eq!(std::fs::read(&out).unwrap(), std::fs::read(desk.path("photo.png")).unwrap());
+    bob.run(&["forward", id(&heard), "alice"]).fails(1, "save it and send it again");
 
     alice.run(&["send", "bob", "--voice", "--file", &desk.text("memo.opus")]).succeeds();
     let media = &hears(&bob)["media"];
