@@ -178,6 +178,18 @@ async fn fresh(client: &Client) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Waits until the server has what was set here, and others were sent it. False if that is not so in time,
+/// or there is no server just now: it goes out as soon as there is one.
+async fn is_told(client: &Client) -> Result<bool, Failure> {
+    let mut connection = client.connection();
+    let is_offline = |state: &ConnectionState| matches!(state, ConnectionState::Offline { .. });
+    tokio::select! {
+        biased;
+        told = within(Some(ANSWER_MAX), client.told()) => Ok(told.transpose()?.unwrap_or(false)),
+        _ = connection.wait_for(is_offline) => Ok(false),
+    }
+}
+
 /// Why the link was given up, if it was: nothing that this device knows is the latest then.
 fn given_up(client: &Client) -> Option<Failure> {
     match &*client.connection().borrow() {

@@ -10,7 +10,7 @@ use super::asking::Request;
 use super::backoff::Backoff;
 use super::channel::{Arrived, Channel, Ends};
 use super::now::Now;
-use super::outbox::Outgoing;
+use super::outbox::{Kind, Outgoing, Target};
 use super::output::LinkOrder;
 use super::vault::Blob;
 use crate::{ConnectionState, Event, WarningKind};
@@ -168,7 +168,20 @@ impl Core {
     pub fn has_unsent(&self) -> bool {
         let may_come = !matches!(self.link.state, State::Stopped | State::Waiting { .. });
         let has_message = self.outbox.pending().next().is_some();
-        may_come && (has_message || self.transfers.owes() || self.groups.owe_reads())
+        let owes = self.transfers.owes() || self.groups.owe_reads() || self.presence.owes_server();
+        may_come && (has_message || owes)
+    }
+
+    /// Whether what the user set has left this device: the server was told who may see when we are here, and
+    /// has every message with our profile, and those to our other devices.
+    pub fn is_told(&self) -> bool {
+        let own = Target::Account(self.me.device().account);
+        let tells = |message: &Outgoing| message.kind == Kind::Quiet || message.target == own;
+        let is_going = self.outbox.pending().any(|(_, message)| tells(message));
+        self.link.is_attached()
+            && !self.presence.owes_server()
+            && self.profiles.is_told()
+            && !is_going
     }
 
     /// The connection that was ordered is there.

@@ -45,6 +45,8 @@ pub(crate) type Pass = [u8; PASS_BYTES];
 pub(super) struct Presences {
     setting: Option<Setting>,
     setting_changed: bool,
+    /// The user has chosen since this device was started, and the server was not told yet.
+    owes_server: bool,
     /// Our other devices are to hear the setting.
     owes_own: bool,
     /// This device has asked them for it since it was started.
@@ -96,6 +98,7 @@ impl Default for Presences {
         Self {
             setting: None,
             setting_changed: false,
+            owes_server: false,
             owes_own: false,
             asked_own: false,
             here: true,
@@ -121,6 +124,11 @@ impl Presences {
         let row = setting.map(|setting| vault.seal(Table::Me, ROW, setting)).transpose()?;
         self.setting_changed = false;
         Ok(row.map(|value| Write::Put { table: Table::Me, key: ROW.to_vec(), value }))
+    }
+
+    /// Whether the server is still to hear what the user chose just now.
+    pub(super) fn owes_server(&self) -> bool {
+        self.owes_server
     }
 
     /// What contacts are given, if there is a setting.
@@ -177,6 +185,7 @@ impl Core {
         let set_at_ms = self.wall_ms(now).max(1);
         self.presence.setting = Some(Setting { visibility, pass, set_at_ms });
         (self.presence.setting_changed, self.presence.owes_own) = (true, true);
+        self.presence.owes_server = true;
         Ok(())
     }
 
@@ -246,6 +255,7 @@ impl Core {
             if let Some(set) = set {
                 self.staged.messages.push(ToServer::PresenceSet(set.clone()));
                 self.presence.told_set = Some(set);
+                self.presence.owes_server = false;
             }
             if is_due {
                 self.tell_watch(watch, now);

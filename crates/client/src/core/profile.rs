@@ -91,6 +91,11 @@ impl Profiles {
         self.by_account.get(&account)
     }
 
+    /// Whether nobody has to be told ours.
+    pub(super) fn is_told(&self) -> bool {
+        self.due.is_empty()
+    }
+
     /// Takes a later version. Whether it is one.
     fn take(&mut self, account: AccountId, mut profile: Profile) -> bool {
         let known = self.by_account.get(&account);

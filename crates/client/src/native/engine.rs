@@ -26,6 +26,9 @@ const ANSWERS_MAX: usize = 1_024;
 /// one commit. Beyond it the socket is not read, and the server feels it.
 const UNCOMMITTED_BYTES_MAX: usize = 1024 * 1024;
 
+/// How many wait at once for the server to have what was set; each is a command that has not ended.
+const TOLD_WAITING_MAX: usize = 64;
+
 /// Questions answered at once.
 const QUESTIONS_MAX: usize = 64;
 
@@ -87,6 +90,8 @@ enum Later {
     Recipients(u64),
     /// Whether somebody has a handle.
     Find(u64),
+    /// That it has what was set.
+    Told,
 }
 
 /// How far the engine is from its end.
@@ -327,6 +332,8 @@ impl Engine {
         for (later, asker) in std::mem::take(&mut self.later) {
             match self.outcome(later) {
                 Some(answer) => self.answers.push((asker, answer)),
+                // Without a server that may take for ever, and who asked has gone.
+                None if matches!(later, Later::Told) && asker.is_closed() => {}
                 None => self.later.push((later, asker)),
             }
         }
@@ -339,6 +346,7 @@ impl Engine {
                 Ok(Response::Recipients(self.core.take_recipients(number)?))
             }
             Later::Find(number) => self.core.take_found(number)?.map(|()| Response::Done),
+            Later::Told => self.core.is_told().then_some(Ok(Response::Flag(true)))?,
         })
     }
 
@@ -401,6 +409,13 @@ impl Engine {
         let later = match request {
             Request::ChangeGroup { command } => self.core.change_group(command).map(Later::Change),
             Request::Find { with } => self.core.find(&with).map(Later::Find),
+            Request::IsTold => {
+                let waiting = self.later.iter().filter(|(later, _)| matches!(later, Later::Told));
+                if waiting.count() >= TOLD_WAITING_MAX {
+                    return self.answers.push((asker, Ok(Response::Flag(false))));
+                }
+                Ok(Later::Told)
+            }
             Request::Recipients { with: ChatId::Group(_), id } => {
                 match self.core.ask_recipients(id) {
                     Asked::Later(number) => Ok(Later::Recipients(number)),

@@ -195,6 +195,9 @@ pub(crate) enum Request {
         visibility: Visibility,
         anew: bool,
     },
+    /// Answered when the server has what the user set, and contacts were sent it; false: that is not
+    /// waited for.
+    IsTold,
 }
 
 /// The account key; never printed by accident.

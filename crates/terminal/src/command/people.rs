@@ -46,6 +46,9 @@ struct Shown<'a> {
     name: &'a str,
     about: &'a str,
     picture_bytes: usize,
+    /// Whether contacts were sent it, when it was changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    told: Option<bool>,
 }
 
 /// Shows or changes this account's profile.
@@ -54,21 +57,29 @@ pub(super) async fn profile(
     profile: &Profile,
     output: &mut Output,
 ) -> Result<(), Failure> {
+    let mut told = None;
     if let Profile::Set(SetProfile { name, about, picture }) = profile {
         let picture = picture.as_deref().map(read_picture).transpose()?;
         client.set_profile(name.clone(), about.clone(), picture).await?;
+        told = Some(super::is_told(client).await?);
     }
     let own = client.profile().await?;
     let picture_bytes = own.picture.len();
-    let shown = Shown { name: &own.name, about: &own.about, picture_bytes };
+    let shown = Shown { name: &own.name, about: &own.about, picture_bytes, told };
     output.record(&shown, |shown| {
         let or_none = |text: &str| if text.is_empty() { "(none)".to_owned() } else { text.into() };
         let picture = match picture_bytes {
             0 => "(none)".to_owned(),
             bytes => format!("{bytes} bytes"),
         };
+        let not_yet = match told {
+            Some(false) => {
+                "\nnot everybody was sent it yet: it goes out when the server can be reached"
+            }
+            _ => "",
+        };
         format!(
-            "name:    {}\nabout:   {}\npicture: {picture}",
+            "name:    {}\nabout:   {}\npicture: {picture}{not_yet}",
             or_none(&one_line(shown.name)),
             or_none(&one_line(shown.about))
         )

@@ -98,6 +98,9 @@ fn print(
 #[derive(Serialize)]
 struct Setting {
     presence: &'static str,
+    /// Whether the server has it, when it was changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    told: Option<bool>,
 }
 
 /// Shows the setting, or changes it.
@@ -107,8 +110,8 @@ pub(super) async fn setting(
     anew: bool,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let visibility = match who {
-        None => client.visibility().await?,
+    let (visibility, told) = match who {
+        None => (client.visibility().await?, None),
         Some(who) => {
             let visibility = match who {
                 Who::Everyone => Visibility::Everyone,
@@ -116,11 +119,15 @@ pub(super) async fn setting(
                 Who::Nobody => Visibility::Nobody,
             };
             client.set_visibility(visibility, anew).await?;
-            visibility
+            (visibility, Some(super::is_told(client).await?))
         }
     };
-    let setting = Setting { presence: visibility.as_str() };
-    output.record(&setting, |setting| {
-        format!("when you are online, and that you type, can be seen by: {}", setting.presence)
+    let setting = Setting { presence: visibility.as_str(), told };
+    output.record(&setting, |Setting { presence, told }| {
+        let not_yet = match told {
+            Some(false) => "\nnot yet in force: the server is told when it can be reached again",
+            _ => "",
+        };
+        format!("when you are online, and that you type, can be seen by: {presence}{not_yet}")
     })
 }

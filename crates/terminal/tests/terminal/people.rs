@@ -35,6 +35,21 @@ fn a_name_and_a_picture_reach_whom_one_writes_to() {
 }
 
 #[test]
+fn a_changed_name_is_sent_before_the_command_ends() {
+    let (server, alice, bob) = stage();
+    alice.run(&["send", "bob", "hello"]).succeeds();
+    let mut listen = bob.start(&["listen", "--json"]);
+    listen.next_event("message");
+    let set = alice.run(&["profile", "set", "--name", "Alice B.", "--json"]).succeeds().json();
+    assert_eq!((&set[0]["name"], &set[0]["told"]), (&"Alice B.".into(), &true.into()));
+    // No other program of hers is started.
+    while listen.next_event("contact")["name"] != "Alice B." {}
+    drop(server.stop());
+    let set = alice.run(&["profile", "set", "--name", "Alice C."]).succeeds().output;
+    assert!(set.contains("Alice C.") && set.contains("not everybody was sent it yet"), "{set}");
+}
+
+#[test]
 fn what_a_blocked_contact_sends_is_not_shown_and_nothing_is_sent_to_them() {
     let (_server, alice, bob) = stage();
     alice.run(&["send", "bob", "hello"]).succeeds();

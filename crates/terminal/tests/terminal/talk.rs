@@ -104,6 +104,22 @@ fn presence_is_told_while_it_is_watched_and_only_to_whom_it_is_shown() {
 }
 
 #[test]
+fn who_hides_is_hidden_when_the_command_ends() {
+    let (server, alice, bob) = stage();
+    bob.run(&["send", "alice", "hi"]).succeeds();
+    let mut watch = alice.start(&["presence", "bob", "--watch", "--json"]);
+    next_state(&mut watch, "offline");
+    let set = bob.run(&["settings", "presence", "nobody", "--json"]).succeeds().json();
+    assert_eq!((&set[0]["presence"], &set[0]["told"]), (&"nobody".into(), &true.into()));
+    // No other program of his is started.
+    next_state(&mut watch, "unknown");
+    drop(watch);
+    drop(server.stop());
+    let set = bob.run(&["settings", "presence", "everyone"]).succeeds().output;
+    assert!(set.contains("everyone") && set.contains("not yet in force"), "{set}");
+}
+
+#[test]
 fn people_read_lines_that_cannot_drive_their_terminal() {
     let (_server, alice, bob) = stage();
     alice.run(&["send", "bob", "red \u{1b}[31malert"]).succeeds();

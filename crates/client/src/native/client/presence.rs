@@ -71,4 +71,23 @@ impl Client {
     pub async fn set_visibility(&self, visibility: Visibility, anew: bool) -> Result<(), Error> {
         self.done(Request::SetVisibility { visibility, anew }).await
     }
+
+    /// Waits until what was set has left this device: [`set_visibility`](Self::set_visibility) counts at the
+    /// server, and everybody was sent what [`set_profile`](Self::set_profile) changed. False when too many
+    /// wait for that already.
+    ///
+    /// Without a link that takes until there is one again: give it a limit, or watch
+    /// [`connection`](Self::connection) beside it.
+    ///
+    /// # Errors
+    /// When the client was closed.
+    ///
+    /// # Cancel safety
+    /// Safe: it only watches.
+    pub async fn told(&self) -> Result<bool, Error> {
+        match self.host.ask(Request::IsTold).await? {
+            Response::Flag(told) => Ok(told),
+            _ => Err(Error::OtherVersion),
+        }
+    }
 }
