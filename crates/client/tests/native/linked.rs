@@ -161,7 +161,7 @@ impl Newcomer {
     }
 
     /// Is linked by this program of the main device.
-    async fn is_linked_by(mut self, main: &Client) -> u32 {
+    async fn linked_by(mut self, main: &Client) -> u32 {
         let link = main.approve_link(&self.code).await.unwrap();
         let (digits, _) = soon(main.linking_digits(link)).await.unwrap();
         assert_eq!(soon(self.digits.recv()).await.unwrap(), digits);
@@ -194,7 +194,7 @@ async fn one_device_is_linked_at_a_time() {
     alice.confirm_link(link, false).await.unwrap();
     let device = soon(alice.linked(link)).await.unwrap();
     assert_eq!(soon(first.linked).await.unwrap().unwrap(), device);
-    assert_eq!(second.is_linked_by(&again).await, device + 1);
+    assert_eq!(second.linked_by(&again).await, device + 1);
 }
 
 /// The program that began a linking ends before anybody has compared digits.
@@ -214,6 +214,6 @@ async fn a_linking_whose_program_is_gone_is_given_up() {
         _ => false,
     };
     while !failed(&soon(events.next()).await.unwrap()) {}
-    assert_eq!(second.is_linked_by(&alice).await, 2);
+    assert_eq!(second.linked_by(&alice).await, 2);
     first.linked.abort();
 }
