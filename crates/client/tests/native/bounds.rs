@@ -1,6 +1,7 @@
 //! Bounds of the native driver, on both sides.
 
-use godwit_client::{Error, Event, SEND_ALL_BYTES_MAX, Since};
+use futures_util::FutureExt;
+use godwit_client::{ConnectionState, Error, Event, SEND_ALL_BYTES_MAX, Since, Visibility};
 
 use crate::stage::{Stage, delivered, handle, soon};
 
@@ -67,5 +68,25 @@ async fn who_does_not_read_events_is_told_how_many_are_gone_and_loses_no_message
     for n in 0..1_200 {
         let arrived = soon(inbox.next()).await.unwrap();
         assert_eq!(arrived.message().unwrap().text, Some(n.to_string()));
+    }
+}
+
+#[tokio::test]
+async fn so_many_wait_for_the_server_to_be_told_and_one_more_does_not() {
+    let mut stage = Stage::new();
+    let alice = stage.joined("alice").await;
+    assert_eq!(soon(alice.told()).await, Ok(true));
+    stage.kill();
+    let mut connection = alice.connection();
+    let is_offline = |state: &ConnectionState| matches!(state, ConnectionState::Offline { .. });
+    soon(connection.wait_for(is_offline)).await.unwrap();
+    alice.set_visibility(Visibility::Nobody, false).await.unwrap();
+    let mut waiting: Vec<_> = (0..64).map(|_| Box::pin(alice.told())).collect();
+    for told in &mut waiting {
+        assert!(told.as_mut().now_or_never().is_none(), "there is no server");
+    }
+    assert_eq!(soon(alice.told()).await, Ok(false));
+    for told in &mut waiting {
+        assert!(told.as_mut().now_or_never().is_none(), "there is no server");
     }
 }
