@@ -172,6 +172,8 @@ pub struct Core {
     invite: Option<String>,
     join_result: Option<Result<(), Error>>,
     stopped_because: Option<String>,
+    /// The server says that this device was removed from its account.
+    is_revoked: bool,
     /// The first failure to seal a row: nothing is written or sent after it.
     fault: Option<RowError>,
 }
@@ -270,6 +272,7 @@ impl Core {
             invite: None,
             join_result: None,
             stopped_because: None,
+            is_revoked: false,
             fault: None,
         }
     }
