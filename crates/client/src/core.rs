@@ -172,8 +172,6 @@ pub struct Core {
     invite: Option<String>,
     join_result: Option<Result<(), Error>>,
     stopped_because: Option<String>,
-    /// The server says that this device was removed from its account.
-    is_revoked: bool,
     /// The first failure to seal a row: nothing is written or sent after it.
     fault: Option<RowError>,
 }
@@ -272,7 +270,6 @@ impl Core {
             invite: None,
             join_result: None,
             stopped_because: None,
-            is_revoked: false,
             fault: None,
         }
     }

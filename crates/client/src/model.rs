@@ -206,9 +206,6 @@ pub enum Failure {
     /// The user has blocked the recipient.
     #[error("you have blocked this contact: unblock it first")]
     Blocked,
-    /// This device was removed from its account.
-    #[error("this device was removed from its account: join anew with another home")]
-    Revoked,
     /// The account began as many conversations as the server allows in a day.
     #[error(
         "you have begun as many new conversations as this server allows in a day: try again tomorrow"

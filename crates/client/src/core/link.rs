@@ -13,7 +13,7 @@ use super::now::Now;
 use super::outbox::{Kind, Outgoing, Target};
 use super::output::LinkOrder;
 use super::vault::Blob;
-use crate::{ConnectionState, Event, Failure, WarningKind};
+use crate::{ConnectionState, Event, WarningKind};
 
 /// An answer that does not come within this time means that the link is dead, 20 s: on a 2G line
 /// with 600 ms and losses it comes within five.
@@ -318,7 +318,7 @@ impl Core {
             v1::Standing::Device if is_ours && self.me.home.joined => self.attach(),
             v1::Standing::Device if is_ours => self.ask_own_handle(),
             v1::Standing::Stranger if !self.me.home.joined => self.register(now),
-            v1::Standing::Revoked => self.on_revoked(now),
+            v1::Standing::Revoked => self.on_revoked(),
             _ => self.stop_link(
                 "the server does not know this device: it lost its data, or this home was copied",
             ),
@@ -399,7 +399,7 @@ impl Core {
         let refusal = Refusal::from_number(goodbye.code);
         let reason = refusal.map_or("the server closed the link", Refusal::text);
         match refusal {
-            Some(Refusal::DeviceRevoked) => self.on_revoked(now),
+            Some(Refusal::DeviceRevoked) => self.on_revoked(),
             Some(Refusal::Displaced) => {
                 let text = "another process with this home's keys took over the link: \
                             a home must never be copied; use one of the two and delete the other";
@@ -413,17 +413,11 @@ impl Core {
         }
     }
 
-    /// What this device has not sent will never be: whoever sees that can send it from another one.
-    fn on_revoked(&mut self, now: Now) {
+    fn on_revoked(&mut self) {
         let text = "this device was removed from its account: its history stays, \
                     join anew with another home";
         self.warn(WarningKind::Revoked, None, text.to_owned());
         self.stop_link(text);
-        self.is_revoked = true;
-        let waiting: Vec<u64> = self.outbox.pending().map(|(counter, _)| counter).collect();
-        for counter in waiting {
-            self.fail(counter, Failure::Revoked, now);
-        }
     }
 
     /// Closes the link and dials again at once.

@@ -44,7 +44,7 @@ impl Core {
     ///
     /// # Errors
     /// [`Error::TextTooLong`], [`Error::ToYourself`], [`Error::OutboxFull`], [`Error::Blocked`],
-    /// [`Error::KeyChanged`], [`Error::Revoked`].
+    /// [`Error::KeyChanged`].
     pub fn send(
         &mut self,
         key: SendKey,
@@ -152,9 +152,6 @@ impl Core {
         messages: usize,
         bytes: usize,
     ) -> Result<(), Error> {
-        if self.is_revoked && self.link.is_stopped() {
-            return Err(Error::Revoked);
-        }
         match with {
             ChatId::Contact(to) if *to == self.me.home.handle => return Err(Error::ToYourself),
             ChatId::Contact(to) => {

@@ -1,9 +1,7 @@
 //! Several devices of one account.
 
 use godwit_base::{DeviceNumber, MessageId};
-use godwit_client::{
-    ChatId, Error, Event, Failure, LinkId, LinkingState, MessageState, WarningKind,
-};
+use godwit_client::{ChatId, Error, Event, LinkId, LinkingState, MessageState, WarningKind};
 use godwit_seal::{DeviceKeys, LinkOffer};
 
 use crate::world::{World, handle};
@@ -324,24 +322,4 @@ fn a_linking_that_nobody_answers_holds_up_no_other_after_its_time() {
     assert_eq!(core.approve_link(&second, now), Err(Error::LinkingBusy));
     now.mono_ms += 1;
     assert_eq!(core.approve_link(&second, now), Ok(()));
-}
-
-/// It writes before it hears that it was removed, and after.
-#[test]
-fn what_a_removed_device_says_fails_and_does_not_wait_for_ever() {
-    let mut world = World::with(&["alice", "bob"]);
-    let other = world.add_device("alice");
-    world.cut(other);
-    let (number, now) = (world.devices[other].id().number, world.now());
-    let before = world.devices[other].send(&handle("bob"), "too late", now);
-    world.device("alice").core().remove_device(number, now).unwrap();
-    world.settle_without(other);
-    world.settle();
-    assert_eq!(world.devices[other].state_of(before), MessageState::Failed(Failure::Revoked));
-    let now = world.now();
-    let bob = ChatId::from(handle("bob"));
-    let key = world.devices[other].key();
-    let core = world.devices[other].core();
-    assert_eq!(core.send(key, &bob, &["later".to_owned()], now), Err(Error::Revoked));
-    assert!(world.texts("bob", "alice").is_empty());
 }

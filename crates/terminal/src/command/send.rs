@@ -53,12 +53,7 @@ pub(super) async fn follow(
     }
     let wait = async { Ok(wait.await?) };
     let state = match within(timeout, while_linked(client, wait)).await {
-        Some(Ok(reached)) => reached,
-        // It may have failed for the same reason for which the link was stopped.
-        Some(Err(stopped)) => match client.state(id).await? {
-            Some(failed @ MessageState::Failed(_)) => failed,
-            _ => return Err(stopped),
-        },
+        Some(reached) => reached?,
         None => client.state(id).await?.unwrap_or(MessageState::Pending),
     };
     if output.is_json() {
