@@ -2,7 +2,7 @@
 //!
 //! All chance of the client comes from the crate `getrandom`, called by us or by vodozemac's thread-local
 //! generator, and that asks the C library's function of the same name, as the standard library does for the
-//! order of its hash maps. A test binary that links this crate has that function from here ([`source`]): in a
+//! order of its hash maps. A test binary that links this crate has that function from here (module `source`): in a
 //! thread that [`seeded`] has started it answers from the seed, in all others from the operating system.
 //!
 //! No program may be built from this crate; `xtask/src/edges.rs` holds every crate to that. On other systems
