@@ -102,6 +102,7 @@ pub use command::SendKey;
 pub use contact::CONTACTS_MAX;
 pub use finding::FINDS_MAX;
 pub use godwit_seal::PICTURE_BYTES_MAX;
+pub use godwit_wire::REASON_BYTES_MAX;
 pub use group::{Asked, COMMUNITY_GROUPS_MAX, GroupCommand, GroupOutcome};
 pub use identity::Seat;
 #[cfg(feature = "native")]

@@ -11,6 +11,8 @@ use clap_complete::Shell;
 use godwit_base::{GroupId, GroupLink, Handle, IdError, JoinLink, MessageId};
 use godwit_client::ChatId;
 
+use crate::text::width;
+
 pub(crate) use self::about::{About, Setting, Switch, Who, span};
 pub(crate) use self::people::{Mute, Profile, Report, SetProfile, Span, Whom};
 
@@ -69,11 +71,21 @@ pub(crate) enum Command {
     /// Show the safety number and QR code that prove who is at the other end
     Verify(Verify),
     /// Make and change groups
-    #[command(subcommand)]
-    Group(Group),
+    Group {
+        /// What to do with them
+        #[command(subcommand)]
+        command: Group,
+        #[command(flatten)]
+        limit: Limit,
+    },
     /// Make and change communities: groups that have announcements in common
-    #[command(subcommand)]
-    Community(Community),
+    Community {
+        /// What to do with them
+        #[command(subcommand)]
+        command: Community,
+        #[command(flatten)]
+        limit: Limit,
+    },
     /// Show whether somebody is online, and whether they type
     Presence(Presence),
     /// List the people you know, and who is blocked or muted
@@ -101,6 +113,8 @@ pub(crate) enum Command {
         /// What to do with them; without it they are listed
         #[command(subcommand)]
         command: Option<DevicesCommand>,
+        #[command(flatten)]
+        limit: Limit,
     },
     /// Show the words that bring the account back when all its devices are lost
     #[command(subcommand)]
@@ -132,6 +146,17 @@ pub(crate) struct Join {
     /// Invite code, if the server asks for one
     #[arg(long, value_name = "CODE")]
     pub(crate) invite: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) limit: Limit,
+}
+
+/// How long the server is waited for, by commands that have a bound of their own.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Limit {
+    /// Seconds to wait for the server [default: 30; 60 for a change of groups or devices]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
@@ -254,6 +279,9 @@ pub(crate) struct Verify {
     /// Forget an earlier --confirm
     #[arg(long)]
     pub(crate) forget: bool,
+
+    #[command(flatten)]
+    pub(crate) limit: Limit,
 }
 
 #[derive(Debug, Subcommand)]
@@ -261,6 +289,7 @@ pub(crate) enum Group {
     /// Make a group and print its id
     Create {
         /// What the group is called; only its members can read it
+        #[arg(value_parser = group_name)]
         name: String,
         /// Who is in it besides you
         #[arg(value_name = "HANDLE")]
@@ -291,6 +320,7 @@ pub(crate) enum Group {
         #[command(flatten)]
         which: Which,
         /// What it is called from now on
+        #[arg(value_parser = group_name)]
         name: String,
     },
     /// Give a group another picture, or save the one it has
@@ -341,6 +371,7 @@ pub(crate) enum Community {
     /// Send announcements to it as to any group.
     Create {
         /// What it is called; only its members can read it
+        #[arg(value_parser = group_name)]
         name: String,
         /// Ids of the groups
         #[arg(value_name = "GROUP", required = true, value_parser = group_id)]
@@ -399,6 +430,14 @@ pub(crate) struct Members {
 /// An id as `group create` prints it, or as chats name it.
 fn group_id(text: &str) -> Result<GroupId, IdError> {
     text.strip_prefix("group:").unwrap_or(text).parse()
+}
+
+/// What a group is called: something that can be seen.
+fn group_name(text: &str) -> Result<String, String> {
+    if width(text.trim()) == 0 {
+        return Err("the name is empty: give one that people can read".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -492,6 +531,9 @@ pub(crate) struct Recover {
     /// File with the 24 words [default: standard input]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) words_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) limit: Limit,
 }
 
 /// Longest timeout, seconds: ten years. Above, adding it to the present could overflow.

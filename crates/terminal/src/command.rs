@@ -27,8 +27,9 @@ use std::time::Duration;
 
 use godwit_base::{GroupId, Handle, MessageId};
 use godwit_client::{Client, ConnectionState, Error, MessageState};
+use tokio::time::Instant;
 
-use crate::arguments::{Arguments, Command, LinkCommand, RecoveryCommand, Wait};
+use crate::arguments::{Arguments, Command, Limit, LinkCommand, RecoveryCommand, Wait};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::text::one_line;
@@ -62,7 +63,7 @@ async fn on_home(home: &Path, command: Command, output: &mut Output) -> Result<(
         Command::Join(join) => account::join(home, &join, output).await,
         Command::Send(send) => {
             with_client(home, async |client| {
-                meet(client, send.to.group()).await?;
+                meet(client, send.to.group(), Time::USUAL).await?;
                 meet_message(client, send.reply).await?;
                 match &send.file {
                     _ if send.lines => lines::send(client, &send, output).await,
@@ -93,11 +94,17 @@ async fn on_home(home: &Path, command: Command, output: &mut Output) -> Result<(
         Command::Verify(verify) => {
             with_client(home, async |client| verify::verify(client, &verify, output).await).await
         }
-        Command::Community(of) => {
-            with_client(home, async |client| community::community(client, of, output).await).await
+        Command::Community { command, limit } => {
+            let time = Time::of(limit);
+            with_client(home, async |client| {
+                community::community(client, command, time, output).await
+            })
+            .await
         }
-        Command::Group(group) => {
-            with_client(home, async |client| group::group(client, group, output).await).await
+        Command::Group { command, limit } => {
+            let time = Time::of(limit);
+            with_client(home, async |client| group::group(client, command, time, output).await)
+                .await
         }
         Command::Presence(presence) => {
             with_client(home, async |client| presence::show(client, &presence, output).await).await
@@ -109,18 +116,17 @@ async fn on_home(home: &Path, command: Command, output: &mut Output) -> Result<(
             with_client(home, async |client| people::profile(client, &profile, output).await).await
         }
         Command::Block(whom) => {
-            with_client(home, async |client| people::block(client, &whom.with, true, output).await)
-                .await
+            with_client(home, async |client| people::block(client, &whom, true, output).await).await
         }
         Command::Unblock(whom) => {
-            with_client(home, async |client| people::block(client, &whom.with, false, output).await)
+            with_client(home, async |client| people::block(client, &whom, false, output).await)
                 .await
         }
         Command::Mute(mute) => {
             with_client(home, async |client| people::mute(client, &mute, output).await).await
         }
         Command::Unmute(whom) => {
-            with_client(home, async |client| people::unmute(client, &whom.with, output).await).await
+            with_client(home, async |client| people::unmute(client, &whom, output).await).await
         }
         Command::Report(report) => {
             report::is_meant(&report)?;
@@ -135,9 +141,10 @@ async fn on_home(home: &Path, command: Command, output: &mut Output) -> Result<(
         Command::Link(LinkCommand::Approve(approve)) => {
             with_client(home, async |client| devices::approve(client, &approve, output).await).await
         }
-        Command::Devices { command } => {
-            let command = command.as_ref();
-            with_client(home, async |client| devices::devices(client, command, output).await).await
+        Command::Devices { command, limit } => {
+            let (command, time) = (command.as_ref(), Time::of(limit));
+            with_client(home, async |client| devices::devices(client, command, time, output).await)
+                .await
         }
         Command::Recovery(RecoveryCommand::Show(show)) => {
             with_client(home, async |client| devices::show_recovery(client, &show, output).await)
@@ -165,12 +172,12 @@ const FRESH_MAX: Duration = Duration::from_secs(3);
 
 /// Gives the client a moment to hear what happened while no command was running. Without a server, or
 /// on a slow link, what is printed is what this device knows.
-async fn fresh(client: &Client) -> Result<(), Failure> {
+async fn fresh(client: &Client, time: Time) -> Result<(), Failure> {
     let mut connection = client.connection();
     let is_offline = |state: &ConnectionState| matches!(state, ConnectionState::Offline { .. });
     tokio::select! {
         biased;
-        caught_up = within(Some(FRESH_MAX), client.caught_up()) => {
+        caught_up = within(Some(time.or(FRESH_MAX)), client.caught_up()) => {
             caught_up.transpose()?;
         }
         _ = connection.wait_for(is_offline) => {}
@@ -180,12 +187,14 @@ async fn fresh(client: &Client) -> Result<(), Failure> {
 
 /// Waits until the server has what was set here, and others were sent it. False if that is not so in time,
 /// or there is no server just now: it goes out as soon as there is one.
-async fn is_told(client: &Client) -> Result<bool, Failure> {
+async fn is_told(client: &Client, time: Time) -> Result<bool, Failure> {
     let mut connection = client.connection();
     let is_offline = |state: &ConnectionState| matches!(state, ConnectionState::Offline { .. });
     tokio::select! {
         biased;
-        told = within(Some(ANSWER_MAX), client.told()) => Ok(told.transpose()?.unwrap_or(false)),
+        told = within(Some(time.or(ANSWER_MAX)), client.told()) => {
+            Ok(told.transpose()?.unwrap_or(false))
+        }
         _ = connection.wait_for(is_offline) => Ok(false),
     }
 }
@@ -201,19 +210,47 @@ fn given_up(client: &Client) -> Option<Failure> {
 }
 
 /// Makes a group known into which somebody has put this account while no command was running.
-async fn meet(client: &Client, group: Option<GroupId>) -> Result<(), Failure> {
+async fn meet(client: &Client, group: Option<GroupId>, time: Time) -> Result<(), Failure> {
     let Some(id) = group else { return Ok(()) };
     if client.groups().await?.iter().any(|known| known.id == id) {
         return Ok(());
     }
-    fresh(client).await
+    fresh(client, time).await
 }
 
 /// The same for a message that has come meanwhile.
 async fn meet_message(client: &Client, message: Option<MessageId>) -> Result<(), Failure> {
     match message {
-        Some(id) if client.message(id).await?.is_none() => fresh(client).await,
+        Some(id) if client.message(id).await?.is_none() => fresh(client, Time::USUAL).await,
         _ => Ok(()),
+    }
+}
+
+/// How long a command may wait for the server, counted from its start.
+#[derive(Debug, Clone, Copy)]
+struct Time(Option<(Duration, Instant)>);
+
+impl Time {
+    /// As long as each step usually may.
+    const USUAL: Self = Self(None);
+
+    /// As the user says.
+    fn of(limit: Limit) -> Self {
+        Self::until(limit.timeout)
+    }
+
+    fn until(timeout: Option<Duration>) -> Self {
+        Self(timeout.map(|limit| (limit, Instant::now())))
+    }
+
+    /// What is left, or what is usual.
+    fn or(self, usual: Duration) -> Duration {
+        self.0.map_or(usual, |(limit, began)| limit.saturating_sub(began.elapsed()))
+    }
+
+    /// All of it, seconds.
+    fn seconds(self, usual: Duration) -> f64 {
+        self.0.map_or(usual, |(limit, _)| limit).as_secs_f64()
     }
 }
 
@@ -237,36 +274,39 @@ const CHANGE_MAX: Duration = Duration::from_secs(60);
 async fn of_somebody<T>(
     client: &Client,
     with: &Handle,
+    time: Time,
     work: impl AsyncFn() -> Result<T, Error>,
 ) -> Result<T, Failure> {
     match work().await {
         Err(Error::NoContact(_) | Error::NoChat(_)) => {}
         done => return Ok(done?),
     }
-    meet_somebody(client, with).await?;
+    meet_somebody(client, with, time).await?;
     Ok(work().await?)
 }
 
 /// Makes somebody known, if anybody has this handle.
-async fn meet_somebody(client: &Client, with: &Handle) -> Result<(), Failure> {
+async fn meet_somebody(client: &Client, with: &Handle, time: Time) -> Result<(), Failure> {
     let found = async { Ok(client.find(with).await?) };
-    answered(ANSWER_MAX, send::while_asking(client, found), no_answer).await?
+    answered(time, ANSWER_MAX, send::while_asking(client, found), no_answer).await?
 }
 
 /// The server did not say in time what was asked.
-fn no_answer(seconds: u64) -> Failure {
+fn no_answer(seconds: f64) -> Failure {
     Failure::TimedOut(format!(
         "no answer from the server within {seconds} s: try again when it can be reached"
     ))
 }
 
-/// Waits for the server no longer than `limit`; `late` makes the failure of the seconds that were too few.
+/// Waits for the server no longer than the user says, or than is usual; `late` makes the failure of the
+/// seconds that were too few.
 async fn answered<T>(
-    limit: Duration,
+    time: Time,
+    usual: Duration,
     work: impl Future<Output = T>,
-    late: impl FnOnce(u64) -> Failure,
+    late: impl FnOnce(f64) -> Failure,
 ) -> Result<T, Failure> {
-    within(Some(limit), work).await.ok_or_else(|| late(limit.as_secs()))
+    within(Some(time.or(usual)), work).await.ok_or_else(|| late(time.seconds(usual)))
 }
 
 impl From<Error> for Failure {
@@ -304,11 +344,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_is_waited_for_so_long_and_no_longer() {
         for (limit, seconds) in [(ANSWER_MAX, 30), (CHANGE_MAX, 60)] {
-            let late = |seconds: u64| Failure::TimedOut(seconds.to_string());
+            let late = |seconds: f64| Failure::TimedOut(seconds.to_string());
             let after = |ms| tokio::time::sleep(Duration::from_millis(ms));
-            assert!(answered(limit, after(seconds * 1_000 - 1), late).await.is_ok());
-            let failure = answered(limit, after(seconds * 1_000 + 1), late).await;
+            let usual = Time::USUAL;
+            assert!(answered(usual, limit, after(seconds * 1_000 - 1), late).await.is_ok());
+            let failure = answered(usual, limit, after(seconds * 1_000 + 1), late).await;
             assert_eq!(failure.unwrap_err().to_string(), seconds.to_string());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_users_time_is_that_of_all_steps_together() {
+        let time = Time::until(Some(Duration::from_millis(2_500)));
+        let late = |seconds: f64| Failure::TimedOut(seconds.to_string());
+        let after = |ms| tokio::time::sleep(Duration::from_millis(ms));
+        assert!(answered(time, ANSWER_MAX, after(2_000), late).await.is_ok());
+        let failure = answered(time, ANSWER_MAX, after(501), late).await;
+        assert_eq!(failure.unwrap_err().to_string(), "2.5");
     }
 }

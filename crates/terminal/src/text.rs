@@ -59,7 +59,8 @@ pub(crate) fn grouped(number: u32) -> String {
     grouped
 }
 
-fn is_unsafe(c: char) -> bool {
+/// Whether it would drive the terminal.
+pub(crate) fn is_unsafe(c: char) -> bool {
     c.is_control()
         // Line and paragraph separators, and the marks that embed, override or isolate direction.
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

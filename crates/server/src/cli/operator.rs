@@ -99,10 +99,10 @@ pub fn reports(look: &Look) -> Result<String, CommandError> {
         let shown = |text: &str| text.escape_debug().to_string();
         let _ = writeln!(
             out,
-            "{} reported by {} at {} (unix ms): {}",
+            "{} reported by {} at {}: {}",
             report.handle,
             report.by,
-            report.at_ms,
+            time_of(report.at_ms),
             shown(&report.reason)
         );
         for message in &report.messages {
@@ -110,6 +110,12 @@ pub fn reports(look: &Look) -> Result<String, CommandError> {
         }
     }
     Ok(out)
+}
+
+/// A time as RFC 3339 has it, in UTC; one that no calendar has as the calendar's end.
+fn time_of(unix_ms: u64) -> String {
+    let ms = i64::try_from(unix_ms).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX).to_string()
 }
 
 /// Makes an invite code.
@@ -258,4 +264,15 @@ impl Sink for Nobody {
     fn appended(&self, _: &[Appended]) {}
 
     fn missed(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_can_be_read_whatever_it_is() {
+        assert_eq!(time_of(1_772_374_980_000), "2026-03-01T14:23:00Z");
+        assert!(time_of(u64::MAX).starts_with("9999-12-30T"));
+    }
 }

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use godwit_base::{GroupId, MessageId};
+use godwit_client::core::EMOJI_BYTES_MAX;
 use godwit_client::{ChatId, message_of_link};
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::Limit;
+use crate::text::{is_unsafe, width};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum About {
@@ -14,6 +19,7 @@ pub(crate) enum About {
         #[arg(value_name = "MESSAGE_ID", value_parser = message_id)]
         id: MessageId,
         /// The reaction; an empty one ("") takes yours back
+        #[arg(value_parser = emoji)]
         emoji: String,
         #[command(flatten)]
         until: Until,
@@ -147,7 +153,7 @@ impl About {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, Copy, Subcommand)]
 pub(crate) enum Setting {
     /// Tell others what you have read, and be told what they have
     Receipts {
@@ -165,6 +171,9 @@ pub(crate) enum Setting {
         /// Start the contacts anew: those to whom you write from now on
         #[arg(long, requires = "who")]
         anew: bool,
+
+        #[command(flatten)]
+        limit: Limit,
     },
 }
 
@@ -199,6 +208,31 @@ pub(super) fn message_id(text: &str) -> Result<MessageId, String> {
         Some(id) => Ok(id),
         None => text.parse().map_err(|error: godwit_base::IdError| error.to_string()),
     }
+}
+
+/// Chooses the picture of a sign that is a letter or a digit too.
+const AS_EMOJI: char = '\u{fe0f}';
+
+/// Puts a digit on a key.
+const KEYCAP: char = '\u{20e3}';
+
+/// One sign that is no letter, digit or blank; nothing takes a reaction back.
+fn emoji(text: &str) -> Result<String, String> {
+    let is_one = text.graphemes(true).count() == 1 && text.len() <= EMOJI_BYTES_MAX;
+    let is_shown = width(text) > 0 && !text.chars().any(|c| c.is_whitespace() || is_unsafe(c));
+    let first = text.chars().next().unwrap_or_default();
+    // Signs such as 🅰 are letters to Unicode.
+    let is_plain = first.is_ascii() || first.is_alphanumeric() && !is_squared(first);
+    let is_made = text.ends_with(KEYCAP) || !first.is_ascii() && text.contains(AS_EMOJI);
+    let is_keycap = !text.ends_with(KEYCAP) || matches!(first, '0'..='9' | '#' | '*');
+    if text.is_empty() || is_one && is_shown && is_keycap && (!is_plain || is_made) {
+        return Ok(text.to_owned());
+    }
+    Err("give one emoji, such as 👍, or \"\" to take yours back".to_owned())
+}
+
+const fn is_squared(c: char) -> bool {
+    matches!(c, '\u{1f100}'..='\u{1f1ff}')
 }
 
 /// Units of a timer, and how many seconds they are.
@@ -241,6 +275,21 @@ mod tests {
     fn spans_are_shown_as_they_are_given() {
         for (seconds, text) in [(30, "30 s"), (90, "90 s"), (3_600, "1 h"), (172_800, "2 d")] {
             assert_eq!(span(seconds), text);
+        }
+    }
+
+    #[test]
+    fn a_reaction_is_one_emoji_or_none() {
+        let good = "👍 ❤️ ❤ 1️⃣ #️⃣ 🅰 🅰️ 🇩🇪 👩‍👩‍👧‍👦 👍🏽 ☕ ℹ️ ✔ 🏴󠁧󠁢󠁥󠁮󠁧󠁿";
+        for text in good.split(' ').chain([""]) {
+            assert_eq!(emoji(text).as_deref(), Ok(text));
+        }
+        let long = format!("👍{}", "\u{200d}👍".repeat(EMOJI_BYTES_MAX / 7));
+        assert!(long.len() > EMOJI_BYTES_MAX && long.graphemes(true).count() == 1);
+        let letters = ["a", "A", "ok", "1", "+", "é", "你", "a\u{fe0f}", "é\u{20e3}", "a\u{20e3}"];
+        let others = ["👍👍", "👍 ", " ", "\n", "\u{200b}", "\u{202e}", "👍a", &long];
+        for text in letters.into_iter().chain(others) {
+            assert!(emoji(text).is_err(), "{text:?}");
         }
     }
 

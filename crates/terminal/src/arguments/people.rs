@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 use godwit_base::Handle;
+use godwit_client::core::REASON_BYTES_MAX;
+
+use super::Limit;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Profile {
@@ -27,6 +30,9 @@ pub(crate) struct SetProfile {
     /// A picture of at most 16 KiB, JPEG or PNG; an empty path takes yours away
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) picture: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) limit: Limit,
 }
 
 #[derive(Debug, Args)]
@@ -34,6 +40,9 @@ pub(crate) struct Whom {
     /// Who
     #[arg(value_name = "HANDLE")]
     pub(crate) with: Handle,
+
+    #[command(flatten)]
+    pub(crate) limit: Limit,
 }
 
 #[derive(Debug, Args)]
@@ -45,6 +54,9 @@ pub(crate) struct Mute {
     /// For how long: a number with m, h or d (30m, 8h, 7d), or forever
     #[arg(value_name = "TIME", default_value = "forever", value_parser = mute_span)]
     pub(crate) span: Span,
+
+    #[command(flatten)]
+    pub(crate) limit: Limit,
 }
 
 /// How long a mute lasts.
@@ -65,12 +77,24 @@ pub(crate) struct Report {
     pub(crate) last: u16,
 
     /// What is wrong, at most 512 bytes
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", value_parser = reason)]
     pub(crate) reason: String,
 
     /// Yes, the operator of the server may read these messages
     #[arg(long)]
     pub(crate) yes: bool,
+
+    #[command(flatten)]
+    pub(crate) limit: Limit,
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    match text.len() {
+        0..=REASON_BYTES_MAX => Ok(text.to_owned()),
+        bytes => {
+            Err(format!("it has {bytes} bytes, a report takes {REASON_BYTES_MAX}: shorten it"))
+        }
+    }
 }
 
 /// Longest mute that is not for ever: ten years, in minutes.
@@ -98,6 +122,12 @@ fn mute_span(text: &str) -> Result<Span, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_has_so_many_bytes_and_no_more() {
+        assert!(reason(&"x".repeat(REASON_BYTES_MAX)).is_ok() && reason("").is_ok());
+        assert!(reason(&"x".repeat(REASON_BYTES_MAX + 1)).unwrap_err().contains("513 bytes"));
+    }
 
     #[test]
     fn a_mute_lasts_minutes_hours_days_or_for_ever() {

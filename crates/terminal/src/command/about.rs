@@ -6,7 +6,7 @@ use godwit_base::MessageId;
 use godwit_client::{Act, Client, Error, MessageState};
 
 use super::send::follow;
-use super::{meet, meet_message, of_somebody, presence};
+use super::{Time, meet, meet_message, of_somebody, presence};
 use crate::arguments::{About, Setting, Switch, span};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -18,7 +18,7 @@ pub(super) async fn about(
     about: About,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    meet(client, about.group()).await?;
+    meet(client, about.group(), Time::USUAL).await?;
     meet_message(client, about.message()).await?;
     match about {
         About::React { id, emoji, until } => {
@@ -51,7 +51,8 @@ pub(super) async fn about(
             let id = match with.contact() {
                 None => client.set_timer(&with, timer_s).await?,
                 Some(whom) => {
-                    of_somebody(client, whom, async || client.set_timer(whom, timer_s).await)
+                    let time = Time::until(until.timeout);
+                    of_somebody(client, whom, time, async || client.set_timer(whom, timer_s).await)
                         .await?
                 }
             };
@@ -61,8 +62,8 @@ pub(super) async fn about(
         About::Settings { setting: Some(Setting::Receipts { to }) } => {
             Ok(client.set_receipts(to == Switch::On).await?)
         }
-        About::Settings { setting: Some(Setting::Presence { who, anew }) } => {
-            presence::setting(client, who, anew, output).await
+        About::Settings { setting: Some(Setting::Presence { who, anew, limit }) } => {
+            presence::setting(client, who.map(|who| (who, anew)), Time::of(limit), output).await
         }
         About::Show { id } => show(client, id, output).await,
         About::Info { id } => info(client, id, output).await,

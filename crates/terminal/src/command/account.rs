@@ -6,7 +6,7 @@ use godwit_base::Handle;
 use godwit_client::Client;
 use serde::Serialize;
 
-use super::{ANSWER_MAX, answered};
+use super::{ANSWER_MAX, Time, answered};
 use crate::arguments::Join;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -22,7 +22,7 @@ struct Joined<'a> {
 pub(super) async fn join(home: &Path, join: &Join, output: &mut Output) -> Result<(), Failure> {
     let joined = Client::join(home, &join.link, &join.handle, join.invite.as_deref());
     // The keys stay in the home, so that the next try goes on with them.
-    let joined = answered(ANSWER_MAX, Box::pin(joined), |seconds| {
+    let joined = answered(Time::of(join.limit), ANSWER_MAX, Box::pin(joined), |seconds| {
         Failure::Other(format!(
             "no answer from {} within {seconds} s: copy the join link again, whole and with its key, and try again",
             join.link.address()

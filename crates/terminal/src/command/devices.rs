@@ -13,7 +13,7 @@ use tokio::task::unconstrained;
 
 use super::progress::{Counts, bar};
 use super::send::while_asking;
-use super::{CHANGE_MAX, answered, fresh, given_up, within};
+use super::{CHANGE_MAX, Time, answered, fresh, given_up, within};
 use crate::arguments::{Approve, DevicesCommand, LinkStart, Recover, RecoveryShow};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -146,7 +146,7 @@ pub(super) async fn approve(
 async fn give_history(mut watch: HistoryWatch<'_>, output: &mut Output) -> Result<(), Failure> {
     let bar = bar("giving it the history", Counts::Messages);
     let client = watch.client;
-    while let Some(progress) = Box::pin(taken(client, watch.next())).await? {
+    while let Some(progress) = Box::pin(taken(client, Time::USUAL, watch.next())).await? {
         bar.set_length(progress.of.into());
         bar.set_position(progress.given.into());
         if output.is_json() {
@@ -196,14 +196,15 @@ impl HistoryWatch<'_> {
 pub(super) async fn devices(
     client: &Client,
     command: Option<&DevicesCommand>,
+    time: Time,
     output: &mut Output,
 ) -> Result<(), Failure> {
     if let Some(DevicesCommand::Revoke { device }) = command {
-        Box::pin(taken(client, client.revoke_device(*device))).await?;
+        Box::pin(taken(client, time, client.revoke_device(*device))).await?;
         let line = Line::Revoked { device: *device };
         return output.record(&line, |_| format!("device {device} is no device of yours any more"));
     }
-    fresh(client).await?;
+    fresh(client, time).await?;
     // A list that this device is not on any more would be taken for the account's.
     given_up(client).map_or(Ok(()), Err)?;
     for one in client.devices().await? {
@@ -217,16 +218,17 @@ pub(super) async fn devices(
     Ok(())
 }
 
-/// A minute for what only the server can finish.
+/// A minute, if the user does not say otherwise, for what only the server can finish.
 async fn taken<T>(
     client: &Client,
+    time: Time,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Failure> {
     let work = async { Ok(work.await?) };
-    answered(CHANGE_MAX, while_asking(client, work), too_late).await?
+    answered(time, CHANGE_MAX, while_asking(client, work), too_late).await?
 }
 
-fn too_late(seconds: u64) -> Failure {
+fn too_late(seconds: f64) -> Failure {
     Failure::TimedOut(format!(
         "the server did not answer within {seconds} s: it goes on when it is reached"
     ))
@@ -266,9 +268,9 @@ pub(super) async fn recover(
         None => io::stdin().lock().take(WORDS_BYTES_MAX).read_to_string(&mut words),
     };
     read.map_err(|error| Failure::io("cannot read the recovery words", &error))?;
-    let Joined { account, device, .. } =
-        answered(CHANGE_MAX, Box::pin(Client::recover(home, &recover.link, &words)), too_late)
-            .await??;
+    let (time, link) = (Time::of(recover.limit), &recover.link);
+    let recovered = Box::pin(Client::recover(home, link, &words));
+    let Joined { account, device, .. } = answered(time, CHANGE_MAX, recovered, too_late).await??;
     let line = Line::Recovered { device: device.number.0, account: account.to_string() };
     output.record(&line, |_| {
         "recovered: this is the account's main device now, and its only one; link others anew"

@@ -10,7 +10,7 @@ use godwit_client::{Client, GroupInfo, GroupMemberInfo};
 use serde::Serialize;
 
 use super::send::while_asking;
-use super::{CHANGE_MAX, answered, fresh, meet};
+use super::{CHANGE_MAX, Time, answered, fresh, meet};
 use crate::arguments::Group;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -18,10 +18,10 @@ use crate::text::one_line;
 
 /// What a change prints.
 #[derive(Serialize)]
-pub(super) struct Changed {
-    pub(super) group: GroupId,
+struct Changed {
+    group: GroupId,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) link: Option<GroupLink>,
+    link: Option<GroupLink>,
 }
 
 /// A group, as `show` and `list` print it.
@@ -45,11 +45,12 @@ struct Shown<'a> {
 pub(super) async fn group(
     client: &Client,
     group: Group,
+    time: Time,
     output: &mut Output,
 ) -> Result<(), Failure> {
     let command = match group {
-        Group::List => return list(client, output).await,
-        Group::Show(which) => return show(client, which.group, output).await,
+        Group::List => return list(client, time, output).await,
+        Group::Show(which) => return show(client, which.group, time, output).await,
         Group::Create { name, who } => GroupCommand::Create { name, with: who },
         Group::Add(members) => GroupCommand::Add(members.group, members.who),
         Group::Remove(members) => GroupCommand::Remove(members.group, members.who),
@@ -60,7 +61,7 @@ pub(super) async fn group(
         Group::Leave(which) => GroupCommand::Leave(which.group),
         Group::Rename { which, name } => GroupCommand::Rename(which.group, name),
         Group::Picture { which, out: Some(path), .. } => {
-            return save_picture(client, which.group, &path).await;
+            return save_picture(client, which.group, time, &path).await;
         }
         Group::Picture { which, file, .. } => {
             let picture = file.as_deref().map(picture).transpose()?.unwrap_or_default();
@@ -71,7 +72,7 @@ pub(super) async fn group(
         Group::Invite { which, revoke: true } => GroupCommand::RevokeInvite(which.group),
         Group::Join { link } => GroupCommand::Join(link),
     };
-    let GroupOutcome { group, link } = carry_out(client, command).await?;
+    let GroupOutcome { group, link } = carry_out(client, command, time).await?;
     output.record(&Changed { group, link }, |changed| match &changed.link {
         Some(link) => link.to_string(),
         None => changed.group.to_string(),
@@ -82,11 +83,12 @@ pub(super) async fn group(
 pub(super) async fn carry_out(
     client: &Client,
     command: GroupCommand,
+    time: Time,
 ) -> Result<GroupOutcome, Failure> {
     let is_join = matches!(command, GroupCommand::Join(_));
-    meet(client, command.group().filter(|_| !is_join)).await?;
+    meet(client, command.group().filter(|_| !is_join), time).await?;
     let change = async { Ok(client.change_group(command).await?) };
-    let outcome = answered(CHANGE_MAX, while_asking(client, change), |seconds| {
+    let outcome = answered(time, CHANGE_MAX, while_asking(client, change), |seconds| {
         Failure::TimedOut(format!(
             "the server did not take the change within {seconds} s: look at `godwit group list`, then try again"
         ))
@@ -109,8 +111,13 @@ fn picture(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-async fn save_picture(client: &Client, id: GroupId, path: &Path) -> Result<(), Failure> {
-    fresh(client).await?;
+async fn save_picture(
+    client: &Client,
+    id: GroupId,
+    time: Time,
+    path: &Path,
+) -> Result<(), Failure> {
+    fresh(client, time).await?;
     let groups = client.groups().await?;
     let group = groups.iter().find(|group| group.id == id);
     let group = group.ok_or(godwit_client::Error::NoGroup(id))?;
@@ -122,8 +129,13 @@ async fn save_picture(client: &Client, id: GroupId, path: &Path) -> Result<(), F
     saved.map_err(|error| Failure::io(&path.display().to_string(), &error))
 }
 
-async fn show(client: &Client, id: GroupId, output: &mut Output) -> Result<(), Failure> {
-    fresh(client).await?;
+async fn show(
+    client: &Client,
+    id: GroupId,
+    time: Time,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    fresh(client, time).await?;
     let groups = client.groups().await?;
     let group = groups.iter().find(|group| group.id == id);
     let group = group.ok_or(godwit_client::Error::NoGroup(id))?;
@@ -146,8 +158,8 @@ async fn show(client: &Client, id: GroupId, output: &mut Output) -> Result<(), F
     })
 }
 
-async fn list(client: &Client, output: &mut Output) -> Result<(), Failure> {
-    fresh(client).await?;
+async fn list(client: &Client, time: Time, output: &mut Output) -> Result<(), Failure> {
+    fresh(client, time).await?;
     for group in client.groups().await?.iter().filter(|group| group.is_member) {
         output.record(&shown(group), |group| {
             format!("{}  {:>4}  {}", group.group, group.members.len(), title(group))

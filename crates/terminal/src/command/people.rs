@@ -8,8 +8,8 @@ use godwit_client::core::{MUTED_FOREVER_MS, PROFILE_PICTURE_BYTES_MAX};
 use godwit_client::{Client, Contact};
 use serde::Serialize;
 
-use super::of_somebody;
-use crate::arguments::{Mute, Profile, SetProfile, Span};
+use super::{Time, of_somebody};
+use crate::arguments::{Mute, Profile, SetProfile, Span, Whom};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::record::Person;
@@ -58,10 +58,11 @@ pub(super) async fn profile(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let mut told = None;
-    if let Profile::Set(SetProfile { name, about, picture }) = profile {
+    if let Profile::Set(SetProfile { name, about, picture, limit }) = profile {
+        let time = Time::of(*limit);
         let picture = picture.as_deref().map(read_picture).transpose()?;
         client.set_profile(name.clone(), about.clone(), picture).await?;
-        told = Some(super::is_told(client).await?);
+        told = Some(super::is_told(client, time).await?);
     }
     let own = client.profile().await?;
     let picture_bytes = own.picture.len();
@@ -103,11 +104,12 @@ fn read_picture(path: &Path) -> Result<Vec<u8>, Failure> {
 /// Blocks somebody or lifts that.
 pub(super) async fn block(
     client: &Client,
-    with: &Handle,
+    whom: &Whom,
     blocked: bool,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    of_somebody(client, with, async || client.set_blocked(with, blocked).await).await?;
+    let (with, time) = (&whom.with, Time::of(whom.limit));
+    of_somebody(client, with, time, async || client.set_blocked(with, blocked).await).await?;
     decided(client, with, output).await
 }
 
@@ -117,25 +119,26 @@ pub(super) async fn mute(client: &Client, mute: &Mute, output: &mut Output) -> R
         Span::Forever => MUTED_FOREVER_MS,
         Span::Ms(ms) => now_ms().saturating_add(ms),
     };
-    set_muted(client, &mute.with, until_ms, output).await
+    set_muted(client, &mute.with, until_ms, Time::of(mute.limit), output).await
 }
 
 /// Lifts a mute.
 pub(super) async fn unmute(
     client: &Client,
-    with: &Handle,
+    whom: &Whom,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    set_muted(client, with, 0, output).await
+    set_muted(client, &whom.with, 0, Time::of(whom.limit), output).await
 }
 
 async fn set_muted(
     client: &Client,
     with: &Handle,
     until_ms: u64,
+    time: Time,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    of_somebody(client, with, async || client.set_muted(with, until_ms).await).await?;
+    of_somebody(client, with, time, async || client.set_muted(with, until_ms).await).await?;
     decided(client, with, output).await
 }
 

@@ -7,6 +7,7 @@ use godwit_client::{Client, Event, EventStream, Presence, PresenceState, Since, 
 use serde::Serialize;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::Time;
 use super::send::while_asking;
 use crate::arguments::{self, Who};
 use crate::failure::Failure;
@@ -103,23 +104,23 @@ struct Setting {
     told: Option<bool>,
 }
 
-/// Shows the setting, or changes it.
+/// Shows the setting, or changes it; `true`: the contacts start anew.
 pub(super) async fn setting(
     client: &Client,
-    who: Option<Who>,
-    anew: bool,
+    who: Option<(Who, bool)>,
+    time: Time,
     output: &mut Output,
 ) -> Result<(), Failure> {
     let (visibility, told) = match who {
         None => (client.visibility().await?, None),
-        Some(who) => {
+        Some((who, anew)) => {
             let visibility = match who {
                 Who::Everyone => Visibility::Everyone,
                 Who::Contacts => Visibility::Contacts,
                 Who::Nobody => Visibility::Nobody,
             };
             client.set_visibility(visibility, anew).await?;
-            (visibility, Some(super::is_told(client).await?))
+            (visibility, Some(super::is_told(client, time).await?))
         }
     };
     let setting = Setting { presence: visibility.as_str(), told };

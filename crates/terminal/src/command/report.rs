@@ -5,7 +5,7 @@ use godwit_client::{Client, Reported};
 use serde::Serialize;
 
 use super::send::while_asking;
-use super::{ANSWER_MAX, answered, meet_somebody, no_answer};
+use super::{ANSWER_MAX, Time, answered, meet_somebody, no_answer};
 use crate::arguments::Report;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -38,11 +38,12 @@ pub(super) async fn report(
     report: &Report,
     output: &mut Output,
 ) -> Result<(), Failure> {
+    let time = Time::of(report.limit);
     let messages = chosen(client, report).await?;
     let count = messages.len();
-    meet_somebody(client, &report.with).await?;
+    meet_somebody(client, &report.with, time).await?;
     let taken = async { Ok(client.report(&report.with, &report.reason, messages).await?) };
-    answered(ANSWER_MAX, while_asking(client, taken), no_answer).await??;
+    answered(time, ANSWER_MAX, while_asking(client, taken), no_answer).await??;
     let done = Done { event: "reported", with: &report.with, messages: count };
     output.record(&done, |done| {
         format!(

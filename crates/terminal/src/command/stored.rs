@@ -1,7 +1,8 @@
 //! `godwit history`, `godwit chats` and `godwit search`: what this device has stored.
 
-use godwit_client::Client;
+use godwit_client::{ChatId, Client, Error};
 
+use super::{Time, meet};
 use crate::arguments::{History, Search};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -22,6 +23,8 @@ pub(super) async fn history(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let time = LocalTime::of_machine();
+    meet(client, history.with.group(), Time::USUAL).await?;
+    is_known(client, &history.with).await?;
     let names = Names::known_to(client).await?;
     let mut after = match history.limit {
         Some(limit) => first_of_last(client, history, limit).await?,
@@ -35,6 +38,26 @@ pub(super) async fn history(
             output.record(&Message::stored(item).named(&names), |_| message_line(item, &time))?;
         }
     }
+}
+
+/// Whether this device has ever heard of them: nothing to print is no answer to a mistyped name.
+async fn is_known(client: &Client, with: &ChatId) -> Result<(), Failure> {
+    if !client.history(with, None, 1).await?.is_empty() {
+        return Ok(());
+    }
+    let unknown = match with {
+        ChatId::Group(id) => {
+            let groups = client.groups().await?;
+            (!groups.iter().any(|group| group.id == *id)).then_some(Error::NoGroup(*id))
+        }
+        ChatId::Contact(handle) if *handle == client.me().handle => Some(Error::ToYourself),
+        ChatId::Contact(handle) => {
+            let people = client.contacts().await?;
+            let is_met = people.iter().any(|person| person.handle == *handle);
+            (!is_met).then(|| Error::NoContact(handle.clone()))
+        }
+    };
+    unknown.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// The row before the newest `limit` messages.

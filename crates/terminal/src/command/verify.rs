@@ -4,7 +4,7 @@ use godwit_base::Handle;
 use godwit_client::{Client, Error};
 use serde::Serialize;
 
-use super::of_somebody;
+use super::{Time, of_somebody};
 use crate::arguments::Verify;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -28,7 +28,10 @@ pub(super) async fn verify(
     if *with == client.me().handle {
         return Err(Error::ToYourself.into());
     }
-    let number = of_somebody(client, with, async || client.safety_number(with).await).await?;
+    let number = of_somebody(client, with, Time::of(verify.limit), async || {
+        client.safety_number(with).await
+    })
+    .await?;
     if verify.confirm || verify.forget {
         client.set_verified(with, verify.confirm).await?;
     }

@@ -221,8 +221,7 @@ const LOUDNESS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '�
 /// A file in one line.
 fn file_line(info: &MediaInfo) -> String {
     let (name, size) = (one_line(&info.name), amount(info.bytes));
-    let seconds = info.duration_ms / 1_000;
-    let length = format!("{}:{:02}", seconds / 60, seconds % 60);
+    let length = length(info.duration_ms);
     if info.voice {
         let step = |level: &u8| LOUDNESS.get(usize::from(*level) / 32).copied().unwrap_or(' ');
         let wave: String = info.waveform.iter().map(step).collect();
@@ -236,6 +235,13 @@ fn file_line(info: &MediaInfo) -> String {
         parts.push(length);
     }
     format!("📎 {name} ({})", parts.join(", "))
+}
+
+/// A length as players show it, to the nearest second; what can be heard is a second long at least.
+fn length(duration_ms: u32) -> String {
+    let seconds = (duration_ms / 1_000) + u32::from(duration_ms % 1_000 >= 500);
+    let seconds = seconds.max(u32::from(duration_ms > 0));
+    format!("{}:{:02}", seconds / 60, seconds % 60)
 }
 
 /// A number of bytes as people read it.
@@ -409,5 +415,25 @@ impl<'a> Set<'a> {
         let timers = timers.map(|(with, timer_s)| SetTimer { with, timer_s: *timer_s }).collect();
         let receipts = if settings.receipts { "on" } else { "off" };
         Self { receipts, presence: settings.presence.as_str(), timers }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_is_the_nearest_second_and_never_none() {
+        for (ms, text) in [
+            (0, "0:00"),
+            (1, "0:01"),
+            (993, "0:01"),
+            (1_499, "0:01"),
+            (1_500, "0:02"),
+            (59_500, "1:00"),
+            (u32::MAX, "71582:47"),
+        ] {
+            assert_eq!(length(ms), text, "{ms}");
+        }
     }
 }

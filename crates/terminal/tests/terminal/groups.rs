@@ -107,7 +107,8 @@ fn a_community_has_everybody_of_its_groups() {
     let (herons, egrets) = (herons.as_str().unwrap(), egrets.as_str().unwrap());
 
     let made = json_of(&alice, &["community", "create", "Waders", herons, egrets]);
-    let community = made["group"].as_str().unwrap();
+    assert_eq!(made.as_object().unwrap().len(), 1);
+    let community = made["community"].as_str().unwrap();
     let shown = json_of(&alice, &["community", "show", community]);
     assert_eq!((&shown["name"], &shown["members"]), (&json!("Waders"), &json!(3)));
     let mut groups = [herons, egrets];
@@ -120,13 +121,81 @@ fn a_community_has_everybody_of_its_groups() {
         listen.next_event("group"); // he learns of it
     }
     bob.run(&["group", "leave", community]).fails(4, "godwit community leave");
-    bob.run(&["community", "leave", community]).succeeds();
+    assert_eq!(json_of(&bob, &["community", "leave", community])["community"], community);
     assert!(bob.run(&["community", "list", "--json"]).succeeds().json().is_empty());
     listen.kill();
-    alice.run(&["community", "remove", community, egrets]).succeeds();
+    let removed = json_of(&alice, &["community", "remove", community, egrets]);
+    assert_eq!(removed["community"], community);
     alice.run(&["community", "remove", community, egrets]).fails(4, "is not in community");
     let shown = json_of(&alice, &["group", "show", community]);
     assert_eq!(shown["members"], json!(["alice"]));
+    let added = alice.run(&["community", "add", community, egrets]).succeeds().output;
+    assert_eq!(added, format!("{community}\n"));
+}
+
+#[test]
+fn a_group_has_a_name_that_people_can_read() {
+    let server = Server::start();
+    let alice = server.joined("alice");
+    let group = json_of(&alice, &["group", "create", "Herons"])["group"].clone();
+    let group = group.as_str().unwrap();
+    for name in ["", "  ", "\t", "\u{200b}"] {
+        let commands: [&[&str]; 3] = [
+            &["group", "create", name],
+            &["group", "rename", group, name],
+            &["community", "create", name, group],
+        ];
+        for command in commands {
+            let ended = alice.run(command);
+            assert!(
+                ended.code == Some(2) && ended.errors.contains("the name is empty"),
+                "{ended:?}"
+            );
+        }
+    }
+    assert_eq!(json_of(&alice, &["group", "list"])["name"], "Herons");
+}
+
+#[test]
+fn a_command_waits_for_the_server_as_long_as_it_is_told() {
+    let server = Server::start();
+    let (alice, bob) = (server.joined("alice"), server.joined("bob"));
+    let group = json_of(&alice, &["group", "create", "Herons", "bob"])["group"].clone();
+    let group = group.as_str().unwrap();
+    bob.run(&["send", "alice", "hi"]).succeeds();
+    alice.run(&["listen", "--count", "1"]).succeeds();
+    drop(server.stop());
+    let commands: [&[&str]; 6] = [
+        &["group", "add", group, "carol"],
+        &["community", "create", "Waders", group],
+        &["report", "bob", "--last", "1", "--yes"],
+        &["block", "carol"],
+        &["mute", "carol"],
+        &["verify", "carol"],
+    ];
+    for command in commands {
+        let ended = alice.run(&[command, &["--timeout", "0.5"]].concat());
+        assert_eq!(ended.code, Some(3), "{command:?}: {ended:?}");
+        assert!(ended.errors.contains("within 0.5 s"), "{command:?}: {ended:?}");
+    }
+    assert_eq!(json_of(&alice, &["group", "list", "--timeout", "0.5"])["group"], group);
+    alice.run(&["devices", "revoke", "2", "--timeout", "0.5"]).fails(1, "no other device 2");
+}
+
+#[test]
+fn the_history_of_who_is_not_known_is_no_empty_one() {
+    let server = Server::start();
+    let (alice, _bob) = (server.joined("alice"), server.joined("bob"));
+    let unknown = format!("group:{}", "0".repeat(32));
+    alice.run(&["history", &unknown]).fails(1, "no group");
+    alice.run(&["history", &unknown, "--limit", "1"]).fails(1, "no group");
+    alice.run(&["history", "nobody"]).fails(1, "nobody called nobody is known here");
+    alice.run(&["history", "alice"]).fails(1, "your own handle");
+    let group = json_of(&alice, &["group", "create", "Herons"])["group"].clone();
+    let group = format!("group:{}", group.as_str().unwrap());
+    assert!(alice.run(&["history", &group]).succeeds().output.is_empty());
+    alice.run(&["verify", "bob"]).succeeds();
+    assert!(alice.run(&["history", "bob"]).succeeds().output.is_empty());
 }
 
 #[test]

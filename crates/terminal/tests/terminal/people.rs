@@ -125,6 +125,10 @@ fn a_report_is_meant_and_then_the_operator_can_read_it() {
     let listed = server.order(&["reports", "--json", "--data", data]);
     let report: serde_json::Value = serde_json::from_str(&listed).unwrap();
     assert_eq!((&report["handle"], &report["reason"]), (&"alice".into(), &"spam".into()));
+    let line = server.order(&["reports", "--data", data]);
+    let at: Vec<&str> = line.lines().next().unwrap().split(' ').collect();
+    assert_eq!((at[0], at[4]), ("alice", "at"));
+    assert!(at[5].contains('T') && at[5].ends_with("Z:"), "a time that people can read: {line}");
     let texts: Vec<_> = report["messages"].as_array().unwrap().iter().map(|m| &m["text"]).collect();
     assert_eq!(texts, ["second", "third"]);
 }

@@ -22,6 +22,7 @@ fn help_and_version_are_no_failures() {
 #[test]
 fn wrong_usage_is_exit_code_2() {
     let home = Home::new();
+    let (long, group) = ("x".repeat(513), "0".repeat(32));
     let wrong: &[&[&str]] = &[
         &[],
         &["fly"],
@@ -36,6 +37,10 @@ fn wrong_usage_is_exit_code_2() {
         &["completions", "csh"],
         &["settings", "presence", "friends"],
         &["settings", "presence", "--anew"],
+        &["react", "00000000000000aa.1.42", "a"],
+        &["react", "00000000000000aa.1.42", "👍👍"],
+        &["report", "bob", "--last", "0", "--yes", "--reason", &long],
+        &["group", "add", &group, "bob", "--timeout", "soon"],
     ];
     for arguments in wrong {
         let ended = home.run(arguments);
