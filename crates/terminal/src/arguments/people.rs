@@ -13,7 +13,12 @@ pub(crate) enum Profile {
     /// Show your own
     Show,
     /// Change what is given; an empty text takes it away
-    Set(SetProfile),
+    Set {
+        #[command(flatten)]
+        what: SetProfile,
+        #[command(flatten)]
+        limit: Limit,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -30,9 +35,6 @@ pub(crate) struct SetProfile {
     /// A picture of at most 16 KiB, JPEG or PNG; an empty path takes yours away
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) picture: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub(crate) limit: Limit,
 }
 
 #[derive(Debug, Args)]

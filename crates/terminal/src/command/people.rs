@@ -58,7 +58,7 @@ pub(super) async fn profile(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let mut told = None;
-    if let Profile::Set(SetProfile { name, about, picture, limit }) = profile {
+    if let Profile::Set { what: SetProfile { name, about, picture }, limit } = profile {
         let time = Time::of(*limit);
         let picture = picture.as_deref().map(read_picture).transpose()?;
         client.set_profile(name.clone(), about.clone(), picture).await?;
