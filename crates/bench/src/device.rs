@@ -31,6 +31,11 @@ pub struct Device {
     pub handle: Handle,
 }
 
+/// The other one of a pair: device 0 and 1, 2 and 3, and so on write to each other, or look.
+pub const fn neighbour_of(number: u32) -> u32 {
+    number ^ 1
+}
+
 impl Cast {
     /// The cast that belongs to a seed.
     pub const fn new(seed: u64) -> Self {
@@ -103,6 +108,14 @@ mod tests {
         assert_eq!(cast.device(3).account, same.device(3).account);
         assert_ne!(cast.device(3).link.public(), cast.device(4).link.public());
         assert_ne!(cast.device(3).account, other.device(3).account);
+    }
+
+    #[test]
+    fn everybody_has_one_neighbour_who_has_them() {
+        for number in 0..10 {
+            assert_ne!(neighbour_of(number), number);
+            assert_eq!(neighbour_of(neighbour_of(number)), number);
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use crate::crowd;
 use crate::device::Cast;
 use crate::error::LoadError;
-use crate::machine::{Conditions, Processes, kernel_bytes, socket_bytes};
+use crate::machine::{Conditions, Processes, Spent, kernel_bytes, socket_bytes};
 use crate::progress;
 use crate::server::{Choice, Site};
 use crate::worker::standing::{Keepers, connect};
@@ -85,8 +85,7 @@ pub async fn run(choice: &Choice, plan: &Plan, spinners: &Processes) -> Result<R
     let ramp = conditions.stretch(servers.as_ref(), &Processes::default());
     let began = Instant::now();
     let (workers, keepalive_s) = ramp_up(&sites, cast, plan).await?;
-    let last_up = began.elapsed();
-    let login_server_cpu_us = ramp.end().server_us_each(plan.connections.into());
+    let (all_up, ramp) = (began.elapsed(), ramp.end());
     sleep(SETTLE).await;
 
     let clients = Processes(workers.iter().filter_map(Worker::pid).collect());
@@ -103,24 +102,44 @@ pub async fn run(choice: &Choice, plan: &Plan, spinners: &Processes) -> Result<R
     for (site, _) in sites {
         site.close().await?;
     }
-    let idle_us = spent.server_us_each(plan.connections.into());
-    Ok(Report {
-        workload: "idle",
-        connections: plan.connections,
-        servers,
-        seconds: plan.seconds,
-        user_bytes_per_connection: after.user_growth(&before, plan.connections),
-        kernel_bytes_per_connection: after.kernel_growth(&before, plan.connections),
-        kernel_socket_bytes_per_connection: after.socket_growth(&before, plan.connections),
-        idle_cpu_us_per_connection_s: idle_us.map(|us| us / spent.wall.as_secs_f64()),
-        keepalive_s,
-        logins_per_s: f64::from(plan.connections) / last_up.as_secs_f64(),
-        login_server_cpu_us,
-        empty_server_bytes: before.user_bytes.map(|bytes| bytes / servers.max(1) as u64),
-        broken_connections,
-        others_cpus: spent.others_cpus,
-        conditions,
-    })
+    let seen = Seen { servers, keepalive_s, all_up, broken_connections, before, after };
+    Ok(Report::of(plan, [ramp, spent], &seen, conditions))
+}
+
+/// What was seen besides the time that it took.
+struct Seen {
+    servers: usize,
+    keepalive_s: u32,
+    /// From the first connection to the last.
+    all_up: Duration,
+    broken_connections: u64,
+    before: Memory,
+    after: Memory,
+}
+
+impl Report {
+    /// What the ramp and the idling took.
+    fn of(plan: &Plan, [ramp, idling]: [Spent; 2], seen: &Seen, conditions: Conditions) -> Self {
+        let Seen { servers, keepalive_s, all_up, broken_connections, before, after } = seen;
+        let idle_us = idling.server_us_each(plan.connections.into());
+        Self {
+            workload: "idle",
+            connections: plan.connections,
+            servers: *servers,
+            seconds: plan.seconds,
+            user_bytes_per_connection: after.user_growth(before, plan.connections),
+            kernel_bytes_per_connection: after.kernel_growth(before, plan.connections),
+            kernel_socket_bytes_per_connection: after.socket_growth(before, plan.connections),
+            idle_cpu_us_per_connection_s: idle_us.map(|us| us / idling.wall.as_secs_f64()),
+            keepalive_s: *keepalive_s,
+            logins_per_s: f64::from(plan.connections) / all_up.as_secs_f64(),
+            login_server_cpu_us: ramp.server_us_each(plan.connections.into()),
+            empty_server_bytes: before.user_bytes.map(|bytes| bytes / (*servers).max(1) as u64),
+            broken_connections: *broken_connections,
+            others_cpus: idling.others_cpus,
+            conditions,
+        }
+    }
 }
 
 /// Servers, each with the devices that are registered there.

@@ -16,7 +16,7 @@ use crate::crowd;
 use crate::device::Cast;
 use crate::error::LoadError;
 use crate::figures::{Latencies, Percentiles};
-use crate::machine::{Conditions, Processes};
+use crate::machine::{Conditions, Processes, Spent};
 use crate::progress;
 use crate::server::Site;
 use drain::Drained;
@@ -133,27 +133,62 @@ async fn run_here(
     let received: u64 = copies().map(|(_, copies)| u64::from(*copies)).sum();
     let lost = copies().filter(|(expected, copies)| **expected && **copies == 0).count() as u64;
     let duplicated = copies().map(|(_, copies)| u64::from(copies.saturating_sub(1))).sum();
-    Ok(Report {
-        workload: "offline",
-        users: plan.users,
-        each: plan.each,
-        senders: plan.senders,
-        window: plan.window,
-        body_bytes: plan.body_bytes,
-        enqueue_per_s: enqueued.per_s(accepted),
-        enqueue_server_cpu_us_per_message: enqueued.server_us_each(accepted),
-        accepted_ms: percentiles(sent.iter().flat_map(|sent| sent.latencies.iter().copied())),
-        drain_s: drain.wall.as_secs_f64(),
-        drain_messages_per_s: drain.per_s(received),
-        drain_server_cpu_us_per_message: drain.server_us_each(received),
-        drain_ms: percentiles(drained.iter().map(|drained| drained.took)),
+    let counts = Counts {
         accepted,
+        received,
         lost,
         duplicated,
         failed: sent.iter().map(|sent| sent.failed).sum(),
-        others_cpus: enqueued.others_cpus,
-        conditions,
-    })
+    };
+    let accepted = sent.iter().flat_map(|sent| sent.latencies.iter().copied());
+    let latencies =
+        (percentiles(accepted), percentiles(drained.iter().map(|drained| drained.took)));
+    Ok(Report::of(plan, [enqueued, drain], counts, latencies, conditions))
+}
+
+/// How it went with the messages.
+#[derive(Clone, Copy)]
+struct Counts {
+    accepted: u64,
+    /// Copies, those that came again among them.
+    received: u64,
+    lost: u64,
+    duplicated: u64,
+    failed: u64,
+}
+
+impl Report {
+    /// What enqueue and drain took; of acceptances and of drains how long.
+    fn of(
+        plan: &Plan,
+        [enqueue, drain]: [Spent; 2],
+        counts: Counts,
+        (accepted_ms, drain_ms): (Option<Percentiles>, Option<Percentiles>),
+        conditions: Conditions,
+    ) -> Self {
+        let Counts { accepted, received, lost, duplicated, failed } = counts;
+        Self {
+            workload: "offline",
+            users: plan.users,
+            each: plan.each,
+            senders: plan.senders,
+            window: plan.window,
+            body_bytes: plan.body_bytes,
+            enqueue_per_s: enqueue.per_s(accepted),
+            enqueue_server_cpu_us_per_message: enqueue.server_us_each(accepted),
+            accepted_ms,
+            drain_s: drain.wall.as_secs_f64(),
+            drain_messages_per_s: if received > 0 { drain.per_s(received) } else { 0.0 },
+            drain_server_cpu_us_per_message: drain.server_us_each(received),
+            drain_ms,
+            accepted,
+            lost,
+            duplicated,
+            failed,
+            others_cpus: enqueue.others_cpus,
+            conditions,
+        }
+    }
 }
 
 fn percentiles(all: impl Iterator<Item = Duration>) -> Option<Percentiles> {

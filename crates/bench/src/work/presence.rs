@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::conn::{Conn, Traffic};
 use crate::crowd;
-use crate::device::Cast;
+use crate::device::{Cast, neighbour_of};
 use crate::error::LoadError;
 use crate::figures::{Latencies, Percentiles};
 use crate::machine::{Conditions, Processes, Spent};
@@ -164,11 +164,6 @@ fn start(conns: Vec<Conn>, cast: Cast, stage: &Rc<Stage>) -> Vec<mpsc::Sender<In
     devices
 }
 
-/// They look at each other in pairs.
-const fn neighbour_of(number: u32) -> u32 {
-    number ^ 1
-}
-
 /// One device: here at first, and the other way round at each change.
 async fn device(
     mut conn: Conn,
@@ -271,18 +266,5 @@ impl Stage {
         all.up_bytes += after.up_bytes - before.up_bytes;
         all.down_bytes += after.down_bytes - before.down_bytes;
         self.traffic.set(all);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn everybody_has_one_neighbour_who_has_them() {
-        for number in 0..10 {
-            assert_ne!(neighbour_of(number), number);
-            assert_eq!(neighbour_of(neighbour_of(number)), number);
-        }
     }
 }

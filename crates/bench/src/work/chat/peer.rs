@@ -42,7 +42,7 @@ async fn run_here(
     plan: &Plan,
     conditions: Conditions,
 ) -> Result<Report, LoadError> {
-    let conns = log_in(to, 0..2 * plan.pairs).await?;
+    let conns = log_in(to, 0..2 * plan.pairs, AT_ONCE).await?;
     let pairs = Pairs::resting(plan.pairs);
     let mut conns = conns.into_iter();
     for pair in 0..plan.pairs {
@@ -67,10 +67,11 @@ async fn run_here(
     Ok(observe(server, plan, &pairs, conditions).await)
 }
 
-/// Logs these accounts in, in order of their numbers.
+/// Logs these accounts in, in order of their numbers, so many at a time.
 pub(in crate::work) async fn log_in(
     to: &PeerEndpoint,
     users: std::ops::Range<u32>,
+    at_once: usize,
 ) -> Result<Vec<PeerConn>, LoadError> {
     let bar = progress::bar("logging in", u64::from(users.end - users.start));
     let to = to.clone();
@@ -78,7 +79,7 @@ pub(in crate::work) async fn log_in(
         let to = to.clone();
         async move { to.log_in(user).await }
     };
-    crowd::each(users, AT_ONCE, &bar, log_in).await
+    crowd::each(users, at_once, &bar, log_in).await
 }
 
 /// The sending half of a pair.

@@ -11,14 +11,14 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Plan, Report, percentiles};
+use super::{Counts, Plan, Report, percentiles};
 use crate::crowd;
 use crate::error::LoadError;
 use crate::machine::{Conditions, Processes};
 use crate::peer::conn::{PeerConn, PeerEndpoint};
 use crate::peer::{Event, body};
 use crate::progress;
-use crate::work::chat::peer::log_in;
+use crate::work::chat::peer::{AT_ONCE, log_in};
 
 /// After the recipients have said goodbye: until the server knows them as absent.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -116,7 +116,7 @@ async fn run_here(
     conditions: Conditions,
 ) -> Result<Report, LoadError> {
     be_known(to, 0..plan.users).await?;
-    let senders = log_in(to, plan.users..plan.users + plan.senders).await?;
+    let senders = log_in(to, plan.users..plan.users + plan.senders, AT_ONCE).await?;
     let (me, ledger) = (Processes::me(), Rc::new(Ledger::new(plan)));
 
     let stretch = conditions.stretch(server.as_ref(), &me);
@@ -137,32 +137,20 @@ async fn run_here(
         let late = (0..plan.users).filter(|user| !ledger.is_complete_for(*user));
         drain_all(to, late.collect(), &ledger).await?;
     }
-    Ok(Report {
-        workload: "offline",
-        users: plan.users,
-        each: plan.each,
-        senders: plan.senders,
-        window: plan.window,
-        body_bytes: plan.body_bytes,
-        enqueue_per_s: enqueued.per_s(accepted),
-        enqueue_server_cpu_us_per_message: enqueued.server_us_each(accepted),
-        accepted_ms: percentiles(latencies.into_iter()),
-        drain_s: spent.wall.as_secs_f64(),
-        drain_messages_per_s: if received > 0 { spent.per_s(received) } else { 0.0 },
-        drain_server_cpu_us_per_message: spent.server_us_each(received),
-        drain_ms: percentiles(drain.into_iter()),
+    let counts = Counts {
         accepted,
+        received,
         lost: ledger.missing(),
         duplicated: ledger.count(|entry| u64::from(entry.copies.saturating_sub(1))),
         failed: ledger.count(|entry| u64::from(entry.bounced)),
-        others_cpus: enqueued.others_cpus,
-        conditions,
-    })
+    };
+    let latencies = (percentiles(latencies.into_iter()), percentiles(drain.into_iter()));
+    Ok(Report::of(plan, [enqueued, spent], counts, latencies, conditions))
 }
 
 /// The recipients have been there before: a broker keeps messages only for whom it has seen.
 async fn be_known(to: &PeerEndpoint, users: Range<u32>) -> Result<(), LoadError> {
-    for conn in log_in(to, users).await? {
+    for conn in log_in(to, users, AT_ONCE).await? {
         tokio::task::spawn_local(conn.close());
     }
     sleep(SETTLE).await;
