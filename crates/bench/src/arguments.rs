@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use godwit_base::JoinLink;
 
 use crate::crowd;
+use crate::loss;
 use crate::plot::report::Plot;
 use crate::proxy::{self, Profile};
 use crate::server::Choice;
@@ -299,6 +300,9 @@ pub struct Fleet {
     /// Devices: two write to each other
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=i64::from(profile::CONNECTIONS_MAX)))]
     connections: u32,
+    /// How many of a hundred segments are lost, each way: the fleet of 2014 met 7
+    #[arg(long, default_value_t = 0, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=i64::from(loss::PERCENT_MAX)))]
+    loss: u8,
     /// Seconds that nothing, the even load, and the top of the day are measured, each
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
@@ -492,11 +496,11 @@ impl Churn {
 impl Fleet {
     /// As a plan.
     pub fn plan(&self) -> profile::Plan {
-        let Self { habits, connections, seconds } = *self;
+        let Self { habits, connections, loss: loss_percent, seconds } = *self;
         let (settle, patience) = (profile::SETTLE, profile::PATIENCE);
         // Without a neighbour the last of an odd number would have nobody to write to.
         let connections = connections & !1;
-        profile::Plan { habits, connections, seconds, settle, patience }
+        profile::Plan { habits, connections, loss_percent, seconds, settle, patience }
     }
 
     /// As a plan for what the machine can carry.
@@ -572,6 +576,7 @@ mod tests {
             "churn --connections 10000 --rate 1000 --seconds 60 --json",
             "overload --json",
             "profile whatsapp2014 --connections 15000 --seconds 120 --json",
+            "profile whatsapp2014 --loss 7 --json",
             "capacity --connections 15000 --json",
             "store --backlog 1000000 --in-flight 512 --json --keep-awake",
         ] {
@@ -589,5 +594,10 @@ mod tests {
         assert!(window(chat::WINDOW_MAX));
         assert!(!window(chat::WINDOW_MAX + 1));
         assert!(!window(0));
+        let loss = |percent: u8| {
+            let text = percent.to_string();
+            Arguments::try_parse_from(["godwit-bench", "profile", "--loss", &text]).is_ok()
+        };
+        assert!(loss(0) && loss(loss::PERCENT_MAX) && !loss(loss::PERCENT_MAX + 1));
     }
 }

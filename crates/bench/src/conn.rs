@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::device::Device;
 use crate::error::LoadError;
+use crate::loss::{Loss, Losses, SEGMENT_BYTES};
 
 pub use dial::{Endpoint, Via};
 
@@ -52,6 +53,8 @@ pub struct Conn {
     /// Frames that wait to be written.
     outbound: Vec<u8>,
     traffic: Traffic,
+    /// None on a network that loses nothing.
+    losses: Option<Box<Losses>>,
     /// What the server said in its handshake message.
     pub welcome: v1::Welcome,
 }
@@ -112,8 +115,12 @@ impl Conn {
     pub async fn flush(&mut self) -> Result<(), LoadError> {
         self.seal()?;
         while !self.outbound.is_empty() {
-            let written =
-                self.stream.write(&self.outbound).await.map_err(LoadError::io("writing"))?;
+            let mut piece = self.outbound.as_slice();
+            if let Some(losses) = &mut self.losses {
+                losses.up().await;
+                piece = piece.get(..SEGMENT_BYTES).unwrap_or(piece);
+            }
+            let written = self.stream.write(piece).await.map_err(LoadError::io("writing"))?;
             self.traffic.up_bytes += written as u64;
             self.outbound.drain(..written);
         }
@@ -130,7 +137,9 @@ impl Conn {
     /// Safe: it waits for readiness only, and handles what it reads in the same poll.
     pub async fn hear(&mut self, mut each: impl FnMut(ToClient)) -> Result<(), LoadError> {
         if self.inbound.is_empty() || !self.take_frames(&mut each)? {
-            self.traffic.down_bytes += receive(&self.stream, &mut self.inbound).await? as u64;
+            let losses = self.losses.as_deref_mut();
+            let received = receive(&self.stream, losses, &mut self.inbound).await?;
+            self.traffic.down_bytes += received as u64;
             self.take_frames(&mut each)?;
         }
         Ok(())
@@ -252,6 +261,12 @@ impl Conn {
         Ok(records)
     }
 
+    /// From now on its network loses so much: see [`crate::loss`]. While a segment to the server is late
+    /// the device hears nothing either.
+    pub fn lose(&mut self, loss: Loss) {
+        self.losses = Losses::of(loss, rand::random());
+    }
+
     /// Ends the connection at once, without leaving its port waiting for a minute: a load makes
     /// more connections than there are ports.
     ///
@@ -311,12 +326,21 @@ fn refusal_of(message: &ToClient) -> Option<(u32, u32)> {
     }
 }
 
-/// Appends what has come, at least one byte.
-async fn receive(stream: &TcpStream, inbound: &mut Vec<u8>) -> Result<usize, LoadError> {
+/// Appends what has come, at least one byte; with losses one segment at most.
+async fn receive(
+    stream: &TcpStream,
+    mut losses: Option<&mut Losses>,
+    inbound: &mut Vec<u8>,
+) -> Result<usize, LoadError> {
     loop {
         stream.readable().await.map_err(LoadError::io("reading"))?;
+        let mut most = READ_BYTES;
+        if let Some(losses) = &mut losses {
+            losses.down().await;
+            most = SEGMENT_BYTES;
+        }
         let read = READ.with_borrow_mut(|buffer| {
-            stream.try_read(buffer).inspect(|&length| {
+            stream.try_read(buffer.get_mut(..most).unwrap_or_default()).inspect(|&length| {
                 inbound.extend_from_slice(buffer.get(..length).unwrap_or_default());
             })
         });

@@ -36,6 +36,7 @@ pub mod crowd;
 pub mod device;
 pub mod error;
 pub mod figures;
+pub mod loss;
 pub mod machine;
 pub mod peak;
 pub mod peer;

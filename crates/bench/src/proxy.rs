@@ -2,8 +2,8 @@
 //! space, because not every kernel has netem, and seeded, so that a run can be repeated.
 //!
 //! Each direction is one line that all connections share, as a telephone's are. A segment occupies it
-//! for its length, then travels half a round trip. A lost one arrives when TCP would have sent it again,
-//! and holds back everything behind it on its connection. At a cut every connection ends at once, and
+//! for its length, then travels half a round trip. A lost one ([`loss`](crate::loss)) arrives when TCP would
+//! have sent it again, and holds back everything behind it on its connection. At a cut every connection ends at once, and
 //! what was under way is gone.
 
 use std::collections::VecDeque;
@@ -22,9 +22,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::error::LoadError;
-
-/// Bytes of one segment on the line: what fits into a packet of 1,500 with its headers.
-const SEGMENT_BYTES: usize = 1_448;
+use crate::loss::{Chance, Loss, SEGMENT_BYTES};
 
 /// Segments of one direction of a connection that are under way; more are not read, and the sender feels
 /// it. 64 x 1,448 B are 18 s at 40 kbit/s: the deep buffers of mobile networks.
@@ -42,7 +40,7 @@ pub struct Profile {
     pub round_trip_ms: u64,
     /// Of a thousand segments so many are lost.
     pub lost_per_mille: u64,
-    /// A lost segment arrives so much later.
+    /// A lost segment arrives so much later, and twice that if it is lost again.
     pub retransmission_ms: u64,
     /// Everything is cut so often; 0: never.
     pub cut_every_ms: u64,
@@ -67,6 +65,11 @@ impl Profile {
         retransmission_ms: 0,
         cut_every_ms: 0,
     };
+
+    fn loss(self) -> Loss {
+        let Self { lost_per_mille: per_mille, retransmission_ms, .. } = self;
+        Loss { per_mille, retransmission_ms }
+    }
 
     fn one_way(self) -> Duration {
         Duration::from_millis(self.round_trip_ms / 2)
@@ -128,19 +131,6 @@ struct Shared {
     cuts: AtomicU64,
 }
 
-/// A seeded sequence of numbers (SplitMix64): whether a segment is lost must not depend on anything else.
-#[derive(Debug)]
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-}
-
 /// Which way.
 #[derive(Debug, Clone, Copy)]
 enum Way {
@@ -162,7 +152,7 @@ impl Proxy {
             profile,
             to,
             free_at: [Mutex::new(now), Mutex::new(now)],
-            chance: Mutex::new(Chance(seed)),
+            chance: Mutex::new(Chance::new(seed)),
             up_bytes: AtomicU64::new(0),
             down_bytes: AtomicU64::new(0),
             connections: AtomicU64::new(0),
@@ -328,14 +318,12 @@ impl Shared {
         sent + self.profile.one_way() + self.delay()
     }
 
-    /// What a loss costs, if this one is lost.
+    /// What losses cost, if this one is lost.
     fn delay(&self) -> Duration {
-        let drawn = self.chance.lock().unwrap_or_else(PoisonError::into_inner).next();
-        if drawn % 1_000 >= self.profile.lost_per_mille {
-            return Duration::ZERO;
-        }
-        self.lost.fetch_add(1, Ordering::Relaxed);
-        Duration::from_millis(self.profile.retransmission_ms)
+        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+        let stall = self.profile.loss().draw(&mut chance);
+        self.lost.fetch_add(stall.times.into(), Ordering::Relaxed);
+        stall.late
     }
 }
 

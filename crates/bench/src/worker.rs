@@ -94,7 +94,7 @@ impl Order {
 
     /// Where its connections go.
     pub fn endpoint(&self) -> Endpoint {
-        Endpoint { address: self.address, key: PublicKey(self.server_key) }
+        Endpoint::new(self.address, PublicKey(self.server_key))
     }
 
     /// Whose they are.
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn an_order_survives_the_command_line_and_workers_have_addresses_of_their_own() {
         let address = ([127, 0, 0, 1], 7373).into();
-        let to = Endpoint { address, key: PublicKey([7; 32]) };
+        let to = Endpoint::new(address, PublicKey([7; 32]));
         let order =
             |worker| Order::new(to, Cast::new(9), 3..8, 64, worker, Duty::Return { seconds: 4 });
         let line = serde_json::to_string(&order(0)).unwrap();

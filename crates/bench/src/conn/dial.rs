@@ -12,6 +12,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::{Conn, Traffic, receive};
 use crate::error::LoadError;
+use crate::loss::{Loss, Losses};
 
 /// Where the server is, and the key that proves it.
 #[derive(Debug, Clone, Copy)]
@@ -20,9 +21,16 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// The key in its join link.
     pub key: PublicKey,
+    /// What the network on the way loses.
+    pub loss: Loss,
 }
 
 impl Endpoint {
+    /// A server behind a network that loses nothing.
+    pub const fn new(address: SocketAddr, key: PublicKey) -> Self {
+        Self { address, key, loss: Loss::percent(0) }
+    }
+
     /// Looks the server of a join link up.
     ///
     /// # Errors
@@ -37,7 +45,7 @@ impl Endpoint {
             .map_err(LoadError::io("looking the server up"))?;
         let address =
             found.next().ok_or_else(nowhere).map_err(LoadError::io("looking the server up"))?;
-        Ok(Self { address, key: PublicKey(link.server_key) })
+        Ok(Self::new(address, PublicKey(link.server_key)))
     }
 }
 
@@ -57,6 +65,10 @@ pub(super) async fn open(
     source: Option<Ipv4Addr>,
     via: Via<'_>,
 ) -> Result<Conn, LoadError> {
+    let mut losses = Losses::of(to.loss, rand::random());
+    if let Some(losses) = &mut losses {
+        losses.connecting().await;
+    }
     let mut stream = connect(to.address, source).await.map_err(LoadError::io("connecting"))?;
     let hello = godwit_wire::encode(&v1::Hello {
         version: godwit_wire::VERSION,
@@ -70,6 +82,9 @@ pub(super) async fn open(
     let mut said = Vec::new();
     let preface = ClientPreface { mode, key_hint: to.key.hint(), message: &message };
     preface.encode_into(&mut said)?;
+    if let Some(losses) = &mut losses {
+        losses.up().await;
+    }
     // A server that turns somebody away may have closed before it was written to: what it said is
     // read all the same.
     let _ = stream.write_all(&said).await;
@@ -78,7 +93,10 @@ pub(super) async fn open(
     let parsed = loop {
         match ServerPreface::parse(&inbound)? {
             Some(parsed) => break parsed,
-            None => traffic.down_bytes += receive(&stream, &mut inbound).await? as u64,
+            None => {
+                let received = receive(&stream, losses.as_deref_mut(), &mut inbound).await?;
+                traffic.down_bytes += received as u64;
+            }
         }
     };
     let established = match parsed.preface {
@@ -96,6 +114,7 @@ pub(super) async fn open(
         plain: Vec::new(),
         outbound: Vec::new(),
         traffic,
+        losses,
         welcome: godwit_wire::decode(established.payload.as_slice())?,
     })
 }

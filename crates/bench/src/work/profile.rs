@@ -13,11 +13,12 @@ use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 
-use crate::conn::Conn;
+use crate::conn::{Conn, Endpoint};
 use crate::crowd;
-use crate::device::Cast;
+use crate::device::{Cast, neighbour_of};
 use crate::error::LoadError;
 use crate::figures::{Latencies, Percentiles};
+use crate::loss::Loss;
 use crate::machine::{Conditions, Processes};
 use crate::progress;
 use crate::redial::{Redial, Road};
@@ -70,6 +71,8 @@ pub struct Plan {
     pub habits: Habits,
     /// Devices, an even number, each of an account of its own: they write to each other in pairs.
     pub connections: u32,
+    /// Of a hundred segments each way so many are lost.
+    pub loss_percent: u8,
     /// How long the even load is measured, and then the top of the day.
     pub seconds: u64,
     /// Before each is measured.
@@ -85,6 +88,7 @@ pub struct Report {
     connections: u32,
     seconds: u64,
     habits: Habits,
+    loss_percent: u8,
     /// Everybody connected and nobody doing anything.
     idle_server_cpu_us_per_connection_s: Option<f64>,
     /// The even load.
@@ -119,7 +123,7 @@ pub struct Stretch {
     /// All of the server's CPU time, keepalives included.
     pub server_cpu_us_per_connection_s: Option<f64>,
     /// From dialling to "caught up".
-    login_ms: Option<Percentiles>,
+    pub login_ms: Option<Percentiles>,
     /// From the submission to the tick.
     accepted_ms: Option<Percentiles>,
     /// From the submission to the hands of a recipient who is there.
@@ -164,7 +168,9 @@ pub async fn run(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Rep
 
 async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
     let cast = Cast::new(rand::random());
-    let conns = crowd::arrive(site.endpoint(), cast, 0..plan.connections).await?;
+    let mut conns = crowd::arrive(site.endpoint(), cast, 0..plan.connections).await?;
+    // Not before all are here: that is set-up.
+    conns.iter_mut().for_each(|conn| conn.lose(Loss::percent(plan.loss_percent)));
     let stage = Rc::new(Stage::new(site, plan));
     let members = start(conns, cast, &stage);
     sleep(plan.settle).await;
@@ -185,6 +191,7 @@ async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Re
         connections: plan.connections,
         seconds: plan.seconds,
         habits: plan.habits,
+        loss_percent: plan.loss_percent,
         idle_server_cpu_us_per_connection_s: idle,
         even,
         spike,
@@ -214,11 +221,6 @@ fn start(conns: Vec<Conn>, cast: Cast, stage: &Rc<Stage>) -> Vec<mpsc::Sender<Or
         tokio::task::spawn_local(member.run(conn, told, part));
     }
     members
-}
-
-/// Two devices that write to each other.
-pub(crate) const fn neighbour_of(number: u32) -> u32 {
-    number ^ 1
 }
 
 /// What a stretch needs.
@@ -262,7 +264,7 @@ impl Run<'_> {
         let mut logins = clock(logins_per_s);
         let mut messages = clock(all / habits.message_every_s - mail_per_s);
         // Both of a pair are half the crowd apart in time, and who writes is a quarter away from who goes.
-        let order = || (0..self.members.len()).step_by(2).chain((1..self.members.len()).step_by(2));
+        let order = || (0..plan.connections).step_by(2).chain((1..plan.connections).step_by(2));
         let mut goers = (0_u32..).zip(order().cycle());
         let mut writers = order().cycle().skip(self.members.len() / 4);
         let end = Instant::now() + Duration::from_secs(plan.seconds);
@@ -282,7 +284,7 @@ impl Run<'_> {
                 break;
             }
             let Some((number, order)) = told else { break };
-            let member = self.members.get(number);
+            let member = self.member(number);
             if member.is_none_or(|member| member.try_send(order).is_err()) {
                 self.stage.fail();
             }
@@ -291,9 +293,13 @@ impl Run<'_> {
         bar.finish_and_clear();
     }
 
-    fn returning(&self, number: usize, mail: bool) -> Order {
-        let neighbour = self.members.get(number ^ 1).filter(|_| mail);
+    fn returning(&self, number: u32, mail: bool) -> Order {
+        let neighbour = self.member(neighbour_of(number)).filter(|_| mail);
         Order::Return(neighbour.cloned())
+    }
+
+    fn member(&self, number: u32) -> Option<&mpsc::Sender<Order>> {
+        self.members.get(number as usize)
     }
 }
 
@@ -305,8 +311,9 @@ fn clock(per_s: f64) -> Interval {
 
 impl Stage {
     fn new(site: &Site, plan: &Plan) -> Self {
+        let to = Endpoint { loss: Loss::percent(plan.loss_percent), ..site.endpoint() };
         Self {
-            redial: Redial::new(site.endpoint(), None),
+            redial: Redial::new(to, None),
             patience: plan.patience,
             under_way: RefCell::new(vec![VecDeque::new(); plan.connections as usize]),
             seen: RefCell::default(),
@@ -380,14 +387,6 @@ impl Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn everybody_writes_to_one_who_writes_back() {
-        for number in 0..10 {
-            assert_ne!(neighbour_of(number), number);
-            assert_eq!(neighbour_of(neighbour_of(number)), number);
-        }
-    }
 
     #[test]
     fn a_fleet_has_a_name() {

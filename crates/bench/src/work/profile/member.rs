@@ -10,9 +10,9 @@ use godwit_wire::{ToClient, ToServer, v1};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Stage, neighbour_of};
+use super::Stage;
 use crate::conn::Conn;
-use crate::device::{Cast, Device};
+use crate::device::{Cast, Device, neighbour_of};
 use crate::error::LoadError;
 use crate::work::chat::BODY_BYTES;
 
