@@ -1,9 +1,11 @@
 //! What waits for the clock: graces that end, and changes that found no room in their second.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use godwit_actor::{ChildContext, Exit};
+use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Moment, Presence, SHARDS, Shard, TELLINGS_PER_S};
@@ -19,19 +21,29 @@ pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
         tokio::select! {
             biased;
             () = child.stopping() => return Exit::Stopped,
-            _ = clock.tick() => node.presence.tick(node.moment()),
+            _ = clock.tick() => {}
+        }
+        // When all devices of a process are lost at once, each waits ten ticks for the end of its grace:
+        // 15,000 of them in one go would be some milliseconds before every message.
+        for () in node.presence.shards_of_a_tick(node.moment()) {
+            yield_now().await;
         }
     }
 }
 
 impl Presence {
-    /// A second begins. Every shard has its turn to be the first, so that none always finds the room
-    /// used up.
+    /// A second begins; with each step one more shard is done. Every shard has its turn to be the first, so
+    /// that none always finds the room used up.
+    fn shards_of_a_tick(&self, now: Moment) -> impl Iterator<Item = ()> {
+        self.room.store(TELLINGS_PER_S, Ordering::Relaxed);
+        let first = now.s as usize;
+        (first..first + SHARDS).map(move |shard| self.tick_shard(&mut self.shard_at(shard), now))
+    }
+
+    /// A whole one.
+    #[cfg(test)]
     pub(crate) fn tick(&self, now: Moment) {
-        self.room.store(TELLINGS_PER_S, std::sync::atomic::Ordering::Relaxed);
-        for shard in 0..SHARDS {
-            self.tick_shard(&mut self.shard_at(shard + now.s as usize), now);
-        }
+        self.shards_of_a_tick(now).for_each(drop);
     }
 
     fn tick_shard(&self, shard: &mut Shard, now: Moment) {
