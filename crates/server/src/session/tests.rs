@@ -290,12 +290,22 @@ async fn under_load_presence_waits_and_then_says_the_newest_and_messages_do_not_
 }
 
 #[test]
-fn an_idle_session_is_small() {
-    // Session, seat, its places in slab and map, and tokio's task around it. What a test can see of
-    // the promise of 1 KB; docs/benchmarks.md has what a process takes.
-    let seat = size_of::<Seat>() + 2 * size_of::<usize>();
-    let places = 16 + 2 * (size_of::<DeviceId>() + 8);
-    let task = 128; // header, trailer and alignment of a tokio task
-    let all = size_of::<Session>() + seat + places + task;
-    assert!(all <= 568, "{all} bytes: session {}, seat {seat}", size_of::<Session>());
+fn every_byte_of_an_idle_session_is_accounted_for() {
+    let page = include_str!("../../../../docs/density.md");
+    let counts = 2 * size_of::<usize>(); // of an Arc
+    let parts = [
+        ("the session", size_of::<Session>()),
+        ("its socket", size_of::<Socket>()),
+        ("its keys and counters", size_of::<Transport>()),
+        ("the state of its conversation", size_of::<Machine>()),
+        ("what it waits for", size_of::<Jobs>()),
+        ("bytes of a half frame", size_of::<Inbound>()),
+        ("bytes not sent yet", size_of::<Outbound>()),
+        ("its seat", size_of::<Seat>() + counts),
+        ("its place by token", size_of::<(u32, Option<Arc<Seat>>)>()),
+        ("its place by device", size_of::<(DeviceId, Arc<Seat>)>() + 1),
+    ];
+    let row = |(part, bytes): &(&str, usize)| format!("| {part} | {bytes} |");
+    let grown: Vec<_> = parts.iter().map(row).filter(|row| !page.contains(row)).collect();
+    assert!(grown.is_empty(), "docs/density.md says something else than {grown:#?}");
 }

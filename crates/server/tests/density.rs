@@ -1,0 +1,184 @@
+//! What an idle connection takes from the allocator, to the byte: docs/density.md says how much, and of what.
+//!
+//! A process of its own, because its allocator counts. The clients are in it too, so they own no memory of
+//! the heap: sockets of the standard library, and keys in a list that was made before.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+use std::alloc::System;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use bytes::Bytes;
+use godwit_base::JoinLink;
+use godwit_link::{Initiator, PublicKey, StaticKey, Transport};
+use godwit_server::config::Config;
+use godwit_server::{Server, Setup};
+use godwit_wire::frame::{self, Header, decode_header, encode_header};
+use godwit_wire::preface::{ClientPreface, Mode, ServerPreface};
+use godwit_wire::{ToClient, ToServer, v1};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Two sockets each, in a process that may be allowed 1,024 files.
+const CONNECTIONS: usize = 400;
+
+/// Longer than any answer takes; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Bytes that are allocated now.
+fn allocated() -> isize {
+    let stats = ALLOCATOR.stats();
+    let signed = |bytes: usize| isize::try_from(bytes).unwrap();
+    signed(stats.bytes_allocated) - signed(stats.bytes_deallocated)
+}
+
+/// A device's end of a link.
+struct Client {
+    stream: TcpStream,
+    transport: Transport,
+}
+
+impl Client {
+    fn dials(join: &JoinLink, key: &StaticKey) -> Self {
+        let mut stream = TcpStream::connect(join.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let server = PublicKey(join.server_key);
+        let hello = v1::Hello { version: 1, features: 0, client: "density/1".into() };
+        let (initiator, message) =
+            Initiator::ik(key, &server, &godwit_wire::encode(&hello)).unwrap();
+        let mut first = Vec::new();
+        let preface =
+            ClientPreface { mode: Mode::Full, key_hint: server.hint(), message: &message };
+        preface.encode_into(&mut first).unwrap();
+        stream.write_all(&first).unwrap();
+        let mut received = Vec::new();
+        let reply = loop {
+            match ServerPreface::parse(&received).unwrap() {
+                Some(parsed) => break parsed.preface,
+                None => received.push(byte(&mut stream)),
+            }
+        };
+        let ServerPreface::Reply(reply) = reply else { panic!("refused") };
+        Self { transport: initiator.finish(reply).unwrap().transport, stream }
+    }
+
+    fn says(&mut self, message: impl Into<ToServer>) {
+        let (mut plain, mut said) = (Vec::new(), Vec::new());
+        message.into().encode_into(&mut plain);
+        encode_header(plain.len() + frame::TAG_BYTES, &mut said).unwrap();
+        self.transport.seal_into(&plain, &mut said).unwrap();
+        self.stream.write_all(&said).unwrap();
+    }
+
+    /// Hears one message, which comes in a frame of its own.
+    fn hears(&mut self) -> ToClient {
+        let mut head = Vec::new();
+        let body = loop {
+            match decode_header(&head).unwrap() {
+                Header::Frame { body, .. } => break body,
+                Header::Incomplete => head.push(byte(&mut self.stream)),
+                Header::Keepalive { .. } => head.clear(),
+            }
+        };
+        let mut sealed = vec![0; body];
+        self.stream.read_exact(&mut sealed).unwrap();
+        let length = self.transport.open_in_place(&mut sealed).unwrap();
+        ToClient::decode_all(&sealed[..length]).next().unwrap().unwrap()
+    }
+
+    /// Attached, and everything that it had to do is done.
+    fn attaches(&mut self) {
+        self.says(v1::Attach {});
+        assert!(matches!(self.hears(), ToClient::CaughtUp(_)));
+    }
+
+    /// Until the server has closed it too.
+    fn leaves(mut self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(self.stream.read(&mut [0]).unwrap(), 0);
+    }
+}
+
+fn byte(stream: &mut TcpStream) -> u8 {
+    let mut byte = [0];
+    stream.read_exact(&mut byte).unwrap();
+    byte[0]
+}
+
+fn registration(number: usize, key: &StaticKey) -> v1::Register {
+    let row = v1::DeviceRow { number: 1, link_key: Bytes::copy_from_slice(&key.public().0) };
+    let signed = Bytes::from_static(b"signed");
+    v1::Register {
+        request: 1,
+        handle: format!("idle{number}"),
+        invite: String::new(),
+        account_key: Bytes::copy_from_slice(&*StaticKey::generate().unwrap().to_bytes()),
+        list: Some(v1::DeviceListUpload { version: 1, devices: vec![row], signed: signed.clone() }),
+        keys: Some(v1::KeyUpload {
+            one_time: vec![v1::OneTimeKey { id: 1, signed: signed.clone() }],
+            fallback: signed,
+        }),
+    }
+}
+
+#[test]
+fn an_idle_connection_takes_what_the_page_says_and_not_a_byte_more() {
+    let data = tempfile::TempDir::new().unwrap();
+    let mut config = Config { data: Some(data.path().to_owned()), ..Config::default() };
+    config.listen.set_port(0);
+    config.link.keepalive_s = 3_600; // nobody is looked after meanwhile
+    // One worker, so that what it was given before is done when it answers.
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(1).enable_all().build().unwrap();
+    let server = runtime.block_on(Server::start(Setup::new(config))).unwrap();
+    let join: JoinLink = server.ready().join.parse().unwrap();
+
+    let keys: Vec<_> = (0..=CONNECTIONS).map(|_| StaticKey::generate().unwrap()).collect();
+    let mut clients = Vec::with_capacity(CONNECTIONS);
+    let (own, others) = keys.split_first().unwrap();
+    let mut probe = Client::dials(&join, own);
+    probe.says(registration(CONNECTIONS, own));
+    assert!(matches!(probe.hears(), ToClient::Registered(_)));
+    probe.attaches();
+    let mut before = 0;
+    // At first tables and buffers grow, which stay when those who needed them have gone.
+    for round in 0..2 {
+        for (number, key) in others.iter().enumerate() {
+            let mut client = Client::dials(&join, key);
+            if round == 0 {
+                client.says(registration(number, key));
+                assert!(matches!(client.hears(), ToClient::Registered(_)));
+            }
+            client.attaches();
+            clients.push(client);
+        }
+        if round == 0 {
+            clients.drain(..).for_each(Client::leaves);
+            asks(&mut probe);
+            before = allocated();
+        }
+    }
+    asks(&mut probe);
+    let each = (allocated() - before) as f64 / CONNECTIONS as f64;
+
+    let row = format!("| allocated, all of it | {each} |");
+    let page = include_str!("../../../docs/density.md");
+    assert!(page.contains(&row), "an idle connection takes {each} bytes now: docs/density.md");
+    drop((clients, probe));
+    assert!(runtime.block_on(server.stop()).is_normal());
+}
+
+/// Whatever the server's one worker had to do before this is done.
+fn asks(probe: &mut Client) {
+    probe.says(v1::TermsRequest { request: 2 });
+    assert!(matches!(probe.hears(), ToClient::Terms(_)));
+}
