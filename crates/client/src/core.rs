@@ -173,6 +173,8 @@ pub struct Core {
     invite: Option<String>,
     join_result: Option<Result<(), Error>>,
     stopped_because: Option<String>,
+    /// The server says that this device was removed from its account: since the link was started last.
+    is_revoked: bool,
     /// The first failure to seal a row: nothing is written or sent after it.
     fault: Option<RowError>,
 }
@@ -271,6 +273,7 @@ impl Core {
             invite: None,
             join_result: None,
             stopped_because: None,
+            is_revoked: false,
             fault: None,
         }
     }

@@ -142,6 +142,9 @@ pub enum Error {
     /// The account's list changes already.
     #[error("another change of the devices is on its way to the server: try again in a moment")]
     ListBusy,
+    /// This device is none of its account's any more.
+    #[error("this device was removed from its account: join anew with another home")]
+    Revoked,
     /// This device links another one already.
     #[error(
         "another device is being linked: try again when that has ended, in ten minutes at most"

@@ -127,7 +127,7 @@ pub enum MessageState {
     Delivered,
     /// The recipient says that it was read. Of an incoming message: read here.
     Read,
-    /// It will not arrive; sending again is a new message.
+    /// It will not arrive, but perhaps after [`Failure::Unanswered`]; sending again is a new message.
     Failed(Failure),
 }
 
@@ -206,6 +206,16 @@ pub enum Failure {
     /// The user has blocked the recipient.
     #[error("you have blocked this contact: unblock it first")]
     Blocked,
+    /// This device was removed from its account before it sent the message.
+    #[error("this device was removed from its account: join anew with another home")]
+    Revoked,
+    /// This device was removed from its account after it sent the message and before the server answered,
+    /// which it no longer does: the message may have arrived. If it did, the account's other devices have
+    /// a copy.
+    #[error(
+        "this device was removed from its account while the message was on its way: your other devices show it if it arrived"
+    )]
+    Unanswered,
     /// The account began as many conversations as the server allows in a day.
     #[error(
         "you have begun as many new conversations as this server allows in a day: try again tomorrow"

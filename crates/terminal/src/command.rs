@@ -317,6 +317,7 @@ impl From<Error> for Failure {
             | Error::NoAccount { .. }
             | Error::Group(_)
             | Error::Blocked(_)
+            | Error::Revoked
             | Error::BadReport(_) => Self::Refused(error.to_string()),
             Error::BadProfile(_) => Self::Usage(error.to_string()),
             Error::NotJoined { .. } => {

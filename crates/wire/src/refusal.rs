@@ -177,8 +177,8 @@ refusals! {
     Internal = 51, retry, "a fault inside the server",
         "try again after the delay, backing off";
     /// Another message lies at that place of the rendezvous.
-    RelayTaken = 52, final, "another message lies at this rendezvous",
-        "somebody else knows the code, or this is a bug: begin again with a new code";
+    RelayTaken = 52, final, "this code was used already",
+        "by you, or by somebody else who knows it: make a new one with `godwit link start`";
     /// The rendezvous was closed, ten minutes after it was opened.
     RelayExpired = 53, final, "the rendezvous is over",
         "begin again with a new code";

@@ -13,7 +13,7 @@ use super::now::Now;
 use super::outbox::{Kind, Outgoing, Target};
 use super::output::LinkOrder;
 use super::vault::Blob;
-use crate::{ConnectionState, Event, WarningKind};
+use crate::{ConnectionState, Error, Event, Failure, WarningKind};
 
 /// An answer that does not come within this time means that the link is dead, 20 s: on a 2G line
 /// with 600 ms and losses it comes within five.
@@ -151,6 +151,7 @@ impl Core {
     /// Lets the link be made; the first [`tick`](Self::tick) dials.
     pub fn start(&mut self, now: Now) {
         if self.link.is_stopped() {
+            self.is_revoked = false; // the next welcome says
             self.link.state = State::Waiting { until_ms: now.mono_ms };
         }
     }
@@ -318,7 +319,7 @@ impl Core {
             v1::Standing::Device if is_ours && self.me.home.joined => self.attach(),
             v1::Standing::Device if is_ours => self.ask_own_handle(),
             v1::Standing::Stranger if !self.me.home.joined => self.register(now),
-            v1::Standing::Revoked => self.on_revoked(),
+            v1::Standing::Revoked => self.on_revoked(now),
             _ => self.stop_link(
                 "the server does not know this device: it lost its data, or this home was copied",
             ),
@@ -399,7 +400,7 @@ impl Core {
         let refusal = Refusal::from_number(goodbye.code);
         let reason = refusal.map_or("the server closed the link", Refusal::text);
         match refusal {
-            Some(Refusal::DeviceRevoked) => self.on_revoked(),
+            Some(Refusal::DeviceRevoked) => self.on_revoked(now),
             Some(Refusal::Displaced) => {
                 let text = "another process with this home's keys took over the link: \
                             a home must never be copied; use one of the two and delete the other";
@@ -413,11 +414,24 @@ impl Core {
         }
     }
 
-    fn on_revoked(&mut self) {
+    /// What the user said here and the server has not taken fails: it can be said again from another device.
+    /// What went out before and was not answered may have been taken, and is told apart; what was
+    /// answered is no longer pending.
+    fn on_revoked(&mut self, now: Now) {
         let text = "this device was removed from its account: its history stays, \
                     join anew with another home";
         self.warn(WarningKind::Revoked, None, text.to_owned());
         self.stop_link(text);
+        self.is_revoked = true;
+        let is_said = |message: &Outgoing| matches!(message.kind, Kind::Shown | Kind::About);
+        let failure = |message: &Outgoing| match message.is_sealed() {
+            true => Failure::Unanswered, // it was submitted, on this link or another
+            false => Failure::Revoked,
+        };
+        let said = self.outbox.pending().filter(|(_, message)| is_said(message));
+        let said: Vec<_> = said.map(|(counter, message)| (counter, failure(message))).collect();
+        said.into_iter().for_each(|(counter, failure)| self.fail(counter, failure, now));
+        self.fail_files(&Error::Revoked);
     }
 
     /// Closes the link and dials again at once.

@@ -44,7 +44,7 @@ impl Core {
     ///
     /// # Errors
     /// [`Error::TextTooLong`], [`Error::ToYourself`], [`Error::OutboxFull`], [`Error::Blocked`],
-    /// [`Error::KeyChanged`].
+    /// [`Error::KeyChanged`], [`Error::Revoked`].
     pub fn send(
         &mut self,
         key: SendKey,
@@ -152,6 +152,9 @@ impl Core {
         messages: usize,
         bytes: usize,
     ) -> Result<(), Error> {
+        if self.is_revoked {
+            return Err(Error::Revoked);
+        }
         match with {
             ChatId::Contact(to) if *to == self.me.home.handle => return Err(Error::ToYourself),
             ChatId::Contact(to) => {
@@ -581,6 +584,8 @@ impl Core {
             Some(refusal)
                 if group.is_some_and(|id| self.on_group_refusal(counter, id, refusal, now)) => {}
             Some(Refusal::DeviceMismatch) => self.on_mismatch(refused, now),
+            // An earlier attempt may have been taken. The goodbye comes after it, and ends them all.
+            Some(Refusal::DeviceRevoked) => {}
             Some(Refusal::UnknownAccount) => self.on_unknown_account(counter, now),
             Some(Refusal::MailboxFull) => self.fail(counter, Failure::MailboxFull, now),
             Some(Refusal::TooManyStrangers) => {

@@ -221,6 +221,9 @@ impl Core {
     pub fn want_ticket(&mut self, blob: BlobId, way: Way, again: bool, now: Now) {
         let not_before_ms = if again { now.mono_ms + ASK_AGAIN_MS } else { 0 };
         self.transfers.wanted.insert((blob, way), Want { is_asked: false, not_before_ms });
+        if self.is_revoked {
+            self.fail_files(&Error::Revoked);
+        }
     }
 
     /// This device has the file, verified and durable: the server is told.
@@ -299,6 +302,12 @@ impl Core {
         for blob in lost.map(|upload| upload.blob).collect::<Vec<_>>() {
             self.answer(blob, Way::Up, Err(error.clone()));
         }
+    }
+
+    /// The server gives no tickets any more.
+    pub(super) fn fail_files(&mut self, error: &Error) {
+        let wanted: Vec<_> = self.transfers.wanted.keys().copied().collect();
+        wanted.into_iter().for_each(|(blob, way)| self.answer(blob, way, Err(error.clone())));
     }
 
     fn answer(&mut self, blob: BlobId, way: Way, answer: Result<v1::MediaGrant, Error>) {

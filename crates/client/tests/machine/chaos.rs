@@ -2,7 +2,7 @@
 //! reads. Afterwards every message was shown once and in order.
 
 use godwit_base::Seq;
-use godwit_client::{Act, Event, MessageState};
+use godwit_client::{Act, Error, Event, MessageState};
 use proptest::prelude::*;
 
 use crate::replay::cases;
@@ -117,8 +117,10 @@ pub(crate) fn happen(world: &mut World, what: Happening, sent: &mut Vec<(usize, 
             if owner(from) != owner(to) && world.devices[from].core.is_some() =>
         {
             let text = format!("{}", sent.len());
-            world.devices[from].send(&handle(PEOPLE[owner(to)]), &text, now);
-            sent.push((from, to, text));
+            match world.devices[from].try_send(&handle(PEOPLE[owner(to)]), &text, now) {
+                Ok(_) => sent.push((from, to, text)),
+                Err(error) => world.only_as_removed(from, &error),
+            }
         }
         Happening::Step(at) if world.devices[at].core.is_some() => world.step(at),
         Happening::Flush(at) => world.devices[at].flush(now),
@@ -146,7 +148,10 @@ pub(crate) fn happen(world: &mut World, what: Happening, sent: &mut Vec<(usize, 
             };
             let emoji = ["", "a", "b", "c"][usize::from(sign)].to_owned();
             let with = item.with.contact().unwrap();
-            world.devices[at].act(with, item.id, &Act::Reaction(emoji), now);
+            let act = Act::Reaction(emoji);
+            if let Err(error) = world.devices[at].try_act(with, item.id, &act, now) {
+                world.only_as_removed(at, &error);
+            }
         }
         Happening::Read { at, from }
             if owner(at) != owner(from) && world.devices[at].core.is_some() =>
@@ -169,6 +174,13 @@ pub(crate) fn happen(world: &mut World, what: Happening, sent: &mut Vec<(usize, 
         Happening::FetchLimited => world.server.mischief.fetch_limited += 1,
         Happening::Pass(ms) => world.pass(ms),
         _ => {}
+    }
+}
+
+impl World {
+    /// A device may not say it because it was removed from its account, and knows that.
+    fn only_as_removed(&self, at: usize, error: &Error) {
+        assert_eq!((error, self.is_revoked(at)), (&Error::Revoked, true), "device {at}");
     }
 }
 

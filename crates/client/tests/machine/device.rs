@@ -8,7 +8,7 @@ use godwit_client::core::{
     PastItem, PastPage, PastSaid, PastWanted, Row, Seat, SendKey, Stamp, Table, Ticket, Vault,
     Write,
 };
-use godwit_client::{Act, Changed, ChatId, Event, HistoryItem, MessageState, Note, Reach};
+use godwit_client::{Act, Changed, ChatId, Error, Event, HistoryItem, MessageState, Note, Reach};
 use godwit_seal::{AccountKey, RowKey};
 
 use crate::replay::note;
@@ -51,6 +51,8 @@ pub(crate) struct Device {
     pub(crate) tickets: Vec<Ticket>,
     sends: u128,
     id: DeviceId,
+    /// Under which counters its messages travel that are shown under others, as far as it ever said.
+    moved: BTreeMap<u64, u64>,
 }
 
 impl Device {
@@ -105,12 +107,24 @@ impl Device {
             notices: BTreeMap::new(),
             tickets: Vec::new(),
             sends: 0,
+            moved: BTreeMap::new(),
         }
     }
 
-    /// The counter under which a message of this device travels, as far as it is remembered.
+    /// The counter under which a message of this device travels.
     pub(crate) fn travels_as(&self, counter: u64) -> u64 {
-        self.core.as_ref().map_or(counter, |core| core.travels_as(counter))
+        self.moved.get(&counter).copied().unwrap_or(counter)
+    }
+
+    /// The core forgets that of a message that failed, which the server may have taken.
+    fn note_moved(&mut self) {
+        let Some(core) = &self.core else { return };
+        for item in self.history.items.values().filter(|item| item.id.device == self.id) {
+            let counter = item.id.counter;
+            if core.travels_as(counter) != counter {
+                self.moved.insert(counter, core.travels_as(counter));
+            }
+        }
     }
 
     pub(crate) fn core(&mut self) -> &mut Core {
@@ -131,8 +145,18 @@ impl Device {
         act: &Act,
         now: Now,
     ) -> MessageId {
+        self.try_act(with, about, act, now).unwrap()
+    }
+
+    pub(crate) fn try_act(
+        &mut self,
+        with: &(impl Clone + Into<ChatId>),
+        about: MessageId,
+        act: &Act,
+        now: Now,
+    ) -> Result<MessageId, Error> {
         let key = self.key();
-        self.core().annotate(key, &with.clone().into(), about, act, now).unwrap()
+        self.core().annotate(key, &with.clone().into(), about, act, now)
     }
 
     /// Says something in a group.
@@ -154,8 +178,17 @@ impl Device {
 
     /// Sends as an application does.
     pub(crate) fn send(&mut self, to: &Handle, text: &str, now: Now) -> MessageId {
+        self.try_send(to, text, now).unwrap()
+    }
+
+    pub(crate) fn try_send(
+        &mut self,
+        to: &Handle,
+        text: &str,
+        now: Now,
+    ) -> Result<MessageId, Error> {
         let key = self.key();
-        self.core().send(key, &to.into(), &[text.to_owned()], now).unwrap()[0]
+        self.core().send(key, &to.into(), &[text.to_owned()], now).map(|ids| ids[0])
     }
 
     /// Takes the next batch from the core, unless one waits for its commit.
@@ -168,6 +201,7 @@ impl Device {
             core.give_history(self.history.past(wanted), now);
         }
         let batch = core.flush(now).unwrap();
+        self.note_moved();
         if !batch.is_empty() {
             self.uncommitted = Some(batch);
         }
@@ -466,7 +500,7 @@ impl History {
         }
     }
 
-    fn has(&self, id: MessageId) -> bool {
+    pub(crate) fn has(&self, id: MessageId) -> bool {
         self.get(id).is_some()
     }
 

@@ -1,7 +1,9 @@
 //! Several devices of one account.
 
 use godwit_base::{DeviceNumber, MessageId};
-use godwit_client::{ChatId, Error, Event, LinkId, LinkingState, MessageState, WarningKind};
+use godwit_client::{
+    ChatId, Error, Event, Failure, LinkId, LinkingState, MessageState, WarningKind,
+};
 use godwit_seal::{DeviceKeys, LinkOffer};
 
 use crate::world::{World, handle};
@@ -322,4 +324,61 @@ fn a_linking_that_nobody_answers_holds_up_no_other_after_its_time() {
     assert_eq!(core.approve_link(&second, now), Err(Error::LinkingBusy));
     now.mono_ms += 1;
     assert_eq!(core.approve_link(&second, now), Ok(()));
+}
+
+/// Of four messages one is answered before the device is removed, two are on their way, of which one arrives,
+/// and one is said by a later process, which has not heard of it.
+#[test]
+fn a_removed_device_tells_what_did_not_go_from_what_may_have() {
+    let mut world = World::with(&["alice", "bob"]);
+    let other = world.add_device("alice");
+    let bob = handle("bob");
+    let send = |world: &mut World, text: &str| {
+        let now = world.now();
+        world.devices[other].send(&bob, text, now)
+    };
+    let answered = send(&mut world, "answered");
+    world.settle();
+    let arrives = send(&mut world, "arrives");
+    world.drive(other);
+    world.carry_up(other, usize::MAX);
+    let does_not = send(&mut world, "does not");
+    world.drive(other);
+    world.cut(other);
+    let (number, now) = (world.devices[other].id().number, world.now());
+    world.device("alice").core().remove_device(number, now).unwrap();
+    world.settle_without(other);
+    world.devices[other].crash();
+    world.obey(other);
+    world.devices[other].restart(now);
+    let late = send(&mut world, "late");
+    world.settle();
+    let on_its_way = MessageState::Failed(Failure::Unanswered);
+    let states = [answered, arrives, does_not, late].map(|id| world.devices[other].state_of(id));
+    let late = MessageState::Failed(Failure::Revoked);
+    assert_eq!(states, [MessageState::Delivered, on_its_way, on_its_way, late]);
+    assert_eq!(world.texts("bob", "alice"), ["answered", "arrives"]);
+    assert!(
+        world.device("alice").history.has(arrives) && !world.device("alice").history.has(does_not)
+    );
+}
+
+/// It writes before it hears that it was removed, and after.
+#[test]
+fn what_a_removed_device_says_fails_and_does_not_wait_for_ever() {
+    let mut world = World::with(&["alice", "bob"]);
+    let other = world.add_device("alice");
+    world.cut(other);
+    let (number, now) = (world.devices[other].id().number, world.now());
+    let before = world.devices[other].send(&handle("bob"), "too late", now);
+    world.device("alice").core().remove_device(number, now).unwrap();
+    world.settle_without(other);
+    world.settle();
+    assert_eq!(world.devices[other].state_of(before), MessageState::Failed(Failure::Revoked));
+    let now = world.now();
+    let bob = ChatId::from(handle("bob"));
+    let key = world.devices[other].key();
+    let core = world.devices[other].core();
+    assert_eq!(core.send(key, &bob, &["later".to_owned()], now), Err(Error::Revoked));
+    assert!(world.texts("bob", "alice").is_empty());
 }

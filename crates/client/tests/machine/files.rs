@@ -158,3 +158,22 @@ fn both_sides_of_what_may_wait() {
     let told = world.server.files.values().filter(|file| !file.had_by.is_empty()).count();
     assert_eq!(told, FETCHED_MAX);
 }
+
+/// No file waits for ever for a ticket that the server no longer gives.
+#[test]
+fn a_removed_device_is_told_that_its_files_do_not_go() {
+    let mut world = World::with(&["alice", "bob"]);
+    let tablet = world.add_device("alice");
+    world.cut(tablet);
+    world.uploads(tablet, "bob", &media(1)).unwrap();
+    let (number, now) = (world.devices[tablet].id().number, world.now());
+    world.device("alice").core().remove_device(number, now).unwrap();
+    world.settle_without(tablet);
+    world.settle();
+    assert_eq!(world.ticket(tablet), Some(Err(Error::Revoked)));
+    assert_eq!(world.uploads(tablet, "bob", &media(2)), Err(Error::Revoked));
+    let now = world.now();
+    world.devices[tablet].core().want_ticket(media(3).blob, Way::Down, false, now);
+    world.settle();
+    assert_eq!(world.ticket(tablet), Some(Err(Error::Revoked)));
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use godwit_base::limits::GROUP_RECEIPT_POSTS_MAX;
 use godwit_base::{AccountId, DeviceId, MessageId};
-use godwit_client::{ChatId, Event, HistoryItem, MessageState, Reach, WarningKind};
+use godwit_client::{ChatId, Event, Failure, HistoryItem, MessageState, Reach, WarningKind};
 
 use crate::device::Device;
 use crate::group_model::Model;
@@ -23,6 +23,7 @@ impl Model {
         (0..self.world.devices.len()).for_each(|at| self.check_order(at));
         self.check_membership();
         self.check_calm();
+        self.check_last();
     }
 
     fn account_at(&self, at: usize) -> AccountId {
@@ -159,6 +160,25 @@ impl Model {
             let bad =
                 told.iter().find(|e| matches!(e, Event::Warning { kind, .. } if is_bad(*kind)));
             assert_eq!(bad, None, "device {at}");
+        }
+    }
+
+    /// The server took what a removed device says that it took, and did not take what that says did not go;
+    /// nothing waits there.
+    fn check_last(&self) {
+        let ids: BTreeSet<MessageId> =
+            self.world.server.said.iter().map(|said| self.as_sent(said).0).collect();
+        for at in (0..self.world.devices.len()).filter(|at| self.world.is_revoked(*at)) {
+            let own = self.world.devices[at].id();
+            for item in self.items(at).filter(|item| item.id.device == own) {
+                let (id, is_taken) = (item.id, ids.contains(&item.id));
+                match item.state {
+                    MessageState::Pending => panic!("{id} waits on device {at}, which was removed"),
+                    MessageState::Failed(Failure::Unanswered) => {} // of them it may not know
+                    MessageState::Failed(_) => assert!(!is_taken, "{id} was taken"),
+                    _ => assert!(is_taken, "{id} was not taken"),
+                }
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use godwit_base::MessageId;
 use godwit_client::core::Core;
-use godwit_client::{ChatId, HistoryItem, MessageState, Reaction};
+use godwit_client::{ChatId, Failure, HistoryItem, MessageState, Reaction};
 use proptest::prelude::*;
 
 use crate::chaos::{PEOPLE, happen, happening, owner};
@@ -82,6 +82,32 @@ fn check(world: &World, first_devices: usize) {
         }
     }
     (0..world.devices.len()).for_each(|at| check_order(world, at));
+    (0..world.devices.len())
+        .filter(|at| world.is_revoked(*at))
+        .for_each(|at| check_last(world, at));
+}
+
+/// What a removed device said came to whom it was for if the server took it, and to nobody if the device says
+/// that it did not go; nothing waits.
+fn check_last(world: &World, at: usize) {
+    let said = world.devices[at].history.items.values();
+    for item in said.filter(|item| item.id.device == world.devices[at].id()) {
+        let others = (0..world.devices.len()).filter(|other| *other != at);
+        let mut others = others.map(|other| &world.devices[other]);
+        match item.state {
+            MessageState::Pending => panic!("{} waits on device {at}, which was removed", item.id),
+            MessageState::Failed(Failure::Revoked) => {
+                let has_it = others.find(|other| other.history.has(item.id)).map(|has| has.id());
+                assert_eq!(has_it, None, "{} did not go", item.id);
+            }
+            MessageState::Failed(Failure::Unanswered) => {} // some of them came, some did not
+            MessageState::Failed(failure) => panic!("{} fails: {failure}", item.id),
+            _ => {
+                let to = item.to.contact().unwrap().as_str();
+                assert!(world.devices[world.index(to)].history.has(item.id), "{}", item.id);
+            }
+        }
+    }
 }
 
 #[test]

@@ -53,7 +53,12 @@ pub(super) async fn follow(
     }
     let wait = async { Ok(wait.await?) };
     let state = match within(timeout, while_linked(client, wait)).await {
-        Some(reached) => reached?,
+        Some(Ok(reached)) => reached,
+        // It may have failed for the same reason for which the link was stopped.
+        Some(Err(stopped)) => match client.state(id).await? {
+            Some(failed @ MessageState::Failed(_)) => failed,
+            _ => return Err(stopped),
+        },
         None => client.state(id).await?.unwrap_or(MessageState::Pending),
     };
     if output.is_json() {
@@ -115,7 +120,7 @@ async fn stopped_for_good(client: &Client, comfort: &str) -> Failure {
         if let ConnectionState::Offline { retry_in_ms, reason } = &*connection.borrow_and_update() {
             let reason = one_line(reason);
             if retry_in_ms.is_none() {
-                return Failure::Refused(format!("{reason}{comfort}"));
+                return Failure::Refused(reason.into()); // from here nothing goes any more
             }
             if !std::mem::replace(&mut is_told, true) {
                 // Standard error may be closed: the notice is a courtesy.

@@ -94,13 +94,18 @@ fn a_linked_home_is_the_same_person_until_it_is_revoked() {
     bob.run(&["send", "alice", "only one of you"]).succeeds();
     hears(&phone, 1);
     assert_eq!(chat(&phone, "bob").last().unwrap(), "bob: only one of you");
+    let late = tablet.run(&["send", "bob", "too late", "--json"]);
+    let late = late.fails(4, "removed from its account: join anew").json();
+    assert_eq!(late[0]["state"], "failed", "{late:?}");
     let mut listen = tablet.start(&["listen", "--json", "--timeout", "60"]);
     let warning = listen.next_event("warning");
     assert!(warning["text"].as_str().unwrap().contains("removed from its account"), "{warning}");
     drop(listen);
     let listed = tablet.run(&["devices", "--json"]).fails(4, "removed from its account");
     assert_eq!(listed.output, "", "no list that it is not on");
-    assert_eq!(chat(&tablet, "bob"), all, "its history stays, and nothing new comes");
+    let after = chat(&tablet, "bob");
+    let (last, before) = after.split_last().unwrap();
+    assert_eq!((last.as_str(), before), ("alice: too late", &all.map(str::to_owned)[..]));
 }
 
 #[test]

@@ -212,8 +212,11 @@ impl Core {
     /// of it.
     ///
     /// # Errors
-    /// [`Error::NoGroup`], [`Error::GroupsBusy`].
+    /// [`Error::NoGroup`], [`Error::GroupsBusy`], [`Error::Revoked`].
     pub fn change_group(&mut self, command: GroupCommand) -> Result<u64, Error> {
+        if self.is_revoked {
+            return Err(Error::Revoked);
+        }
         let is_join = matches!(command, GroupCommand::Join(_));
         if let Some(id) = command.group().filter(|id| !is_join && self.groups.get(*id).is_none()) {
             return Err(Error::NoGroup(id));

@@ -38,6 +38,8 @@ pub(super) fn failure_number(state: MessageState) -> i64 {
             Failure::OnlyAdmins => 8,
             Failure::Blocked => 30,
             Failure::TooManyStrangers => 31,
+            Failure::Revoked => 32,
+            Failure::Unanswered => 33,
             Failure::Refused(code) => REFUSED + i64::from(code),
         },
         _ => 0,
@@ -61,6 +63,8 @@ pub(super) fn state_of(state: i64, failure: i64) -> MessageState {
             8 => Failure::OnlyAdmins,
             30 => Failure::Blocked,
             31 => Failure::TooManyStrangers,
+            32 => Failure::Revoked,
+            33 => Failure::Unanswered,
             code => Failure::Refused(u16::try_from(code - REFUSED).unwrap_or(u16::MAX)),
         }),
     }
@@ -105,6 +109,8 @@ mod tests {
             Failure::OnlyAdmins,
             Failure::Blocked,
             Failure::TooManyStrangers,
+            Failure::Revoked,
+            Failure::Unanswered,
             Failure::Refused(0),
             Failure::Refused(u16::MAX),
         ];

@@ -77,14 +77,16 @@ impl Engine {
     }
 
     fn over(&mut self, blob: BlobId, way: Way, outcome: &Result<(), Error>, askers: Vec<Asker>) {
-        if way == Way::Up {
-            self.uploaded(blob, outcome, askers.is_empty());
-        }
+        let unsent = match way {
+            Way::Up => self.uploaded(blob, outcome, askers.is_empty()),
+            Way::Down => None,
+        };
         for (wanted, asker) in askers {
             let answer = match (outcome, wanted) {
                 (Err(error), _) => Err(error.clone()),
                 (Ok(()), Wanted::Message(key)) => {
-                    let id = self.core.sent(&key).ok_or(Error::Closed);
+                    let why = || unsent.clone().unwrap_or(Error::Closed);
+                    let id = self.core.sent(&key).ok_or_else(why);
                     id.map(|id| Response::Sent(vec![id]))
                 }
                 (Ok(()), Wanted::File { tell }) => {
@@ -96,8 +98,14 @@ impl Engine {
         }
     }
 
-    /// The messages that waited for the file go, or never will.
-    fn uploaded(&mut self, blob: BlobId, outcome: &Result<(), Error>, is_alone: bool) {
+    /// The messages that waited for the file go, or never will. Returns why one does not.
+    fn uploaded(
+        &mut self,
+        blob: BlobId,
+        outcome: &Result<(), Error>,
+        is_alone: bool,
+    ) -> Option<Error> {
+        let mut unsent = None;
         let now = self.now();
         let waiting = self.core.uploads().into_iter().filter(|upload| upload.blob == blob);
         for upload in waiting {
@@ -108,12 +116,15 @@ impl Engine {
                     Err(error.clone())
                 }
             };
+            let Err(error) = sent else { continue };
             // Whoever waits for it is told by the answer.
-            if let (Err(error), true) = (sent, is_alone) {
+            if is_alone {
                 let text = format!("a file was not sent: {error}");
                 self.voice.say(Event::Warning { kind: WarningKind::NotSent, with: None, text });
             }
+            unsent = Some(error);
         }
         self.moving.forget(blob);
+        unsent
     }
 }
