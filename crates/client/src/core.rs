@@ -46,6 +46,7 @@ mod now;
 mod outbox;
 mod output;
 mod own;
+mod pace;
 mod past;
 mod pin;
 mod presence;

@@ -157,6 +157,8 @@ pub struct MediaLimits {
 pub struct Link {
     /// Quiet seconds after which a client sends its keepalive.
     pub keepalive_s: u32,
+    /// The most quiet seconds that a client may choose.
+    pub keepalive_max_s: u32,
     /// Hours a resumption ticket is good for.
     pub ticket_hours: u64,
 }
@@ -290,9 +292,16 @@ impl Default for MediaLimits {
     }
 }
 
+impl Link {
+    /// The most quiet seconds that a client is told it may choose.
+    pub(crate) fn longest_keepalive_s(&self) -> u32 {
+        self.keepalive_max_s.max(self.keepalive_s)
+    }
+}
+
 impl Default for Link {
     fn default() -> Self {
-        Self { keepalive_s: limits::KEEPALIVE_S, ticket_hours: 72 }
+        Self { keepalive_s: limits::KEEPALIVE_S, keepalive_max_s: 240, ticket_hours: 72 }
     }
 }
 
@@ -350,7 +359,7 @@ impl Config {
     }
 
     /// Key, value, least and most of every number.
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 25] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 26] {
         let size = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         let (session, mailbox) = (&self.session, &self.mailbox);
         let frame = size(limits::FRAME_BYTES_MAX);
@@ -387,6 +396,7 @@ impl Config {
             ("media.account_bytes_max", self.media.account_bytes_max, 1 << 10, 1 << 50),
             ("media.expiry_days", self.media.expiry_days, 1, 3_650),
             ("link.keepalive_s", self.link.keepalive_s.into(), 1, 3_600),
+            ("link.keepalive_max_s", self.link.keepalive_max_s.into(), 1, 3_600),
             ("link.ticket_hours", self.link.ticket_hours, 1, 8_760),
             ("drain.timeout_ms", self.drain.timeout_ms, 0, 600_000),
             ("drain.reconnect_spread_ms", self.drain.reconnect_spread_ms.into(), 0, 3_600_000),

@@ -1,6 +1,6 @@
 //! What the rest of the server knows of a session: its two inboxes and when it was last heard.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use godwit_actor::{Inbox, Push, Weigh};
 use godwit_base::invariant;
@@ -76,6 +76,8 @@ pub(crate) struct Seat {
     pub(crate) records: Inbox<Handed>,
     /// Seconds since the server started at which the last byte came.
     heard_s: AtomicU32,
+    /// Seconds for which its client is quiet at most, 0 until it has said so: the longest, an hour, fits.
+    interval_s: AtomicU16,
     /// One more with each link that is made, so that of two sessions of a device the newer is known.
     /// It wraps: the older of two would have to last four thousand million links to seem the newer.
     ordinal: u32,
@@ -85,9 +87,15 @@ pub(crate) struct Seat {
 
 impl Seat {
     pub(crate) fn new(token: Token, ordinal: u32, now_s: u32) -> Self {
-        let heard_s = AtomicU32::new(now_s);
-        let marks = AtomicU32::new(0);
-        Self { token, words: Inbox::new(), records: Inbox::new(), heard_s, ordinal, marks }
+        Self {
+            token,
+            words: Inbox::new(),
+            records: Inbox::new(),
+            heard_s: AtomicU32::new(now_s),
+            interval_s: AtomicU16::new(0),
+            ordinal,
+            marks: AtomicU32::new(0),
+        }
     }
 
     /// Whether this link was made after the other.
@@ -124,6 +132,17 @@ impl Seat {
 
     pub(crate) fn heard(&self, now_s: u32) {
         self.heard_s.store(now_s, Ordering::Relaxed);
+    }
+
+    /// Its client is quiet for so long at most, from now on.
+    pub(crate) fn quiet_for(&self, interval_s: u32) {
+        self.interval_s.store(u16::try_from(interval_s).unwrap_or(u16::MAX), Ordering::Relaxed);
+    }
+
+    /// Seconds for which its client is quiet at most, if it has said so.
+    pub(crate) fn interval_s(&self) -> Option<u32> {
+        let interval_s = self.interval_s.load(Ordering::Relaxed);
+        (interval_s != 0).then_some(interval_s.into())
     }
 
     /// Seconds without a byte.

@@ -216,6 +216,30 @@ async fn who_is_silent_for_too_long_is_closed_and_who_speaks_is_not() {
     assert_eq!(bob.link().next().await, link::Heard::Keepalive);
 }
 
+/// It is closed when it was silent for its own interval and what a pass and a slow network take; what it may
+/// choose is bounded.
+#[tokio::test]
+async fn a_client_may_be_quiet_for_longer_than_the_server_asks() {
+    let world = World::new().await;
+    let (mut alice, mut bob) = (world.joins("alice").await, world.joins("bob").await);
+    let node = &world.server.node;
+    let grace_s = node.config.link.keepalive_s * 3 / 2;
+    let most_s = node.config.link.longest_keepalive_s();
+    assert!(most_s > node.config.link.keepalive_s);
+    for (peer, seconds) in [(&mut alice, most_s - 1), (&mut bob, u32::MAX)] {
+        let message = v1::KeepaliveInterval { seconds }.into();
+        peer.link().says(&[message, v1::TermsRequest { request: 7 }.into()]).await;
+        peer.link().hears().await;
+        node.registry.by_device(device(peer)).unwrap().heard(1_000);
+    }
+    let sweep_at = |now_s| (0..SHARDS).map(|round| sweep(node, round, now_s)).sum::<usize>();
+    assert_eq!(sweep_at(1_000 + most_s - 1 + grace_s), 0);
+    assert_eq!(sweep_at(1_000 + most_s + grace_s), 1, "Alice's");
+    assert_eq!(alice.link().hears_goodbye().await.0, Refusal::TooSlow);
+    assert!(sweep_at(1_001 + most_s + grace_s) > 0, "Bob's was cut to the longest");
+    assert_eq!(bob.link().hears_goodbye().await.0, Refusal::TooSlow);
+}
+
 /// A server whose own sweep has no session look for half an hour.
 async fn undisturbed() -> World {
     World::with(|setup| setup.config.link.keepalive_s = 3_600).await

@@ -87,6 +87,7 @@ checked! {
     Hello: HELLO,
     Welcome: WELCOME,
     Attach: ATTACH,
+    KeepaliveInterval: KEEPALIVE_INTERVAL,
     Submit: SUBMIT,
     Recipient: RECIPIENT,
     SealedCopy: SEALED_COPY,

@@ -159,6 +159,8 @@ direction! {
         Report(Report) = 20,
         /// This account has read posts to a group.
         GroupRead(GroupRead) = 21,
+        /// How long this device is quiet at most.
+        KeepaliveInterval(KeepaliveInterval) = 22,
     }
 }
 

@@ -46,4 +46,4 @@ pub(crate) enum Rule {
 }
 
 /// Most fields of one message: the size of the walk's counters on the stack.
-pub(crate) const FIELDS_MAX: usize = 10;
+pub(crate) const FIELDS_MAX: usize = 11;

@@ -24,6 +24,7 @@ impl fmt::Debug for Welcome {
             .field("keepalive_s", &self.keepalive_s)
             .field("ticket_expires_ms", &self.ticket_expires_ms)
             .field("highest_counter", &self.highest_counter)
+            .field("keepalive_max_s", &self.keepalive_max_s)
             .finish_non_exhaustive() // the ticket carries its key
     }
 }

@@ -12,6 +12,7 @@ use super::channel::{Arrived, Channel, Ends};
 use super::now::Now;
 use super::outbox::{Kind, Outgoing, Target};
 use super::output::LinkOrder;
+use super::pace::Paces;
 use super::vault::Blob;
 use crate::{ConnectionState, Error, Event, Failure, WarningKind};
 
@@ -19,10 +20,7 @@ use crate::{ConnectionState, Error, Event, Failure, WarningKind};
 /// with 600 ms and losses it comes within five.
 const ANSWER_MS: u64 = 20_000;
 
-/// Quiet beyond two keepalives of the server and this time means that the link is dead.
-const GRACE_MS: u64 = 15_000;
-
-/// Bounds on the keepalive interval that a server may name: a day of quiet is a dead link, and more
+/// Bounds on the keepalive intervals that a server may name: an hour of quiet is a dead link, and more
 /// than one byte in five seconds is a waste.
 const KEEPALIVE_MS: std::ops::RangeInclusive<u64> = 5_000..=3_600_000;
 
@@ -43,7 +41,11 @@ pub(super) struct Link {
     backoff: Backoff,
     sent_at_ms: u64,
     received_at_ms: u64,
-    keepalive_ms: u64,
+    paces: Paces,
+    /// How quiet the link was before the oldest bytes to which nothing has come yet.
+    quiet_before_ms: Option<u64>,
+    /// Since when a keepalive is not answered.
+    probed_at_ms: Option<u64>,
     /// Since when an answer is awaited and nothing at all has come.
     awaiting_since_ms: Option<u64>,
     /// Server's clock less ours, when it was last told.
@@ -81,7 +83,9 @@ impl Link {
             backoff: Backoff::new(seed),
             sent_at_ms: 0,
             received_at_ms: 0,
-            keepalive_ms: u64::from(KEEPALIVE_S) * 1_000,
+            paces: Paces::new(u64::from(KEEPALIVE_S) * 1_000),
+            quiet_before_ms: None,
+            probed_at_ms: None,
             awaiting_since_ms: None,
             skew_ms: 0,
             server_said: None,
@@ -122,6 +126,46 @@ impl Link {
             }
             _ => None,
         }
+    }
+
+    /// When a keepalive is due: nothing went either way for the interval; or the server would hear nothing for too
+    /// long, because all that went was its own.
+    fn quiet_at_ms(&self) -> u64 {
+        let heard_ms = self.received_at_ms.min(self.sent_at_ms + self.paces.base_ms());
+        heard_ms.max(self.sent_at_ms) + self.paces.interval_ms()
+    }
+
+    /// When to ask whether anybody is there, although this side spoke: the other one has not for so long, and half
+    /// of the server's interval more, in which the usual keepalive goes out.
+    fn unheard_at_ms(&self) -> Option<u64> {
+        let limit_ms = self.paces.interval_ms() + self.paces.base_ms() / 2;
+        self.probed_at_ms.is_none().then_some(self.received_at_ms + limit_ms)
+    }
+
+    /// An answer to a keepalive takes three quarters of the server's interval, and as long again on a slow network.
+    fn dead_at_ms(&self) -> Option<u64> {
+        self.probed_at_ms.map(|probed_ms| probed_ms + self.paces.base_ms() * 3 / 2)
+    }
+
+    /// Keepalives that are due beside `out`. One waits for the server's next pass over who is quiet; two are answered
+    /// at once.
+    fn keepalives(&self, out: &[u8], now: Now) -> usize {
+        if out.is_empty() && self.quiet_at_ms() <= now.mono_ms {
+            1
+        } else if self.unheard_at_ms().is_some_and(|at_ms| at_ms <= now.mono_ms) {
+            2
+        } else {
+            0
+        }
+    }
+
+    /// Something came. Returns whether a longer interval is used from now on.
+    fn heard(&mut self, now: Now) -> bool {
+        self.received_at_ms = now.mono_ms;
+        (self.awaiting_since_ms, self.probed_at_ms) = (None, None);
+        let quiet_ms = self.quiet_before_ms.take();
+        let was_whole = quiet_ms.is_some_and(|quiet_ms| quiet_ms >= self.paces.interval_ms());
+        was_whole && self.paces.answered(now.mono_ms)
     }
 
     /// The wall clock, corrected by the server's if the two differ by much.
@@ -185,6 +229,12 @@ impl Core {
             && !is_going
     }
 
+    /// Names the network through which the next connection goes, by whatever tells networks apart; how long a link
+    /// may be quiet is learned for each. A driver that does not know calls this never.
+    pub fn goes_through(&mut self, network: u64) {
+        self.link.paces.goes_through(network);
+    }
+
     /// The connection that was ordered is there.
     pub fn connected(&mut self, now: Now) {
         if !matches!(self.link.state, State::Dialling { .. }) {
@@ -201,6 +251,7 @@ impl Core {
             Ok((channel, first)) => {
                 self.link.state = State::Shaking { channel, resumes: ticket.is_some() };
                 self.link.received_at_ms = now.mono_ms;
+                (self.link.quiet_before_ms, self.link.probed_at_ms) = (None, None);
                 self.link.awaiting_since_ms = Some(now.mono_ms);
                 self.staged.raw.extend_from_slice(&first);
             }
@@ -210,8 +261,9 @@ impl Core {
 
     /// Bytes from the server, in any pieces.
     pub fn on_bytes(&mut self, bytes: &[u8], now: Now) {
-        self.link.received_at_ms = now.mono_ms;
-        self.link.awaiting_since_ms = None;
+        if self.link.heard(now) {
+            self.name_interval();
+        }
         let mut arrived = Vec::new();
         let Some(channel) = self.link.channel() else { return };
         let result = channel.receive(bytes, |one| arrived.push(one));
@@ -262,9 +314,10 @@ impl Core {
             State::Waiting { until_ms } => Some(*until_ms),
             State::Dialling { since_ms } => Some(since_ms + ANSWER_MS),
             _ => {
-                let keepalive = self.link.sent_at_ms + self.link.keepalive_ms;
+                let (quiet, unheard) = (self.link.quiet_at_ms(), self.link.unheard_at_ms());
+                let dead = self.link.dead_at_ms();
                 let answer = self.link.awaiting_since_ms.map(|since| since + ANSWER_MS);
-                let earliest = answer.unwrap_or(u64::MAX).min(keepalive).min(self.dead_at_ms());
+                let earliest = answer.into_iter().chain(unheard).chain(dead).fold(quiet, u64::min);
                 let attached = self.link.is_attached();
                 let paused = self.outbox_paused_until_ms.filter(|_| attached);
                 let lookup = self.lookups.due_ms().filter(|_| attached);
@@ -282,17 +335,17 @@ impl Core {
         link.into_iter().chain([self.tidy_at_ms]).chain(self.expire_at_ms()).min()
     }
 
-    fn dead_at_ms(&self) -> u64 {
-        self.link.received_at_ms + 2 * self.link.keepalive_ms + GRACE_MS
-    }
-
     fn check_silence(&mut self, now: Now) {
         if self.link.channel().is_none() {
             return;
         }
         let answer_is_late =
             self.link.awaiting_since_ms.is_some_and(|since| since + ANSWER_MS <= now.mono_ms);
-        if answer_is_late || self.dead_at_ms() <= now.mono_ms {
+        let is_dead = self.link.dead_at_ms().is_some_and(|dead_ms| dead_ms <= now.mono_ms);
+        if answer_is_late || is_dead {
+            if let Some(quiet_ms) = self.link.quiet_before_ms.take() {
+                self.link.paces.died(quiet_ms, now.mono_ms);
+            }
             self.lose_link("the server went silent", 0, now);
         }
     }
@@ -305,8 +358,9 @@ impl Core {
         };
         self.link.state = State::Joining(channel);
         self.read_clock(welcome.time_ms, now);
-        let keepalive_ms = u64::from(welcome.keepalive_s) * 1_000;
-        self.link.keepalive_ms = keepalive_ms.clamp(*KEEPALIVE_MS.start(), *KEEPALIVE_MS.end());
+        let [base_ms, longest_ms] = [welcome.keepalive_s, welcome.keepalive_max_s]
+            .map(|s| (u64::from(s) * 1_000).clamp(*KEEPALIVE_MS.start(), *KEEPALIVE_MS.end()));
+        self.link.paces.welcomed(base_ms, longest_ms, now.mono_ms);
         if !welcome.ticket.is_empty() {
             let ticket = Blob(welcome.ticket.to_vec());
             self.me.home.ticket = Some((ticket, welcome.ticket_expires_ms));
@@ -351,8 +405,18 @@ impl Core {
         if let State::Joining(channel) = std::mem::replace(&mut self.link.state, State::Stopped) {
             self.link.state = State::Attached(channel);
             self.staged.messages.push(ToServer::Attach(v1::Attach {}));
+            if self.link.paces.interval_ms() != self.link.paces.base_ms() {
+                self.name_interval();
+            }
             self.say(Event::Connection(ConnectionState::Online));
         }
+    }
+
+    /// Tells the server how long this device is quiet from now on.
+    fn name_interval(&mut self) {
+        let seconds =
+            u32::try_from(self.link.paces.interval_ms().div_ceil(1_000)).unwrap_or(u32::MAX);
+        self.staged.messages.push(v1::KeepaliveInterval { seconds }.into());
     }
 
     fn read_clock(&mut self, server_ms: u64, now: Now) {
@@ -492,11 +556,17 @@ impl Core {
             return Vec::new();
         }
         let is_up = matches!(self.link.state, State::Joining(_) | State::Attached(_));
-        let is_quiet = self.link.sent_at_ms + self.link.keepalive_ms <= now.mono_ms;
-        if is_up && out.is_empty() && is_quiet {
-            out.push(KEEPALIVE);
+        if is_up {
+            let keepalives = self.link.keepalives(&out, now);
+            out.resize(out.len() + keepalives, KEEPALIVE);
+            if keepalives > 0 {
+                self.link.probed_at_ms.get_or_insert(now.mono_ms);
+            }
         }
         if !out.is_empty() {
+            let last_ms = self.link.sent_at_ms.max(self.link.received_at_ms);
+            let quiet_ms = now.mono_ms.saturating_sub(last_ms);
+            self.link.quiet_before_ms.get_or_insert(quiet_ms);
             self.link.sent_at_ms = now.mono_ms;
         }
         let awaits = is_up

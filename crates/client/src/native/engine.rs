@@ -388,7 +388,10 @@ impl Engine {
     fn on_link(&mut self, happened: Happened) {
         let now = self.now();
         match happened {
-            Happened::Connected => self.core.connected(now),
+            Happened::Connected => {
+                self.core.goes_through(self.socket.network());
+                self.core.connected(now);
+            }
             Happened::Received(count) => {
                 self.uncommitted_bytes += count;
                 self.core.on_bytes(self.socket.received(count), now);

@@ -1,6 +1,7 @@
 //! The connection to the server: bytes in, bytes out, nothing else.
 
 use std::future::pending;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::pin::Pin;
 use std::time::Duration;
@@ -65,6 +66,14 @@ impl Socket {
         self.stage = Stage::Closed;
         self.out.clear();
         self.written = 0;
+    }
+
+    /// What tells this network from another: the address that this machine has in it; 0 if there is no connection.
+    pub(crate) fn network(&self) -> u64 {
+        let Stage::Open(stream) = &self.stage else { return 0 };
+        let mut hasher = DefaultHasher::new();
+        stream.local_addr().map(|address| address.ip()).ok().hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Bytes to be written when the connection takes them.

@@ -171,11 +171,77 @@ fn quiet_is_filled_with_one_byte_and_too_much_of_it_ends_the_link() {
     world.pass(1);
     world.drive(0);
     assert_eq!(world.devices[0].to_server, [0]);
-    // The server says nothing for two of its own intervals and a while.
-    world.pass(2 * 30_000 + 15_000);
+    // The server does not answer for one and a half of its own intervals.
+    world.pass(45_000 - 1);
+    world.drive(0);
+    assert_eq!(world.devices[0].order, None);
+    world.pass(1);
     world.drive(0);
     assert_eq!(world.devices[0].order, Some(LinkOrder::Close));
     assert_eq!(offline(&mut world, "alice").unwrap().1, "the server went silent");
+}
+
+/// Passes the time until the device says something by itself, through a network that forgets a connection after so
+/// much quiet. Returns what interval the server was told.
+fn next_keepalive(world: &mut World, forgets_ms: u64) -> Option<u32> {
+    let quiet_from_ms = world.mono_ms;
+    while world.devices[0].to_server.is_empty() {
+        let due_ms = world.device("alice").core().deadline().unwrap();
+        world.pass(due_ms.saturating_sub(world.mono_ms));
+        world.drive(0);
+    }
+    if world.mono_ms - quiet_from_ms >= forgets_ms {
+        world.server.connections.remove(&0);
+        while world.devices[0].order.is_none() {
+            world.devices[0].to_server.clear();
+            let due_ms = world.device("alice").core().deadline().unwrap();
+            world.pass(due_ms.saturating_sub(world.mono_ms));
+            world.drive(0);
+        }
+    }
+    world.settle();
+    world.server.connections[&0].interval_s
+}
+
+#[test]
+fn how_quiet_a_network_lets_the_link_be_is_learned() {
+    let mut world = World::with(&["alice"]);
+    // Less what the settling takes.
+    let forgets_ms = 97_000;
+    let mut told = Vec::new();
+    for _ in 0..20 {
+        let interval_s = next_keepalive(&mut world, forgets_ms);
+        if told.last() != Some(&interval_s) {
+            told.push(interval_s);
+        }
+    }
+    // 30 s, then half as much again each time; 101.25 s was too long, and is not tried again for an hour.
+    assert_eq!(told, [None, Some(45), Some(68), Some(102), Some(68)]);
+    world.pass(3_600_000);
+    world.settle();
+    let again: Vec<_> = (0..8).map(|_| next_keepalive(&mut world, u64::MAX)).collect();
+    assert!(again.contains(&Some(152)), "{again:?}");
+}
+
+/// What this side says is no sign of the other one: it asks, in the way that is answered at once.
+#[test]
+fn who_speaks_and_hears_nothing_asks_whether_anybody_is_there() {
+    let mut world = World::with(&["alice"]);
+    let begin_ms = world.mono_ms;
+    let (mut asked_ms, mut is_here) = (None, true);
+    while world.devices[0].order.is_none() {
+        world.pass(5_000);
+        is_here = !is_here;
+        world.device("alice").core().set_here(is_here);
+        world.drive(0);
+        let said = std::mem::take(&mut world.devices[0].to_server);
+        if said.ends_with(&[0, 0]) && asked_ms.is_none() {
+            asked_ms = Some(world.mono_ms - begin_ms);
+        }
+    }
+    assert_eq!(asked_ms, Some(45_000), "the interval, and half of the server's");
+    assert_eq!(world.mono_ms - begin_ms, 90_000);
+    assert_eq!(world.devices[0].order, Some(LinkOrder::Close));
 }
 
 #[test]

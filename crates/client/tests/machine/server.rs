@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use godwit_base::{AccountId, DeviceId, DeviceNumber, Handle, MessageId, Seq};
 use godwit_link::{Responder, ServerKeys, StaticKey, TicketKeys, Transport};
-use godwit_wire::frame::{self, Header};
+use godwit_wire::frame::{self, Header, KEEPALIVE};
 use godwit_wire::preface::{ClientPreface, Mode, ServerPreface};
 use godwit_wire::{Refusal, ToClient, ToServer, v1};
 
@@ -54,6 +54,8 @@ pub(crate) struct Connection {
     attached: bool,
     /// Go-back-N: everything is refused until this counter comes again.
     awaited: Option<u64>,
+    /// How long it said that it is quiet.
+    pub(crate) interval_s: Option<u32>,
 }
 
 /// What the server does wrong, or is made to refuse, from now on.
@@ -237,6 +239,7 @@ impl Server {
             device: device.or(was_one).map_or(0, |d| d.number.0),
             time_ms: self.now_ms,
             keepalive_s: 30,
+            keepalive_max_s: 240,
             ticket: self.tickets.issue(&arrival.peer, expires_ms).unwrap().into(),
             ticket_expires_ms: expires_ms,
             highest_counter: device.map_or(0, |device| self.highest_counter(device)),
@@ -295,6 +298,9 @@ impl Server {
             ToServer::GroupRoster(roster) => self.show_roster(at, &roster),
             ToServer::GroupProgress(ask) => self.show_progress(at, &ask),
             ToServer::GroupRead(read) => self.take_read(at, &read),
+            ToServer::KeepaliveInterval(interval) => {
+                self.connections.get_mut(&at).unwrap().interval_s = Some(interval.seconds);
+            }
         }
     }
 
@@ -812,7 +818,10 @@ fn next_frame(connection: &mut Connection) -> Option<Vec<u8>> {
     loop {
         match frame::decode_header(&connection.incoming).unwrap() {
             Header::Incomplete => return None,
-            Header::Keepalive { consumed } => drop(connection.incoming.drain(..consumed)),
+            Header::Keepalive { consumed } => {
+                connection.incoming.drain(..consumed);
+                connection.outgoing.push(KEEPALIVE);
+            }
             Header::Frame { header, body } => {
                 if connection.incoming.len() < header + body {
                     return None;

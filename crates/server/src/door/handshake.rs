@@ -215,6 +215,7 @@ fn welcome(
         device: device.map_or(0, |device| device.number.0),
         time_ms: node.clock.unix_ms(),
         keepalive_s: node.config.link.keepalive_s,
+        keepalive_max_s: node.config.link.longest_keepalive_s(),
         ticket: ticket.into(),
         ticket_expires_ms,
         highest_counter: device.map_or(0, |device| node.store.highest_counter(device)),

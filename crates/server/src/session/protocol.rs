@@ -88,6 +88,8 @@ pub(super) enum Effect {
     /// The device tells of itself, or which chats are open; nobody answers.
     Present(DeviceId, v1::PresenceSet),
     Watch(DeviceId, v1::PresenceWatch),
+    /// The client is quiet for up to so many seconds.
+    QuietFor(u32),
     /// Say goodbye and close.
     Close(Refusal),
 }
@@ -251,6 +253,7 @@ impl Machine {
             ToServer::GroupRead(read) => {
                 self.ask_as_device(read.request, |device| Request::GroupRead(device, read))
             }
+            ToServer::KeepaliveInterval(interval) => Effect::QuietFor(interval.seconds),
             ToServer::Report(report) => match self.device() {
                 Some(device) => self.ask(report.request, Request::Report(device, report)),
                 None => refuse_request(report.request, Refusal::NotRegistered, 0),

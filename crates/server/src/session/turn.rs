@@ -347,6 +347,10 @@ impl Turn<'_> {
                 }
                 Ok(())
             }
+            Effect::QuietFor(seconds) => {
+                self.seat.quiet_for(seconds.min(self.node.config.link.longest_keepalive_s()));
+                Ok(())
+            }
             Effect::Close(refusal) => self.goodbye(refusal, 0),
         }
     }

@@ -101,10 +101,13 @@ pub(crate) static WELCOME: Shape = shape(
         bytes(8, "ticket", 0, WELCOME_TICKET_BYTES_MAX),
         n64(9, "ticket_expires_ms"),
         n64(10, "highest_counter"),
+        n32(11, "keepalive_max_s"),
     ],
 );
 
 pub(crate) static ATTACH: Shape = shape("Attach", &[]);
+
+pub(crate) static KEEPALIVE_INTERVAL: Shape = shape("KeepaliveInterval", &[from_one(1, "seconds")]);
 
 pub(crate) static SUBMIT: Shape = shape(
     "Submit",

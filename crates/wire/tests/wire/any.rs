@@ -278,6 +278,7 @@ pub(crate) fn to_server() -> impl Strategy<Value = ToServer> {
         group_read().prop_map(ToServer::from),
         vec(open_chat(), 0..=OPEN_CHATS_MAX).prop_map(|chats| v1::PresenceWatch { chats }.into()),
         report().prop_map(ToServer::from),
+        (1..=u32::MAX).prop_map(|seconds| v1::KeepaliveInterval { seconds }.into()),
     ]
 }
 
@@ -486,10 +487,11 @@ prop_compose! {
         ticket in blob(0..=WELCOME_TICKET_BYTES_MAX),
         ticket_expires_ms: u64,
         highest_counter: u64,
+        keepalive_max_s: u32,
     ) -> v1::Welcome {
         v1::Welcome {
             version, features, standing, account, device, time_ms, keepalive_s, ticket,
-            ticket_expires_ms, highest_counter,
+            ticket_expires_ms, highest_counter, keepalive_max_s,
         }
     }
 }

@@ -122,6 +122,7 @@ fn a_message_in_a_frame_is_a_field_of_the_schemas_oneof() {
             ToServer::GroupProgress(m) => to_server::Message::GroupProgress(m),
             ToServer::Report(m) => to_server::Message::Report(m),
             ToServer::GroupRead(m) => to_server::Message::GroupRead(m),
+            ToServer::KeepaliveInterval(m) => to_server::Message::KeepaliveInterval(m),
         };
         let whole = v1::ToServer { message: Some(oneof) };
         assert_eq!(written(&message), whole.encode_to_vec(), "{}", message.name());

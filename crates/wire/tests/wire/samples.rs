@@ -111,11 +111,12 @@ pub(crate) fn welcome() -> v1::Welcome {
         ticket: counting(0xe0, 8),
         ticket_expires_ms: TIME_MS + 86_400_000,
         highest_counter: 0,
+        keepalive_max_s: 0,
     }
 }
 
 pub(crate) fn welcome_to_a_sender() -> v1::Welcome {
-    v1::Welcome { highest_counter: 300, ..welcome() }
+    v1::Welcome { highest_counter: 300, keepalive_max_s: 240, ..welcome() }
 }
 
 /// One of each message that a device sends.
@@ -239,6 +240,7 @@ pub(crate) fn to_server() -> Vec<(&'static str, ToServer)> {
             }
             .into(),
         ),
+        ("quiet for up to 240 seconds from now on", v1::KeepaliveInterval { seconds: 240 }.into()),
     ]
 }
 
