@@ -46,7 +46,8 @@ fn every_message_has_the_bytes_that_were_frozen() {
 fn the_frozen_bytes_say_what_they_said() {
     let mut frozen = frozen().into_iter();
     let prefaces = 4;
-    let welcomes = [samples::welcome(), samples::welcome_to_a_sender()];
+    let welcomes =
+        [samples::welcome(), samples::welcome_to_a_sender(), samples::welcome_that_lets_be_quiet()];
     for (name, bytes) in frozen.by_ref().take(prefaces) {
         let consumed = match name {
             "ClientPreface" => ClientPreface::parse(&bytes).unwrap().unwrap().consumed,

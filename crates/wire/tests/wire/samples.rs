@@ -92,6 +92,11 @@ fn before_the_link() -> Vec<Sample> {
             "the same; messages up to counter 300 were accepted from this device",
             encode(&welcome_to_a_sender()),
         ),
+        sample(
+            "Welcome",
+            "as the first; keepalives may be up to 240 s apart",
+            encode(&welcome_that_lets_be_quiet()),
+        ),
     ]
 }
 
@@ -116,7 +121,11 @@ pub(crate) fn welcome() -> v1::Welcome {
 }
 
 pub(crate) fn welcome_to_a_sender() -> v1::Welcome {
-    v1::Welcome { highest_counter: 300, keepalive_max_s: 240, ..welcome() }
+    v1::Welcome { highest_counter: 300, ..welcome() }
+}
+
+pub(crate) fn welcome_that_lets_be_quiet() -> v1::Welcome {
+    v1::Welcome { keepalive_max_s: 240, ..welcome() }
 }
 
 /// One of each message that a device sends.
