@@ -34,11 +34,8 @@ pub(crate) use line::Line;
 /// Connections that the system may hold for us: a storm of clients fits, and waits its turn there.
 const BACKLOG: i32 = 4_096;
 
-/// Connections accepted before other tasks of the worker have their turn. One is about 10 us, and as much
-/// when its task begins, so whoever is here waits 0.3 ms for them, as for the handshakes (`line`). On a
-/// server whose sessions never rest the door's turn comes each 61 of theirs, a millisecond or less: 16,000
-/// connections a second, as many resumptions as a core can do.
-const ACCEPTS_A_TURN: u32 = 16;
+/// Connections accepted before other tasks of the worker have their turn.
+const ACCEPTS_A_TURN: u32 = 64;
 
 /// How long the door waits for a free place before it refuses: a storm of honest clients passes at
 /// thousands a second, so after so long the places are taken by something else.
