@@ -410,6 +410,7 @@ impl Core {
 
     fn on_caught_up(&mut self, caught_up: v1::CaughtUp, now: Now) {
         self.link.caught_up();
+        self.take_new_early(now);
         self.top_up(caught_up.one_time_left, now);
     }
 

@@ -81,6 +81,12 @@ impl Inbox {
         first.map(|(awaited, _)| *awaited)
     }
 
+    /// Where in the mailbox the first held record of such a sender is.
+    pub(crate) fn first_of(&self, is_such: impl Fn(AccountId) -> bool) -> Option<u64> {
+        let of_such = self.held.iter().filter(|(_, record)| is_such(record.account()));
+        of_such.map(|(_, record)| record.seq()).min()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.held.is_empty()
     }

@@ -55,12 +55,18 @@ impl Core {
     /// Of whom something must be learned before a record of `account` is taken: of the account itself,
     /// or of whomever an earlier record waits for that must come first. That is one of the same account;
     /// any, for one of our other devices, since what was read there must not come before the message;
-    /// and one of our other devices, for any, since a tick or an answer must not come before what it
-    /// is about.
+    /// one of our other devices, for any, since a tick or an answer must not come before what it is
+    /// about; and one of whom is in a group with the account, for the same reason: a record does not
+    /// tell whether it was said there.
     fn inbox_awaits(&mut self, account: AccountId, is_unknown: bool) -> Option<AccountId> {
         let own = self.me.device().account;
         let is_of_own = account == own;
-        let first = self.inbox.awaited(|sender| sender == account || sender == own || is_of_own);
+        let first = self.inbox.awaited(|sender| {
+            sender == account
+                || sender == own
+                || is_of_own
+                || self.groups.have_both(sender, account)
+        });
         if is_unknown {
             self.lookups.want(Who::Account(account), Keys::None);
         }
@@ -71,6 +77,7 @@ impl Core {
     /// What comes from a device that nobody has signed for cannot be opened, now or later, and leaves
     /// a placeholder.
     pub(super) fn release(&mut self, account: AccountId, now: Now) {
+        let behind_held = self.early_behind_held();
         for held in self.inbox.take_all(account) {
             let is_theirs = held.account() == account;
             match held {
@@ -88,6 +95,9 @@ impl Core {
                 Held::Receipt(receipt) => self.take_receipt(receipt, now),
             }
         }
+        behind_held
+            .into_iter()
+            .for_each(|(group, from_seq)| self.take_early_since(group, from_seq, now));
         self.drain_again(now);
     }
 

@@ -22,6 +22,7 @@ mod liars;
 mod link;
 mod lists;
 mod model;
+mod overtaking;
 mod past;
 mod people;
 mod posts;

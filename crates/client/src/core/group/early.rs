@@ -1,5 +1,6 @@
 //! What came before the log entry, or the key, that it needs: kept with the rows of this device, so that
-//! the mailbox goes on and nothing is lost, and looked at again in the order in which it came.
+//! the mailbox goes on and nothing is lost, and looked at again in the order in which it came; behind what
+//! of the same group the inbox holds because its sender is to be learned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,6 +59,14 @@ impl Early {
         DeviceId { account: AccountId(self.account), number: DeviceNumber(self.device) }
     }
 
+    /// Its place in the mailbox; before all others if it is a key.
+    const fn seq(&self) -> u64 {
+        match &self.what {
+            What::Share(_) => 0,
+            What::Record { seq, .. } => *seq,
+        }
+    }
+
     fn bytes(&self) -> usize {
         match &self.what {
             What::Share(share) => share.0.len(),
@@ -104,17 +113,22 @@ impl Waiting {
         self.changed.insert(place);
     }
 
-    /// Takes what waits for a group, all of it or that of one device, in order.
-    fn take(&mut self, hint: GroupHint, of: Option<DeviceId>) -> Vec<Early> {
+    /// Takes what waits for a group and is meant, in the order of the mailbox: what had waited there for
+    /// its sender to be learned came here later.
+    fn take(&mut self, hint: GroupHint, is_meant: impl Fn(&Early) -> bool) -> Vec<Early> {
         let all = (hint.0, 0)..=(hint.0, u64::MAX);
-        let is_meant =
-            |_: &Place, early: &mut Early| of.is_none_or(|device| early.from() == device);
-        let taken: Vec<(Place, Early)> = self.by_place.extract_if(all, is_meant).collect();
+        let taken = self.by_place.extract_if(all, |_, early| is_meant(early));
+        let mut taken: Vec<(Place, Early)> = taken.collect();
         for (place, early) in &taken {
             self.bytes = self.bytes.saturating_sub(early.bytes());
             self.changed.insert(*place);
         }
+        taken.sort_by_key(|(_, early)| early.seq());
         taken.into_iter().map(|(_, early)| early).collect()
+    }
+
+    fn has_any_of(&self, hint: GroupHint) -> bool {
+        self.by_place.range((hint.0, 0)..=(hint.0, u64::MAX)).next().is_some()
     }
 
     /// Whether a message of this device to the group waits: what it says later waits too.
@@ -194,7 +208,42 @@ impl Core {
 
     /// The log has come further, or a key of one device came: what waited is looked at again.
     pub(super) fn take_early(&mut self, group: GroupId, of: Option<DeviceId>, now: Now) {
-        for early in self.groups.early.take(GroupHint::of(group), of) {
+        self.take_early_if(group, now, |early| of.is_none_or(|device| early.from() == device));
+    }
+
+    /// What waited behind a held record, which was there in the mailbox, has its turn as far as the next one.
+    pub(in crate::core) fn take_early_since(&mut self, group: GroupId, seq: u64, now: Now) {
+        self.take_early_if(group, now, |early| early.seq() >= seq);
+    }
+
+    /// The mailbox was drained anew: what waited behind a record that was held on the last link has its turn.
+    pub(in crate::core) fn take_new_early(&mut self, now: Now) {
+        for group in self.groups_with_early() {
+            self.take_early_if(group, now, |early| !early.is_old);
+        }
+    }
+
+    fn groups_with_early(&self) -> Vec<GroupId> {
+        let groups = self.groups.all().map(|(id, _)| id);
+        groups.filter(|id| self.groups.early.has_any_of(GroupHint::of(*id))).collect()
+    }
+
+    /// Where in the mailbox the first held record is that a member of a group sent; of those groups of
+    /// which something waits here.
+    pub(in crate::core) fn early_behind_held(&self) -> Vec<(GroupId, u64)> {
+        let groups = self.groups_with_early().into_iter();
+        groups.filter_map(|id| Some((id, self.first_held_of(id)?))).collect()
+    }
+
+    fn first_held_of(&self, group: GroupId) -> Option<u64> {
+        let known = self.groups.get(group)?;
+        self.inbox.first_of(|sender| known.group.member(sender).is_some())
+    }
+
+    fn take_early_if(&mut self, group: GroupId, now: Now, is_meant: impl Fn(&Early) -> bool) {
+        let held_from = self.first_held_of(group).unwrap_or(u64::MAX);
+        let is_due = |early: &Early| early.seq() < held_from && is_meant(early);
+        for early in self.groups.early.take(GroupHint::of(group), is_due) {
             let from = early.from();
             match (&early.what, early.record()) {
                 (What::Share(share), _) => self.on_share(from, &share.0, now),
@@ -205,10 +254,11 @@ impl Core {
         self.drain_again(now);
     }
 
-    /// Gives up what waited for one to two rounds while the link was up and no log was on its way: a
+    /// Gives up what waited for one to two rounds while the link was up, and no log was on its way and no sender
+    /// to be learned: a
     /// message whose key did not come is asked for; of the rest nothing can be made.
     pub(in crate::core) fn give_up_early(&mut self, now: Now) {
-        if !self.link.is_caught_up() || !self.groups.behind.is_empty() {
+        if !self.link.is_caught_up() || !self.groups.behind.is_empty() || !self.inbox.is_empty() {
             return;
         }
         for early in self.groups.early.take_old() {
@@ -251,11 +301,11 @@ mod tests {
         assert!(!waiting.is_full());
         waiting.keep(hint, early(2, 1));
         assert!(waiting.is_full());
-        assert_eq!(waiting.take(hint, Some(DeviceId::new(1, 2))).len(), 1);
+        assert_eq!(waiting.take(hint, |early| early.device == 2).len(), 1);
         assert!(!waiting.is_full());
         waiting.keep(hint, early(1, EARLY_BYTES_MAX - EARLY_MAX));
         assert!(waiting.bytes < EARLY_BYTES_MAX);
-        waiting.take(hint, None);
+        waiting.take(hint, |_| true);
         waiting.keep(hint, early(1, EARLY_BYTES_MAX - 1));
         assert!(!waiting.is_full());
         waiting.keep(hint, early(1, 1));
@@ -271,9 +321,30 @@ mod tests {
         waiting.keep(GroupHint([2; 3]), early(0, 1));
         let rows = rows_put(waiting.changes(&vault).unwrap());
         let mut restored = Waiting::restore(&vault, &rows).unwrap();
-        let taken: Vec<u32> = restored.take(hint, None).iter().map(|early| early.device).collect();
+        let taken = restored.take(hint, |_| true);
+        let taken: Vec<u32> = taken.iter().map(|early| early.device).collect();
         assert_eq!(taken, (0..300).collect::<Vec<_>>());
         assert_eq!((restored.by_place.len(), restored.bytes), (1, 1));
+    }
+
+    /// The second came to the mailbox before the first, and waited elsewhere.
+    #[test]
+    fn messages_are_taken_in_the_order_of_the_mailbox_as_far_as_is_said() {
+        let mut waiting = Waiting::default();
+        let hint = GroupHint([1; 3]);
+        for seq in [30, 10, 20, 40] {
+            let (kind, body) = (0, Blob(vec![1]));
+            let what = What::Record { counter: 1, seq, kind, body, group: Blob(vec![]), epoch: 1 };
+            waiting.keep(hint, Early { account: 1, device: 1, what, is_old: false });
+        }
+        waiting.keep(hint, early(1, 1));
+        let mut seqs_below = |seq: u64| -> Vec<u64> {
+            waiting.take(hint, |early| early.seq() < seq).iter().map(Early::seq).collect()
+        };
+        assert_eq!(seqs_below(30), [0, 10, 20], "keys first");
+        assert_eq!(seqs_below(40), [30]);
+        assert_eq!(seqs_below(41), [40]);
+        assert!(!waiting.has_any_of(hint));
     }
 
     #[test]

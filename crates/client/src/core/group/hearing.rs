@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use godwit_base::{AccountId, DeviceId, DeviceNumber, GroupId};
-use godwit_seal::{GroupHint, GroupShare, HeardKey, OpenError, Peer, Place, RowError, SenderKeyId};
+use godwit_seal::{
+    Group, GroupHint, GroupShare, HeardKey, OpenError, Peer, Place, RowError, SenderKeyId,
+};
 use godwit_wire::v1;
 
 use super::Groups;
@@ -146,6 +148,12 @@ impl Groups {
     pub(in crate::core) fn lets_write(&self, from: AccountId, place: Place) -> bool {
         self.get(place.group())
             .is_some_and(|k| k.group.epoch() != place.epoch() || k.group.may_write(from))
+    }
+
+    /// Whether two accounts are in one of the groups.
+    pub(in crate::core) fn have_both(&self, one: AccountId, other: AccountId) -> bool {
+        let is_in = |group: &Group, account| group.member(account).is_some();
+        self.all().any(|(_, known)| is_in(&known.group, one) && is_in(&known.group, other))
     }
 
     /// Whether more records would find no room to wait in.
