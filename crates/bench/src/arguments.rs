@@ -138,6 +138,9 @@ pub struct Idle {
     /// Seconds of idling that are measured
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
+    /// Quiet seconds between the keepalives of a connection, as far as the server allows [default: what it says]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    keepalive: Option<u32>,
 }
 
 /// Options of `chat`.
@@ -395,8 +398,8 @@ impl SiteArguments {
 impl Idle {
     /// As a plan.
     pub fn plan(&self) -> idle::Plan {
-        let Self { connections, per_server, at_once, seconds } = *self;
-        idle::Plan { connections, per_server, at_once: at_once.into(), seconds }
+        let Self { connections, per_server, at_once, seconds, keepalive: keepalive_s } = *self;
+        idle::Plan { connections, per_server, at_once: at_once.into(), seconds, keepalive_s }
     }
 }
 
@@ -507,7 +510,8 @@ impl Fleet {
     pub fn capacity_plan(&self) -> capacity::Plan {
         let (connections, seconds) = (self.connections, self.seconds);
         let (per_server, at_once) = (idle::PER_SERVER_MAX, crowd::AT_ONCE);
-        let idle = idle::Plan { connections, per_server, at_once, seconds };
+        let keepalive_s = None;
+        let idle = idle::Plan { connections, per_server, at_once, seconds, keepalive_s };
         capacity::Plan { idle, profile: self.plan() }
     }
 }

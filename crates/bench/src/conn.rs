@@ -284,6 +284,20 @@ impl Conn {
         self.stream.set_zero_linger().map_err(LoadError::io("hanging up"))
     }
 
+    /// Is quiet for so many seconds from now on, or for as long as the server allows.
+    ///
+    /// # Errors
+    /// [`LoadError`] when the connection breaks.
+    ///
+    /// # Cancel safety
+    /// Safe: what was not written goes with the next flush.
+    pub async fn quiet_for(&mut self, seconds: u32) -> Result<(), LoadError> {
+        let seconds = seconds.min(self.welcome.keepalive_max_s.max(self.welcome.keepalive_s));
+        self.welcome.keepalive_s = seconds;
+        self.say(&v1::KeepaliveInterval { seconds }.into())?;
+        self.flush().await
+    }
+
     /// Keeps the connection, with a sign of life at `first` and after each `gap` from then on, until it
     /// breaks. What it hears goes nowhere.
     ///

@@ -37,6 +37,8 @@ pub struct Order {
     pub at_once: usize,
     /// Where its connections come from: each source address has its own ports.
     pub source: Ipv4Addr,
+    /// Quiet seconds that its connections ask for, instead of what the server says.
+    pub keepalive_s: Option<u32>,
     duty: Duty,
 }
 
@@ -61,7 +63,7 @@ pub enum News {
     Up(u32),
     /// All stand; clients speak up after so many quiet seconds.
     AllUp {
-        /// As the server said.
+        /// As the server said, or was told.
         keepalive_s: u32,
     },
     /// All are back, or the time is over.
@@ -88,6 +90,7 @@ impl Order {
             count: numbers.end - numbers.start,
             at_once,
             source: source_of(to, u32::try_from(worker + 1).unwrap_or(1)),
+            keepalive_s: None,
             duty,
         }
     }

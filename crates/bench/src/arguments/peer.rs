@@ -91,7 +91,7 @@ impl PeerIdle {
     pub fn plan(&self) -> idle::Plan {
         let Self { connections, seconds } = *self;
         let (per_server, at_once) = (idle::PER_SERVER_MAX, chat::peer::AT_ONCE);
-        idle::Plan { connections, per_server, at_once, seconds }
+        idle::Plan { connections, per_server, at_once, seconds, keepalive_s: None }
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Plan {
     pub at_once: usize,
     /// How long the idle CPU time is measured: it is small, and counted in ticks of 10 ms.
     pub seconds: u64,
+    /// Quiet seconds that the connections ask for, instead of what the server says.
+    pub keepalive_s: Option<u32>,
 }
 
 /// What idle connections cost. Names are stable.
@@ -209,8 +211,9 @@ async fn ramp_up(
     for (site, numbers) in sites {
         for part in shares(numbers.end - numbers.start, PER_WORKER_MAX) {
             let numbers = numbers.start + part.start..numbers.start + part.end;
-            let order =
+            let mut order =
                 Order::new(site.endpoint(), cast, numbers, plan.at_once, workers.len(), Duty::Hold);
+            order.keepalive_s = plan.keepalive_s;
             let mut worker = Worker::start(&order)?;
             keepalive_s = keepalive_s.max(worker.stands(&bar).await?);
             workers.push(worker);

@@ -59,7 +59,11 @@ async fn patiently(order: &Order, number: u32) -> Result<Conn, LoadError> {
     loop {
         let made = async {
             let mut conn = Conn::open(to, &device.link, source, Via::Full).await?;
-            conn.attach().await.map(|_| conn)
+            conn.attach().await?;
+            if let Some(seconds) = order.keepalive_s {
+                conn.quiet_for(seconds).await?;
+            }
+            Ok(conn)
         };
         match made.await {
             Err(_) if tries < TRIES_MAX => tries += 1,

@@ -42,6 +42,17 @@ async fn idle_holds_its_connections_in_other_processes() {
     assert_eq!(double.attached(), 250);
 }
 
+/// The server is told before it hears nothing, and no more than it allows.
+#[tokio::test]
+async fn idle_connections_are_quiet_for_as_long_as_was_asked() {
+    for (asked, kept) in [("90", 90), ("3600", 240)] {
+        let double = Double::start(Fault::None).await;
+        let idle = format!("idle --connections 3 --seconds 1 --keepalive {asked}");
+        assert_eq!(report(&double, &idle).await["keepalive_s"], kept);
+        assert_eq!(double.intervals_s(), [kept; 3]);
+    }
+}
+
 #[tokio::test]
 async fn chat_and_handshake_tell_what_scripts_read() {
     let double = Double::start(Fault::None).await;

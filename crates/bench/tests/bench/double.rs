@@ -61,6 +61,7 @@ struct State {
     submitted: u64,
     full: u64,
     resumed: u64,
+    intervals_s: Vec<u32>,
 }
 
 impl Double {
@@ -97,6 +98,11 @@ impl Double {
         self.world.state.lock().unwrap().online.len()
     }
 
+    /// For how long connections said that they are quiet.
+    pub(crate) fn intervals_s(&self) -> Vec<u32> {
+        self.world.state.lock().unwrap().intervals_s.clone()
+    }
+
     /// Full and resumed handshakes.
     pub(crate) fn handshakes(&self) -> (u64, u64) {
         let state = self.world.state.lock().unwrap();
@@ -126,7 +132,9 @@ async fn serve(world: Arc<World>, mut stream: TcpStream) -> Option<()> {
     buffer.drain(..consumed);
     let peer = arrival.peer;
     let ticket = world.tickets.issue(&peer, u64::MAX).ok()?.into();
-    let welcome = v1::Welcome { version: 1, keepalive_s: 30, ticket, ..v1::Welcome::default() };
+    let (keepalive_s, keepalive_max_s) = (30, 240);
+    let welcome =
+        v1::Welcome { version: 1, keepalive_s, keepalive_max_s, ticket, ..Default::default() };
     let (reply, established) = arrival.responder.reply(&godwit_wire::encode(&welcome)).ok()?;
     let mut out = Vec::new();
     ServerPreface::Reply(&reply).encode_into(&mut out).ok()?;
@@ -244,6 +252,7 @@ impl World {
                 answers.push(self.submit(&mut state, me, submit, held));
             }
             ToServer::Ack(ack) => state.acknowledge(me, ack.up_to),
+            ToServer::KeepaliveInterval(interval) => state.intervals_s.push(interval.seconds),
             ToServer::PresenceSet(_) => state.change(me, self.fault),
             ToServer::PresenceWatch(watch) => {
                 state.watching.insert(me, watch.chats[0].account);
