@@ -54,6 +54,11 @@ impl Core {
         Some(found)
     }
 
+    /// Nobody takes what comes of it.
+    pub fn forget_find(&mut self, number: u64) {
+        self.finds.by_number.remove(&number);
+    }
+
     /// Asks for what is not known; again after a lost link.
     pub(super) fn tend_finds(&mut self) {
         for find in self.finds.by_number.values().filter(|find| find.failed.is_none()) {

@@ -332,9 +332,22 @@ impl Engine {
         for (later, asker) in std::mem::take(&mut self.later) {
             match self.outcome(later) {
                 Some(answer) => self.answers.push((asker, answer)),
-                // Without a server that may take for ever, and who asked has gone.
-                None if matches!(later, Later::Told) && asker.is_closed() => {}
                 None => self.later.push((later, asker)),
+            }
+        }
+    }
+
+    /// Makes room of those who have gone: without a server what they waited for may never come. A change of a
+    /// group is made all the same, and its outcome taken.
+    fn forget_gone(&mut self) {
+        for (later, asker) in std::mem::take(&mut self.later) {
+            match later {
+                Later::Find(number) if asker.is_closed() => self.core.forget_find(number),
+                Later::Recipients(number) if asker.is_closed() => {
+                    self.core.forget_recipients(number);
+                }
+                Later::Told if asker.is_closed() => {}
+                _ => self.later.push((later, asker)),
             }
         }
     }
@@ -409,6 +422,7 @@ impl Engine {
             });
             return;
         }
+        self.forget_gone();
         let later = match request {
             Request::ChangeGroup { command } => self.core.change_group(command).map(Later::Change),
             Request::Find { with } => self.core.find(&with).map(Later::Find),

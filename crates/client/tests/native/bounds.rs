@@ -1,6 +1,7 @@
 //! Bounds of the native driver, on both sides.
 
 use futures_util::FutureExt;
+use godwit_client::core::FINDS_MAX;
 use godwit_client::{ConnectionState, Error, Event, SEND_ALL_BYTES_MAX, Since, Visibility};
 
 use crate::stage::{Stage, delivered, handle, soon};
@@ -88,5 +89,29 @@ async fn so_many_wait_for_the_server_to_be_told_and_one_more_does_not() {
     assert_eq!(soon(alice.told()).await, Ok(false));
     for told in &mut waiting {
         assert!(told.as_mut().now_or_never().is_none(), "there is no server");
+    }
+}
+
+/// Those who have gone wait no more.
+#[tokio::test]
+async fn so_many_wait_for_somebody_to_be_found_and_no_more_at_once() {
+    let mut stage = Stage::new();
+    let alice = stage.joined("alice").await;
+    stage.kill();
+    let bob = handle("bob");
+    let finds = || (0..FINDS_MAX).map(|_| Box::pin(alice.find(&bob))).collect::<Vec<_>>();
+    let mut waiting = finds();
+    for find in &mut waiting {
+        assert!(find.as_mut().now_or_never().is_none(), "there is no server");
+    }
+    assert_eq!(soon(alice.find(&bob)).await, Err(Error::TooManyFinds { max: FINDS_MAX }));
+    drop(waiting);
+    let mut waiting = finds();
+    for find in &mut waiting {
+        assert!(find.as_mut().now_or_never().is_none(), "there is no server");
+    }
+    assert_eq!(soon(alice.find(&bob)).await, Err(Error::TooManyFinds { max: FINDS_MAX }));
+    for find in &mut waiting {
+        assert!(find.as_mut().now_or_never().is_none(), "each has room");
     }
 }

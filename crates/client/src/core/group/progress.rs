@@ -86,6 +86,11 @@ impl Core {
         self.groups.questions.by_number.remove(&number)?.1
     }
 
+    /// Nobody takes the answer.
+    pub fn forget_recipients(&mut self, number: u64) {
+        self.groups.questions.by_number.remove(&number);
+    }
+
     /// The server says who has it. Who was a member it does not say: the log does.
     pub(in crate::core) fn on_progress(&mut self, progress: &v1::Progress) {
         let Some(Request::GroupProgress(number)) = self.requests.remove(&progress.request) else {
