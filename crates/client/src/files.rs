@@ -6,9 +6,10 @@
 
 mod transfer;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,12 @@ pub use transfer::{Access, Broken};
 
 /// What the name of a file ends in that is being sealed.
 const UNSEALED: &str = "unsealed";
+
+/// What the name of a note ends in that says where a file is being opened.
+const OPENING: &str = "opening";
+
+/// Longest note that is believed: no path is longer.
+const NOTE_BYTES_MAX: u64 = 4_096;
 
 /// Bytes read at a time while a file is digested.
 const READ_BYTES: usize = 256 * 1024;
@@ -96,11 +103,13 @@ impl Files {
         name.push(out.file_name().unwrap_or_default());
         name.push(".part");
         let part = out.with_file_name(name);
+        let note = self.note(&part)?;
         let opened = open_into(&self.whole(BlobId(pointer.digest)), pointer, &part, moved)
             .and_then(|()| fs::rename(&part, out).map_err(|cause| disk(out, cause)));
         if opened.is_err() {
             let _ = fs::remove_file(&part);
         }
+        let _ = fs::remove_file(&note.path);
         opened
     }
 
@@ -149,21 +158,44 @@ impl Files {
         checked.await.map_err(|error| Broken::Disk(io::Error::other(error)))?
     }
 
-    /// Removes what processes that were killed have left half sealed. Blocks on the disk.
+    /// Writes down where a file is being opened, so that what a killed process leaves there is found.
+    fn note(&self, part: &Path) -> Result<Note, FileError> {
+        let path = self.0.join(format!("{}.{OPENING}", random_name()?));
+        let written = || {
+            let part = std::path::absolute(part)?;
+            let mut options = OpenOptions::new();
+            let mut lock = options.write(true).create_new(true).mode(0o600).open(&path)?;
+            lock.try_lock()?;
+            lock.write_all(part.as_os_str().as_bytes())?;
+            Ok(lock)
+        };
+        match written() {
+            Ok(lock) => Ok(Note { path, _lock: lock }),
+            Err(cause) => Err(disk(&path, cause)),
+        }
+    }
+
+    /// Removes what processes that were killed have left half sealed or half opened. Blocks on the disk.
     ///
     /// # Errors
     /// [`FileError::Disk`].
     pub fn tidy(&self) -> Result<(), FileError> {
         for entry in fs::read_dir(&self.0).map_err(|cause| disk(&self.0, cause))? {
             let Ok(path) = entry.map(|entry| entry.path()) else { continue };
-            if path.extension() != Some(UNSEALED.as_ref()) {
+            let is_note = path.extension() == Some(OPENING.as_ref());
+            if !is_note && path.extension() != Some(UNSEALED.as_ref()) {
                 continue;
             }
-            // Who seals holds a lock on it.
-            let left = File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
-            if left {
-                let _ = fs::remove_file(path);
+            // Who seals or opens holds a lock on it.
+            let Ok(left) = File::open(&path) else { continue };
+            if left.try_lock().is_err() {
+                continue;
             }
+            let mut part = Vec::new();
+            if is_note && left.take(NOTE_BYTES_MAX).read_to_end(&mut part).is_ok() {
+                let _ = fs::remove_file(Path::new(OsStr::from_bytes(&part)));
+            }
+            let _ = fs::remove_file(path);
         }
         Ok(())
     }
@@ -174,6 +206,12 @@ impl Files {
         let named = named.and_then(|()| File::open(&self.0)?.sync_all());
         named.map_err(|cause| disk(&self.0, cause))
     }
+}
+
+/// Says where a file is being opened, while it is locked.
+struct Note {
+    path: PathBuf,
+    _lock: File,
 }
 
 fn seal_into(path: &Path, part: &Path, moved: impl Fn(u64)) -> Result<Pointer, FileError> {

@@ -19,6 +19,7 @@ mod media;
 mod model;
 #[cfg(feature = "native")]
 mod native;
+mod news;
 
 pub use details::{
     Act, Arrived, Changed, Context, Details, Info, Mention, Poll, PollOption, Quote, Reach,
@@ -38,3 +39,4 @@ pub use model::{
 };
 #[cfg(feature = "native")]
 pub use native::{Client, EventStream, InboxReader, Joined, SEND_ALL_BYTES_MAX, Since};
+pub use news::{GroupChange, GroupNews, GroupPerson};

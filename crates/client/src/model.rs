@@ -620,6 +620,9 @@ pub enum Event {
     Group {
         /// Which.
         group: GroupId,
+        /// What a member did to it, where that is the news.
+        #[serde(default)]
+        news: Option<crate::GroupNews>,
     },
     /// Somebody did something about a message: reacted to it, edited it, ...
     Changed(Changed),

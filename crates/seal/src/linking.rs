@@ -67,6 +67,11 @@ pub enum LinkError {
     /// check digits come out right.
     #[error("the new device does not stand by its code: somebody may be in between; begin again")]
     NotCommitted,
+    /// The person at the present device said no.
+    #[error(
+        "the other device said no; if the digits were not the same, somebody may be in between"
+    )]
+    Refused,
     /// A device list in it is not believed.
     #[error("the device list is not right: {0}")]
     List(#[from] ListError),

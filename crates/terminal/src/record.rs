@@ -1,6 +1,7 @@
 //! The lines that scripts read: one JSON object each, its fields stable from the first release.
 
 mod about;
+mod groups;
 mod people;
 
 use godwit_base::{GroupId, Handle, MessageId};
@@ -13,6 +14,7 @@ use self::about::{About, Change};
 pub(crate) use self::about::{
     Beside, Delivery, Set, amount, beside, change_line, note_text, reach_line, reach_of,
 };
+pub(crate) use self::groups::{Happened, happened_line};
 pub(crate) use self::people::{Names, Person};
 use crate::text::{grouped, printable};
 use crate::time::LocalTime;
@@ -37,8 +39,8 @@ pub(crate) enum Heard<'a> {
     Expired { id: MessageId },
     /// A message of ours came further.
     Receipt { id: MessageId, by: &'a Handle, state: &'static str, at_ms: u64 },
-    /// A group has changed: members, name or settings. `godwit group show` prints it.
-    Group { group: GroupId },
+    /// A group has changed: members, name or settings. `godwit group show` prints what it is now.
+    Group(Happened<'a>),
     /// Somebody came, went, or types.
     Presence {
         who: &'a Handle,
@@ -266,7 +268,7 @@ mod tests {
             r#"{"event":"reach","id":"0000000000000001.1.9","group":"01010101010101010101010101010101","delivered":37,"read":12,"of":50}"#
         );
         assert_eq!(
-            json(&Heard::Group { group: GroupId([1; 16]) }),
+            json(&Heard::Group(Happened::to(GroupId([1; 16]), None))),
             r#"{"event":"group","group":"01010101010101010101010101010101"}"#
         );
         let kind = Kind::Client(WarningKind::KeyChange);

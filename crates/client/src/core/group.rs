@@ -9,6 +9,7 @@ mod community;
 mod early;
 mod following;
 mod hearing;
+mod news;
 mod offered;
 mod posting;
 mod progress;
@@ -36,6 +37,7 @@ pub use community::COMMUNITY_GROUPS_MAX;
 use early::Waiting;
 use following::Behind;
 use hearing::Heard;
+use news::Untold;
 use posting::Postings;
 pub use progress::Asked;
 use progress::Questions;
@@ -106,6 +108,7 @@ pub(crate) struct Groups {
     unreads: Unreads,
     reaches: Reaches,
     questions: Questions,
+    untold: Untold,
     /// Communities to look at, and who left one of their groups.
     astir: BTreeMap<GroupId, BTreeSet<AccountId>>,
     /// On this link it was asked who the members are that are not known.

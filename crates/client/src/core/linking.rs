@@ -126,9 +126,15 @@ impl Core {
         }
     }
 
-    /// The user says that the digits differ, or has changed their mind.
+    /// The user says that the digits differ, or has changed their mind. The new device is told, if it
+    /// can be told now; if not, its code is over after ten minutes.
     pub fn cancel_link(&mut self, link: LinkId) {
-        if self.linking.take_if(|linking| linking.link == link).is_some() {
+        if let Some(given_up) = self.linking.take_if(|linking| linking.link == link) {
+            if let Stage::User(candidate) = given_up.stage
+                && self.link.is_caught_up()
+            {
+                self.relay(Request::Leave(link), link, 2, candidate.refuse());
+            }
             let state = LinkingState::Failed { reason: "it was given up".to_owned() };
             self.say(Event::Linking { link, state });
         }

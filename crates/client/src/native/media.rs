@@ -68,7 +68,12 @@ impl Client {
         let tell = id.device != self.me().device;
         self.done(Request::Bring { media: passed, tell }).await?;
         let (files, out, pointer) = (self.home().files()?, out.to_owned(), media.pointer());
-        blocking(move || Ok(files.open(&pointer, &out, |_| {})?)).await?;
+        let open = move || {
+            // What another `save` that was killed has left must not wait for the next start.
+            files.tidy()?;
+            Ok(files.open(&pointer, &out, |_| {})?)
+        };
+        blocking(open).await?;
         Ok(media.info)
     }
 }

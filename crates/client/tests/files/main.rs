@@ -181,3 +181,32 @@ fn what_a_killed_process_has_half_sealed_is_tidied_up_and_nothing_else() {
     alice.files.tidy().unwrap();
     assert_eq!(names(&alice), [blob(&pointer).to_string()]);
 }
+
+#[test]
+fn what_a_killed_process_has_half_opened_is_tidied_up_and_nothing_else() {
+    let alice = Home::new();
+    let pointer = alice.seals(70_000);
+    let notes = || names(&alice).into_iter().filter(|name| name.ends_with(".opening")).count();
+    let seen = std::cell::Cell::new(None);
+    alice
+        .files
+        .open(&pointer, &alice.path("saved.raw"), |_| {
+            // A tidy beside it takes nothing from whoever opens; its note is what a kill leaves.
+            alice.files.tidy().unwrap();
+            let part = std::fs::read_dir(alice.folder.path()).unwrap();
+            let mut part = part.map(|entry| entry.unwrap().path());
+            let part = part.find(|path| path.extension() == Some("part".as_ref())).unwrap();
+            seen.set(Some((part, notes())));
+        })
+        .unwrap();
+    assert!(alice.path("saved.raw").exists());
+    let (part, noted) = seen.take().unwrap();
+    assert_eq!((noted, notes(), part.exists()), (1, 0, false));
+    std::fs::write(&part, b"half").unwrap();
+    let note = alice.path("media").join("0123456789abcdef.opening");
+    std::fs::write(&note, part.to_str().unwrap()).unwrap();
+    alice.files.tidy().unwrap();
+    assert_eq!((notes(), part.exists()), (0, false));
+    assert!(alice.path("saved.raw").exists());
+    assert_eq!(names(&alice), [blob(&pointer).to_string()]);
+}

@@ -197,6 +197,21 @@ async fn one_device_is_linked_at_a_time() {
     assert_eq!(second.linked_by(&again).await, device + 1);
 }
 
+/// The digits differ, or the user has changed their mind: the new device does not wait ten minutes.
+#[tokio::test]
+async fn a_no_ends_the_new_device_at_once() {
+    let stage = Stage::new();
+    let alice = stage.joined("alice").await;
+    let mut new = Newcomer::shows(&stage, "tablet").await;
+    let link = alice.approve_link(&new.code).await.unwrap();
+    soon(alice.linking_digits(link)).await.unwrap();
+    soon(new.digits.recv()).await.unwrap();
+    alice.cancel_link(link).await.unwrap();
+    alice.close().await; // as a command does that was told no: the word still goes out
+    let Err(Error::Linking(reason)) = soon(new.linked).await.unwrap() else { panic!("linked") };
+    assert!(reason.contains("said no"), "{reason}");
+}
+
 /// The program that began a linking ends before anybody has compared digits.
 #[tokio::test]
 async fn a_linking_whose_program_is_gone_is_given_up() {

@@ -190,6 +190,9 @@ impl LinkJoining {
             self.channel.open(&message, &self.rendezvous).map_err(|_| LinkError::NotSealedForUs)?;
         let result =
             format::LinkResult::decode(plaintext.as_slice()).map_err(|_| LinkError::Malformed)?;
+        if result.refused {
+            return Err(LinkError::Refused);
+        }
         let before = self.list.clone();
         let mine = self.device.describe();
         let linked = self.believe(&result.signed_list, now_ms)?;

@@ -149,9 +149,15 @@ impl LinkCandidate {
         if is_same { Ok(self.entry.clone()) } else { Err(LinkError::ListMoved) }
     }
 
+    /// Message 2, where the person says that the digits differ.
+    pub fn refuse(mut self) -> Vec<u8> {
+        let result = format::LinkResult { signed_list: Vec::new(), refused: true };
+        self.channel.seal(&result.encode_to_vec(), self.code.rendezvous()).ciphertext
+    }
+
     /// Message 2, once the next list is published.
     pub fn finish(mut self, list: &Verified<DeviceList>) -> Vec<u8> {
-        let result = format::LinkResult { signed_list: list.signed().to_vec() };
+        let result = format::LinkResult { signed_list: list.signed().to_vec(), refused: false };
         self.channel.seal(&result.encode_to_vec(), self.code.rendezvous()).ciphertext
     }
 }

@@ -72,7 +72,7 @@ fn confirm(candidate: LinkCandidate, alice: &Alice) -> (Verified<DeviceList>, Ve
 
 /// A message 2 that says what it likes.
 fn result(candidate: &mut LinkCandidate, signed_list: &[u8]) -> Vec<u8> {
-    let result = format::LinkResult { signed_list: signed_list.to_vec() };
+    let result = format::LinkResult { signed_list: signed_list.to_vec(), refused: false };
     candidate.channel.seal(&result.encode_to_vec(), candidate.code.rendezvous()).ciphertext
 }
 
@@ -93,6 +93,18 @@ fn a_new_device_comes_to_the_account() {
     assert_eq!(linked.device.id().number, DeviceNumber(3));
     let peer = linked.list.peer(DeviceNumber(3)).unwrap();
     assert_eq!(peer, linked.device.as_peer(), "the keys on the list are those it has");
+}
+
+#[test]
+fn a_no_ends_it_for_the_new_device_too() {
+    let alice = Alice::new();
+    let (joining, candidate) = meet(&alice);
+    let error = joining.hear_result(&candidate.refuse(), NOW_MS).unwrap_err();
+    assert_eq!(error, LinkError::Refused);
+    // One that was not said inside the channel is not heard as one.
+    let ((joining, _), (_, other)) = (meet(&alice), meet(&alice));
+    let error = joining.hear_result(&other.refuse(), NOW_MS).unwrap_err();
+    assert_eq!(error, LinkError::NotSealedForUs);
 }
 
 #[test]

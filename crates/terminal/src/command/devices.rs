@@ -1,8 +1,9 @@
 //! `godwit link`, `godwit devices`, `godwit recovery` and `godwit recover`.
 
 use std::future::Future;
-use std::io::{self, BufRead, IsTerminal, Read};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use godwit_client::{
@@ -19,6 +20,9 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::qr;
 
+/// As long as a code is good, ten minutes.
+const CODE_MAX: Duration = Duration::from_secs(600);
+
 /// Longest file of recovery words that is read.
 const WORDS_BYTES_MAX: u64 = 4_096;
 
@@ -27,11 +31,14 @@ const WORDS_BYTES_MAX: u64 = 4_096;
 enum Line {
     Code {
         code: String,
+        /// How long the other device is waited for.
+        wait_s: f64,
     },
     Check {
         digits: String,
         #[serde(skip_serializing_if = "Option::is_none")]
         handle: Option<String>,
+        wait_s: f64,
     },
     Linked {
         device: u32,
@@ -62,8 +69,9 @@ pub(super) async fn start(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let mut broken = None;
+    let wait_s = wait_s(start.timeout);
     let linked = Client::link(home, &start.link, |event| {
-        if let Err(failure) = output_newcomer(event, output) {
+        if let Err(failure) = output_newcomer(event, wait_s, output) {
             broken.get_or_insert(failure);
         }
     });
@@ -78,21 +86,29 @@ pub(super) async fn start(
     output.record(&line, |_| "linked\nnext: `godwit chat`, or `godwit listen`".to_owned())
 }
 
-fn output_newcomer(event: NewcomerEvent, output: &mut Output) -> Result<(), Failure> {
+/// How long the other device is waited for, seconds: not longer than a code is good.
+fn wait_s(timeout: Option<Duration>) -> f64 {
+    timeout.map_or(CODE_MAX, |timeout| timeout.min(CODE_MAX)).as_secs_f64()
+}
+
+fn output_newcomer(event: NewcomerEvent, wait_s: f64, output: &mut Output) -> Result<(), Failure> {
     match event {
         NewcomerEvent::Code(code) => {
-            let line = Line::Code { code: code.clone() };
+            let line = Line::Code { code: code.clone(), wait_s };
             output.record(&line, |_| {
                 let picture = qr::lines(code.as_bytes()).unwrap_or_default().join("\n");
                 format!(
-                    "{picture}\n{code}\non the account's main device: godwit link approve '{code}'"
+                    "{picture}\n{code}\non the account's main device, within {wait_s} s: godwit link approve '{code}'"
                 )
             })
         }
         NewcomerEvent::Check { digits, handle } => {
-            let line = Line::Check { digits: digits.clone(), handle: Some(handle.to_string()) };
+            let handle_text = Some(handle.to_string());
+            let line = Line::Check { digits: digits.clone(), handle: handle_text, wait_s };
             output.record(&line, |_| {
-                format!("for the account {handle}; the other device must show: {digits}")
+                format!(
+                    "for the account {handle}; the other device must show: {digits}\nit is to say yes or no within {wait_s} s from the start"
+                )
             })
         }
         NewcomerEvent::History(progress) if output.is_json() => {
@@ -112,14 +128,19 @@ pub(super) async fn approve(
     }
     let events = client.events(Since::Now);
     let link = LinkId::of_code(&approve.code)?;
+    let wait_s = wait_s(approve.timeout);
     let linked = async {
         client.approve_link(&approve.code).await?;
+        // A courtesy: standard error may be closed.
+        let _ = writeln!(io::stderr(), "godwit: waiting for the new device, {wait_s} s at most");
         let (digits, _) = client.linking_digits(link).await?;
-        let line = Line::Check { digits: digits.clone(), handle: None };
+        let line = Line::Check { digits: digits.clone(), handle: None, wait_s };
         output.record(&line, |_| format!("the new device must show: {digits}"))?;
         if !approve.yes && !asks("Does it show the same? yes/no: ")? {
             client.cancel_link(link).await?;
-            return Err(Failure::Other("not linked: the digits were not confirmed".to_owned()));
+            return Err(Failure::Other(
+                "not linked: the digits were not confirmed; the new device is told".to_owned(),
+            ));
         }
         client.confirm_link(link, !approve.no_history).await?;
         Ok::<u32, Failure>(client.linked(link).await?)

@@ -15,8 +15,8 @@ use crate::arguments::Listen;
 use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::record::{
-    Heard, Kind, Message, Names, Person, change_line, history_line, message_line, presence_line,
-    reach_line,
+    Happened, Heard, Kind, Message, Names, Person, change_line, happened_line, history_line,
+    message_line, presence_line, reach_line,
 };
 use crate::text::one_line;
 use crate::time::{LocalTime, now_ms};
@@ -150,9 +150,11 @@ impl Ear<'_> {
             Event::Expired { id, .. } => {
                 self.output.record(&Heard::Expired { id }, |_| format!("{id} has disappeared"))
             }
-            Event::Group { group } => self.output.record(&Heard::Group { group }, |_| {
-                format!("-- group {group} has changed: `godwit group show {group}`")
-            }),
+            Event::Group { group, news } => {
+                let news = news.as_ref();
+                let heard = Heard::Group(Happened::to(group, news));
+                self.output.record(&heard, |_| happened_line(group, news))
+            }
             Event::Presence { with, presence } => {
                 let time = &self.time;
                 self.output.record(&Heard::presence(&with, &presence), |_| {

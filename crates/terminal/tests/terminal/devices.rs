@@ -12,12 +12,15 @@ fn links_and_hears(server: &Server, main: &Home) -> (Home, Vec<serde_json::Value
     let new = Home::new();
     let mut start = new.start(&["link", "start", &server.join, "--json"]);
     let code = start.next_json();
-    assert_eq!(code["event"], "code");
+    assert_eq!((&code["event"], &code["wait_s"]), (&"code".into(), &600.0.into()));
     let code = code["code"].as_str().unwrap().to_owned();
-    let approved = main.run(&["link", "approve", &code, "--yes", "--json"]).succeeds().json();
+    let approved = main.run(&["link", "approve", &code, "--yes", "--json"]).succeeds();
+    assert!(approved.errors.contains("waiting for the new device, 600 s at most"), "{approved:?}");
+    let approved = approved.json();
     let check = start.next_json();
     assert_eq!((&check["event"], &check["handle"]), (&"check".into(), &"alice".into()));
     assert_eq!(check["digits"], approved[0]["digits"]);
+    assert_eq!((&check["wait_s"], &approved[0]["wait_s"]), (&600.0.into(), &600.0.into()));
     assert_eq!((&approved[1]["event"], &approved[1]["device"]), (&"linked".into(), &2.into()));
     let (last, history) = approved[2..].split_last().unwrap();
     assert_eq!(last["event"], "history_given");
@@ -140,6 +143,36 @@ fn a_wrong_code_is_refused_by_what_is_wrong_with_it() {
     drop(start);
     new.run(&["link", "start", &server.join, "--timeout", "0.2"]).fails(3, "nobody has linked");
     alice.run(&["link", "start", &server.join]).fails(1, "already belongs to alice");
+}
+
+#[test]
+fn a_recovered_account_is_in_its_groups() {
+    let server = Server::start();
+    let (lost, bob) = (server.joined("alice"), server.joined("bob"));
+    let made = lost.run(&["group", "create", "Herons", "bob", "--json"]).succeeds().json();
+    let id = made[0]["group"].as_str().unwrap().to_owned();
+    let group = format!("group:{id}");
+    lost.run(&["send", &group, "before"]).succeeds();
+    hears(&bob, 1);
+    let words = lost.run(&["recovery", "show", "--yes", "--json"]).succeeds().json();
+    let words = words[0]["words"].as_str().unwrap().to_owned();
+    drop(lost);
+
+    let found = Home::new();
+    found.run_with(&["recover", &server.join], &words).succeeds();
+    let listed = found.run(&["group", "list", "--json"]).succeeds().json();
+    assert_eq!((listed.len(), &listed[0]["group"]), (1, &id.clone().into()));
+    assert_eq!(listed[0]["members"], serde_json::json!(["alice", "bob"]));
+    found.run(&["send", &group, "I am back"]).succeeds();
+    hears(&bob, 1);
+    bob.run(&["send", &group, "welcome"]).succeeds();
+    hears(&found, 1);
+    assert_eq!(chat(&bob, &group), ["alice: before", "alice: I am back", "bob: welcome"]);
+    assert_eq!(chat(&found, &group), ["alice: I am back", "bob: welcome"]);
+    // The group's name is sealed: bob, who has its secret, gives it.
+    let shown = found.run(&["group", "show", &id, "--json"]).succeeds().json();
+    assert_eq!(shown[0]["name"], "Herons");
+    found.run(&["group", "rename", &id, "Egrets"]).succeeds();
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::{Home, Server};
+use crate::stage::{Home, Running, Server};
 
 /// The one object that a command prints.
 fn json_of(home: &Home, arguments: &[&str]) -> Value {
@@ -131,6 +131,75 @@ fn a_community_has_everybody_of_its_groups() {
     assert_eq!(shown["members"], json!(["alice"]));
     let added = alice.run(&["community", "add", community, egrets]).succeeds().output;
     assert_eq!(added, format!("{community}\n"));
+}
+
+/// The next event that tells what a member did, as who did what.
+fn news(listen: &mut Running) -> (Value, Value) {
+    loop {
+        let event = listen.next_event("group");
+        if !event["by"].is_null() {
+            assert!(event["at_ms"].as_u64().unwrap() > 0 && event["group"].is_string(), "{event}");
+            return (event["by"].clone(), event["changes"].clone());
+        }
+    }
+}
+
+#[test]
+fn listen_says_who_came_and_went_and_by_whom() {
+    let server = Server::start();
+    let (alice, bob) = (server.joined("alice"), server.joined("bob"));
+    let (carol, _dave) = (server.joined("carol"), server.joined("dave"));
+    let mut listen = bob.start(&["listen", "--json"]);
+    listen.next_event("caught_up");
+    let group = json_of(&alice, &["group", "create", "Herons", "bob"])["group"].clone();
+    let group = group.as_str().unwrap();
+    let made = json!([{ "change": "made" }, { "change": "added", "who": "bob" }]);
+    assert_eq!(news(&mut listen), (json!("alice"), made));
+    // Bob has never heard of dave: the server is asked for the name first.
+    let steps: [(&Home, &[&str], &str, Value); 4] = [
+        (
+            &alice,
+            &["group", "add", group, "carol"],
+            "alice",
+            json!([{ "change": "added", "who": "carol" }]),
+        ),
+        (
+            &alice,
+            &["group", "rename", group, "Egrets"],
+            "alice",
+            json!([{ "change": "renamed", "name": "Egrets" }]),
+        ),
+        (&carol, &["group", "leave", group], "carol", json!([{ "change": "left" }])),
+        (
+            &alice,
+            &["group", "add", group, "dave"],
+            "alice",
+            json!([{ "change": "added", "who": "dave" }]),
+        ),
+    ];
+    for (home, command, by, changes) in steps {
+        home.run(command).succeeds();
+        assert_eq!(news(&mut listen), (json!(by), changes), "{command:?}");
+    }
+    listen.kill();
+    let mut listen = bob.start(&["listen"]);
+    while listen.next() != "-- all messages have been received" {}
+    alice.run(&["group", "remove", group, "dave"]).succeeds();
+    let line = loop {
+        let line = listen.next();
+        if !line.contains("has changed") {
+            break line;
+        }
+    };
+    assert_eq!(line, format!("-- group {group} (Egrets): alice removed dave"));
+    alice.run(&["group", "remove", group, "bob"]).succeeds();
+    let line = loop {
+        let line = listen.next();
+        if line.contains("bob") {
+            break line;
+        }
+    };
+    assert!(line.ends_with("alice removed bob"), "whoever goes is told: {line}");
 }
 
 #[test]

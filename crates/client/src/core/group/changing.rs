@@ -503,6 +503,7 @@ impl Core {
         if group_of(&changed.group) != Some(id) || changed.epoch != made.after.epoch() {
             return;
         }
+        let before = self.groups.get(id).and_then(Known::profile);
         let applied = match self.groups.get_mut(id) {
             Some(known) => known.group.apply(&signed).ok(),
             None => Group::found(&signed).ok().map(|(group, applied)| {
@@ -512,7 +513,7 @@ impl Core {
         };
         match applied {
             Some(applied) => {
-                self.on_applied(id, &signed, &applied, now);
+                self.on_applied(id, &signed, &applied, before, now);
                 self.know_members(id); // of a group that we joined just now
             }
             // It came by the log before this answer, which settled the wish; or it did not hold.

@@ -2,15 +2,15 @@
 
 use godwit_base::limits::GROUP_MEMBERS_MAX;
 use godwit_base::{AccountId, GroupId};
-use godwit_seal::{Applied, Change, Group, GroupError};
+use godwit_seal::{Applied, Change, Group, GroupError, GroupProfile};
 use godwit_wire::{Refusal, ToServer, v1};
 
-use super::Groups;
+use super::{Groups, Known};
+use crate::WarningKind;
 use crate::core::asking::Request;
 use crate::core::lookup::{Keys, Who};
 use crate::core::now::Now;
 use crate::core::{Core, refusal_of};
-use crate::{Event, WarningKind};
 
 /// Logs that are asked for at once.
 const FETCHES_MAX: usize = 4;
@@ -141,6 +141,7 @@ impl Core {
 
     /// An entry that came from the server. Applied if it is the next one and holds.
     fn take_entry(&mut self, id: GroupId, signed: &[u8], now: Now) -> Result<(), GroupError> {
+        let before = self.groups.get(id).and_then(Known::profile);
         let applied = match self.groups.get_mut(id) {
             Some(known) => known.group.apply(signed)?,
             None => {
@@ -152,12 +153,19 @@ impl Core {
                 applied
             }
         };
-        self.on_applied(id, signed, &applied, now);
+        self.on_applied(id, signed, &applied, before, now);
         Ok(())
     }
 
-    /// An entry stands.
-    pub(super) fn on_applied(&mut self, id: GroupId, signed: &[u8], applied: &Applied, now: Now) {
+    /// An entry stands. `before` is the group's profile before it.
+    pub(super) fn on_applied(
+        &mut self,
+        id: GroupId,
+        signed: &[u8],
+        applied: &Applied,
+        before: Option<GroupProfile>,
+        now: Now,
+    ) {
         self.settle_wishes(id, signed, applied, now);
         self.groups.stir(id, applied);
         let named_by = self.is_own(applied.author.account).then_some(applied.author.number);
@@ -165,7 +173,7 @@ impl Core {
         if let Some(known) = self.groups.get_mut(id).filter(|_| is_named) {
             known.record.named_by = named_by;
         }
-        self.say(Event::Group { group: id });
+        self.tell_entry(id, applied, before);
         self.take_early(id, None, now);
     }
 
@@ -213,7 +221,7 @@ impl Core {
         let with = self.groups.all().filter(|(_, known)| known.group.member(account).is_some());
         let complete = with.map(|(id, _)| id).filter(|id| self.strangers(*id).next().is_none());
         for group in complete.collect::<Vec<_>>() {
-            self.say(Event::Group { group });
+            self.tell_group(group);
         }
     }
 

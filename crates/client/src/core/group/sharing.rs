@@ -156,7 +156,7 @@ impl Core {
             owed.retain(|account| known.group.member(*account).is_some());
             self.share_what_is_here(id, &owed, now);
         }
-        self.say(Event::Group { group: id });
+        self.tell_group(id);
     }
 
     pub(super) fn freeze_group(&mut self, id: GroupId, text: &str) {
@@ -166,7 +166,7 @@ impl Core {
             known.record.frozen = Some(text.to_owned());
             let text = format!("{text}; nothing is sent to it until that is resolved");
             self.warn(WarningKind::Server, None, text);
-            self.say(Event::Group { group: id });
+            self.say(Event::Group { group: id, news: None });
         }
     }
 

@@ -36,7 +36,8 @@ impl Core {
         })
     }
 
-    fn name_of_account(&self, account: AccountId) -> Option<Handle> {
+    /// How somebody is called, if this device knows it.
+    pub(super) fn name_of_account(&self, account: AccountId) -> Option<Handle> {
         if account == self.me.device().account {
             return Some(self.me.home.handle.clone());
         }
