@@ -214,7 +214,7 @@ impl Core {
         let may_come = !matches!(self.link.state, State::Stopped | State::Waiting { .. });
         let has_message = self.outbox.pending().next().is_some();
         let owes = self.transfers.owes() || self.groups.owe_reads() || self.presence.owes_server();
-        may_come && (has_message || owes)
+        may_come && (has_message || owes || self.owes_a_no())
     }
 
     /// Whether what the user set has left this device: the server was told who may see when we are here, and

@@ -39,6 +39,8 @@ enum Stage {
     List(Box<LinkCandidate>),
     /// The server's, that message 2 lies there.
     Telling { number: DeviceNumber, message: Vec<u8> },
+    /// The server's, that the no lies there. For everybody else it is over.
+    Refusing { message: Vec<u8> },
     /// Nothing.
     Done(LinkingState),
 }
@@ -46,7 +48,12 @@ enum Stage {
 impl Linking {
     /// Another linking has to wait for this one.
     fn is_going(&self, now: Now) -> bool {
-        !matches!(self.stage, Stage::Done(_)) && now.mono_ms < self.until_ms
+        !self.is_over() && now.mono_ms < self.until_ms
+    }
+
+    /// Nobody waits for it here.
+    const fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Done(_) | Stage::Refusing { .. })
     }
 
     /// The user has not given the device a place on the list.
@@ -126,14 +133,15 @@ impl Core {
         }
     }
 
-    /// The user says that the digits differ, or has changed their mind. The new device is told, if it
-    /// can be told now; if not, its code is over after ten minutes.
+    /// The user says that the digits differ, or has changed their mind. A new device that shows digits is
+    /// told; one that has not answered yet cannot be, and its code is over after ten minutes.
     pub fn cancel_link(&mut self, link: LinkId) {
-        if let Some(given_up) = self.linking.take_if(|linking| linking.link == link) {
-            if let Stage::User(candidate) = given_up.stage
-                && self.link.is_caught_up()
-            {
-                self.relay(Request::Leave(link), link, 2, candidate.refuse());
+        let is_it =
+            |own: &mut Linking| own.link == link && !matches!(own.stage, Stage::Refusing { .. });
+        if let Some(given_up) = self.linking.take_if(is_it) {
+            if let Stage::User(candidate) = given_up.stage {
+                let stage = Stage::Refusing { message: candidate.refuse() };
+                self.linking = Some(Linking { stage, asked: false, ..given_up });
             }
             let state = LinkingState::Failed { reason: "it was given up".to_owned() };
             self.say(Event::Linking { link, state });
@@ -150,7 +158,7 @@ impl Core {
     /// When linking is to end, if it goes on.
     pub(super) fn linking_due_ms(&self) -> Option<u64> {
         let linking = self.linking.as_ref()?;
-        (!matches!(linking.stage, Stage::Done(_))).then_some(linking.until_ms)
+        (!linking.is_over()).then_some(linking.until_ms)
     }
 
     /// Which linking was begun last, and how far it has come; `None` when nothing was begun.
@@ -163,6 +171,7 @@ impl Core {
                 device: candidate.number().0,
             },
             Stage::List(_) | Stage::Telling { .. } => LinkingState::Publishing,
+            Stage::Refusing { .. } => return None,
             Stage::Done(state) => state.clone(),
         };
         Some((linking.link, state))
@@ -205,7 +214,7 @@ impl Core {
     /// Says and asks what is due; called with each batch while the link is up.
     pub(super) fn tend_linking(&mut self, now: Now) {
         let Some(linking) = &mut self.linking else { return };
-        if now.mono_ms >= linking.until_ms && !matches!(linking.stage, Stage::Done(_)) {
+        if now.mono_ms >= linking.until_ms && !linking.is_over() {
             return self.linking_failed("ten minutes are over: begin again with a new code");
         }
         if let Stage::List(candidate) = &linking.stage {
@@ -231,7 +240,7 @@ impl Core {
                 self.relay(Request::Leave(link), link, 1, card);
                 self.relay(Request::Hear(link), link, 1, Vec::new());
             }
-            Stage::Telling { message, .. } => {
+            Stage::Telling { message, .. } | Stage::Refusing { message } => {
                 let message = message.clone();
                 self.relay(Request::Leave(link), link, 2, message);
             }
@@ -276,6 +285,9 @@ impl Core {
                 }
                 self.say_linking();
             }
+            (Request::Leave(link), Stage::Refusing { .. }) if link == linking.link => {
+                self.linking = None;
+            }
             (_, stage) => linking.stage = stage,
         }
     }
@@ -285,10 +297,18 @@ impl Core {
         let refusal = refusal_of(refused);
         let (text, advice) =
             refusal.map_or(("the server refused", "try again"), |no| (no.text(), no.advice()));
-        let is_ours = |own: &Linking| own.link == link && !matches!(own.stage, Stage::Done(_));
-        if self.linking.as_ref().is_some_and(is_ours) {
+        let is_ours = |own: &Linking| own.link == link && !own.is_over();
+        if self.owes_a_no() {
+            self.linking.take_if(|own| own.link == link);
+        } else if self.linking.as_ref().is_some_and(is_ours) {
             self.linking_failed(&format!("{text}: {advice}"));
         }
+    }
+
+    /// Whether a new device is still to be told of a no.
+    pub(super) fn owes_a_no(&self) -> bool {
+        let linking = self.linking.as_ref();
+        linking.is_some_and(|linking| matches!(linking.stage, Stage::Refusing { .. }))
     }
 
     fn linking_failed(&mut self, reason: &str) {
