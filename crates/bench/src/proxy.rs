@@ -147,18 +147,7 @@ impl Proxy {
         let listener =
             TcpListener::bind("127.0.0.1:0").await.map_err(LoadError::io("listening"))?;
         let address = listener.local_addr().map_err(LoadError::io("listening"))?;
-        let now = Instant::now();
-        let shared = Arc::new(Shared {
-            profile,
-            to,
-            free_at: [Mutex::new(now), Mutex::new(now)],
-            chance: Mutex::new(Chance::new(seed)),
-            up_bytes: AtomicU64::new(0),
-            down_bytes: AtomicU64::new(0),
-            connections: AtomicU64::new(0),
-            lost: AtomicU64::new(0),
-            cuts: AtomicU64::new(0),
-        });
+        let shared = Arc::new(Shared::new(profile, to, seed));
         let task = tokio::spawn(run(listener, Arc::clone(&shared)));
         Ok(Self { address, shared, task })
     }
@@ -196,8 +185,8 @@ async fn run(listener: TcpListener, shared: Arc<Shared>) {
         tokio::select! {
             () = sleep_until(cut_at), if !every.is_zero() => {
                 cut_at += every;
-                shared.cuts.fetch_add(1, Ordering::Relaxed);
                 connections.abort_all();
+                shared.cut();
             }
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
@@ -303,6 +292,29 @@ impl Pipe {
 }
 
 impl Shared {
+    fn new(profile: Profile, to: SocketAddr, seed: u64) -> Self {
+        let now = Instant::now();
+        Self {
+            profile,
+            to,
+            free_at: [Mutex::new(now), Mutex::new(now)],
+            chance: Mutex::new(Chance::new(seed)),
+            up_bytes: AtomicU64::new(0),
+            down_bytes: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            cuts: AtomicU64::new(0),
+        }
+    }
+
+    /// What is under way is gone, and both lines are free.
+    fn cut(&self) {
+        self.cuts.fetch_add(1, Ordering::Relaxed);
+        for line in &self.free_at {
+            *line.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        }
+    }
+
     /// Sends a segment over the line; when it arrives.
     fn send(&self, bytes: usize, way: Way) -> Instant {
         let [up, down] = &self.free_at;
@@ -348,4 +360,23 @@ pub async fn lookup(name: &str) -> Result<SocketAddr, LoadError> {
     let mut found =
         tokio::net::lookup_host(name).await.map_err(LoadError::io("looking the server up"))?;
     found.next().ok_or_else(nowhere).map_err(LoadError::io("looking the server up"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Or the next connection would wait for bytes that nobody gets any more.
+    #[test]
+    fn after_a_cut_both_lines_are_free() {
+        let profile = Profile { bits_per_s: 40_000, ..Profile::CLEAN };
+        let shared = Shared::new(profile, ([127, 0, 0, 1], 1).into(), 1);
+        for way in [Way::Up, Way::Down] {
+            // 36 hours at 40 kbit/s.
+            let late = shared.send(650_000_000, way);
+            shared.cut();
+            let next = shared.send(100, way);
+            assert!(next < late, "{:?} earlier", late - next);
+        }
+    }
 }

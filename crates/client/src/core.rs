@@ -410,8 +410,9 @@ impl Core {
 
     fn on_caught_up(&mut self, caught_up: v1::CaughtUp, now: Now) {
         self.link.caught_up();
-        self.take_new_early(now);
         self.top_up(caught_up.one_time_left, now);
+        // May dial anew, which forgets what was asked.
+        self.take_new_early(now);
     }
 
     /// Whether nothing that the mailbox held waits for something else: for somebody to be known, or for

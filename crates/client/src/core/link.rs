@@ -20,9 +20,19 @@ use crate::{ConnectionState, Error, Event, Failure, WarningKind};
 /// with 600 ms and losses it comes within five.
 const ANSWER_MS: u64 = 20_000;
 
+/// What the server may say without an answer before this side says that it is there, beyond the interval: half of
+/// what the server named. A pass over the quiet ones takes three quarters of it, and it closes who was silent for
+/// the interval and one and a half times of it, so a quarter is left for the way.
+const fn unsaid_ms(base_ms: u64) -> u64 {
+    base_ms / 2
+}
+
 /// Bounds on the keepalive intervals that a server may name: an hour of quiet is a dead link, and more
 /// than one byte in five seconds is a waste.
 const KEEPALIVE_MS: std::ops::RangeInclusive<u64> = 5_000..=3_600_000;
+
+/// The two clocks of a machine drift apart by less than this between two keepalives, 10 s, unless it sleeps.
+const SLEPT_MS: u64 = 10_000;
 
 /// A clock that differs more from the server's is worth a warning, and is corrected: 1 hour, which
 /// is also the commonest mistake (daylight saving).
@@ -40,9 +50,11 @@ pub(super) struct Link {
     state: State,
     backoff: Backoff,
     sent_at_ms: u64,
+    /// By the wall clock, which goes on while the machine sleeps.
+    sent_wall_ms: u64,
     received_at_ms: u64,
     paces: Paces,
-    /// How quiet the link was before the oldest bytes to which nothing has come yet.
+    /// How quiet the link was before the bytes to which nothing has come yet: the longest such time.
     quiet_before_ms: Option<u64>,
     /// Since when a keepalive is not answered.
     probed_at_ms: Option<u64>,
@@ -82,6 +94,7 @@ impl Link {
             state: State::Stopped,
             backoff: Backoff::new(seed),
             sent_at_ms: 0,
+            sent_wall_ms: 0,
             received_at_ms: 0,
             paces: Paces::new(u64::from(KEEPALIVE_S) * 1_000),
             quiet_before_ms: None,
@@ -131,7 +144,7 @@ impl Link {
     /// When a keepalive is due: nothing went either way for the interval; or the server would hear nothing for too
     /// long, because all that went was its own.
     fn quiet_at_ms(&self) -> u64 {
-        let heard_ms = self.received_at_ms.min(self.sent_at_ms + self.paces.base_ms());
+        let heard_ms = self.received_at_ms.min(self.sent_at_ms + unsaid_ms(self.paces.base_ms()));
         heard_ms.max(self.sent_at_ms) + self.paces.interval_ms()
     }
 
@@ -157,6 +170,18 @@ impl Link {
         } else {
             0
         }
+    }
+
+    /// The longest time for which nothing went either way, up to now, since something came.
+    fn quiet_ms(&self, now: Now) -> u64 {
+        let last_ms = self.sent_at_ms.max(self.received_at_ms);
+        now.mono_ms.saturating_sub(last_ms).max(self.quiet_before_ms.unwrap_or(0))
+    }
+
+    /// Whether this machine slept since it last said something: the network had nothing to keep then.
+    fn slept(&self, now: Now) -> bool {
+        let awake_ms = now.mono_ms.saturating_sub(self.sent_at_ms);
+        now.wall_ms.saturating_sub(self.sent_wall_ms) > awake_ms + SLEPT_MS
     }
 
     /// Something came. Returns whether a longer interval is used from now on.
@@ -286,6 +311,9 @@ impl Core {
 
     /// The connection ended or could not be made.
     pub fn disconnected(&mut self, reason: &str, now: Now) {
+        if self.link.is_attached() && !self.link.slept(now) {
+            self.link.paces.closed(self.link.quiet_ms(now), now.mono_ms);
+        }
         if self.link.channel().is_some() || matches!(self.link.state, State::Dialling { .. }) {
             self.lose_link(reason, 0, now);
         }
@@ -343,7 +371,7 @@ impl Core {
             self.link.awaiting_since_ms.is_some_and(|since| since + ANSWER_MS <= now.mono_ms);
         let is_dead = self.link.dead_at_ms().is_some_and(|dead_ms| dead_ms <= now.mono_ms);
         if answer_is_late || is_dead {
-            if let Some(quiet_ms) = self.link.quiet_before_ms.take() {
+            if let Some(quiet_ms) = self.link.quiet_before_ms.filter(|_| !self.link.slept(now)) {
                 self.link.paces.died(quiet_ms, now.mono_ms);
             }
             self.lose_link("the server went silent", 0, now);
@@ -564,10 +592,8 @@ impl Core {
             }
         }
         if !out.is_empty() {
-            let last_ms = self.link.sent_at_ms.max(self.link.received_at_ms);
-            let quiet_ms = now.mono_ms.saturating_sub(last_ms);
-            self.link.quiet_before_ms.get_or_insert(quiet_ms);
-            self.link.sent_at_ms = now.mono_ms;
+            self.link.quiet_before_ms = Some(self.link.quiet_ms(now));
+            (self.link.sent_at_ms, self.link.sent_wall_ms) = (now.mono_ms, now.wall_ms);
         }
         let awaits = is_up
             && (self.outbox.awaits_answers()

@@ -58,12 +58,14 @@ pub(super) struct Paces {
     base_ms: u64,
     longest_ms: u64,
     died: Option<Died>,
+    /// A link was closed after less quiet than was proven, and nothing has been proven since.
+    closed_early: bool,
 }
 
 impl Paces {
     pub(super) const fn new(base_ms: u64) -> Self {
         let known = VecDeque::new();
-        Self { known, network: 0, base_ms, longest_ms: base_ms, died: None }
+        Self { known, network: 0, base_ms, longest_ms: base_ms, died: None, closed_early: false }
     }
 
     /// The next link goes through this network; the driver names it by what tells networks apart for it, or never.
@@ -100,6 +102,7 @@ impl Paces {
 
     /// What was sent after a whole interval of quiet was answered. Returns whether the interval is longer now.
     pub(super) fn answered(&mut self, now_ms: u64) -> bool {
+        self.closed_early = false;
         let mut pace = self.pace();
         pace.answered += 1;
         if pace.too_long.is_some_and(|last| pace.interval_ms >= last.ms) {
@@ -119,6 +122,18 @@ impl Paces {
     /// The link died without a word after so much quiet.
     pub(super) const fn died(&mut self, after_ms: u64, at_ms: u64) {
         self.died = Some(Died { network: self.network, after_ms, at_ms });
+    }
+
+    /// The link was closed from afar after so much quiet, as some networks do with what they forget, and as a server
+    /// does that was killed. A server's fault it is up to what it named; and once, up to what was proven.
+    pub(super) fn closed(&mut self, after_ms: u64, at_ms: u64) {
+        if after_ms <= self.base_ms {
+            return;
+        }
+        let is_proven = after_ms * 3 / 2 <= self.interval_ms();
+        if !is_proven || std::mem::replace(&mut self.closed_early, true) {
+            self.died(after_ms, at_ms);
+        }
     }
 
     /// Of this network, within what the server allows.
@@ -229,6 +244,23 @@ mod tests {
         paces.goes_through(7);
         paces.welcomed(BASE_MS, LONGEST_MS, 1);
         assert_eq!(paces.interval_ms(), BASE_MS, "the device has moved");
+    }
+
+    #[test]
+    fn a_link_that_is_closed_after_quiet_teaches_but_for_what_a_server_may_have_done() {
+        let mut paces = welcomed();
+        let close = |paces: &mut Paces, after_ms| {
+            paces.closed(after_ms, 0);
+            paces.welcomed(BASE_MS, LONGEST_MS, 1);
+            paces.interval_ms()
+        };
+        assert_eq!(close(&mut paces, BASE_MS), BASE_MS, "up to what the server named");
+        grow(&mut paces, 0);
+        assert_eq!(close(&mut paces, 160_000), LONGEST_MS, "proven: once it is the server's");
+        assert_eq!(close(&mut paces, 150_000), 100_000);
+        paces.answered(0);
+        assert_eq!(close(&mut paces, 66_666), 100_000, "once again");
+        assert_eq!(close(&mut paces, 66_668), 44_445, "not proven");
     }
 
     #[test]

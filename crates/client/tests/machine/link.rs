@@ -223,6 +223,51 @@ fn how_quiet_a_network_lets_the_link_be_is_learned() {
     assert!(again.contains(&Some(152)), "{again:?}");
 }
 
+/// As some networks do: they answer for a connection that they forgot.
+#[test]
+fn a_link_that_is_closed_when_it_was_quiet_for_too_long_teaches_as_well() {
+    let mut world = World::with(&["alice"]);
+    while next_keepalive(&mut world, u64::MAX) != Some(68) {}
+    world.pass(60_000);
+    world.cut(0);
+    world.settle();
+    let interval_s = world.server.connections[&0].interval_s.unwrap();
+    assert!(
+        (40..=42).contains(&interval_s),
+        "two thirds of a minute and what the settling took: {interval_s}"
+    );
+}
+
+#[test]
+fn a_machine_that_slept_blames_nobody() {
+    let mut world = World::with(&["alice"]);
+    while next_keepalive(&mut world, u64::MAX) != Some(68) {}
+    world.skew_ms += 600_000;
+    world.pass(60_000);
+    world.cut(0);
+    world.settle();
+    assert_eq!(world.server.connections[&0].interval_s, Some(68));
+}
+
+/// Whoever only hears says that it is there so early that the server, which looks once in a while, never takes it
+/// for gone.
+#[test]
+fn who_only_hears_says_in_time_that_it_is_there() {
+    let mut world = World::with(&["alice"]);
+    let spoke_ms = world.mono_ms;
+    let account = world.account("alice").0;
+    while world.devices[0].to_server.is_empty() {
+        world.pass(1_000);
+        // Of somebody whom it does not know: nothing to say.
+        world.server.say(0, v1::Presence { account, ..v1::Presence::default() });
+        world.carry_down(0, usize::MAX);
+        world.drive(0);
+    }
+    let (pass_ms, limit_ms) = (30_000 * 3 / 4, 30_000 * 5 / 2);
+    assert_eq!(world.devices[0].to_server, [0]);
+    assert!(world.mono_ms - spoke_ms + pass_ms < limit_ms, "{}", world.mono_ms - spoke_ms);
+}
+
 /// What this side says is no sign of the other one: it asks, in the way that is answered at once.
 #[test]
 fn who_speaks_and_hears_nothing_asks_whether_anybody_is_there() {
