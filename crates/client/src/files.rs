@@ -3,11 +3,17 @@
 //!
 //! A folder holds each file in its sealed form under its name on the server. It bears that name only
 //! when it is whole, synced, and has the digest that the name says.
+//!
+//! Several processes seal and save beside each other, and any of them tidies. Whoever has a part or a note
+//! locks it until it has its last name or is gone; a tidy removes only what it has locked itself, and lets
+//! go of it afterwards.
 
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -30,6 +36,16 @@ const OPENING: &str = "opening";
 
 /// Longest note that is believed: no path is longer.
 const NOTE_BYTES_MAX: u64 = 4_096;
+
+/// What the name of a file ends in that is being opened.
+const PART: &str = ".part";
+
+/// Hexadecimal digits of a random name: 8 bytes.
+const NAME_DIGITS: usize = 16;
+
+/// Names tried for one file. Each that is lost takes a tidy that finds it between two calls of the system,
+/// and a tidy reads the folder once: as many as 16 processes that all tidy at that moment.
+const NAMES_MAX: usize = 16;
 
 /// Bytes read at a time while a file is digested.
 const READ_BYTES: usize = 256 * 1024;
@@ -80,12 +96,13 @@ impl Files {
     /// # Errors
     /// [`FileError`]; nothing is left behind.
     pub fn seal(&self, path: &Path, moved: impl Fn(u64)) -> Result<Pointer, FileError> {
-        let part = self.0.join(format!("{}.{UNSEALED}", random_name()?));
-        let sealed = seal_into(path, &part, moved)
-            .and_then(|pointer| self.keep(&part, BlobId(pointer.digest)).map(|()| pointer));
+        let mut part = self.create(UNSEALED, |_| {})?;
+        let sealed = seal_into(path, &mut part, moved)
+            .and_then(|pointer| self.keep(&part.path, BlobId(pointer.digest)).map(|()| pointer));
         if sealed.is_err() {
-            let _ = fs::remove_file(&part);
+            let _ = fs::remove_file(&part.path);
         }
+        drop(part); // not before it has its name: a tidy would take it
         sealed
     }
 
@@ -101,15 +118,17 @@ impl Files {
     ) -> Result<(), FileError> {
         let mut name = OsString::from(format!(".{}.", random_name()?));
         name.push(out.file_name().unwrap_or_default());
-        name.push(".part");
+        name.push(PART);
         let part = out.with_file_name(name);
-        let note = self.note(&part)?;
+        let note = self.note(&part);
         let opened = open_into(&self.whole(BlobId(pointer.digest)), pointer, &part, moved)
             .and_then(|()| fs::rename(&part, out).map_err(|cause| disk(out, cause)));
         if opened.is_err() {
             let _ = fs::remove_file(&part);
         }
-        let _ = fs::remove_file(&note.path);
+        if let Some(note) = note {
+            let _ = fs::remove_file(&note.path);
+        }
         opened
     }
 
@@ -158,21 +177,37 @@ impl Files {
         checked.await.map_err(|error| Broken::Disk(io::Error::other(error)))?
     }
 
-    /// Writes down where a file is being opened, so that what a killed process leaves there is found.
-    fn note(&self, part: &Path) -> Result<Note, FileError> {
-        let path = self.0.join(format!("{}.{OPENING}", random_name()?));
-        let written = || {
-            let part = std::path::absolute(part)?;
-            let mut options = OpenOptions::new();
-            let mut lock = options.write(true).create_new(true).mode(0o600).open(&path)?;
-            lock.try_lock()?;
-            lock.write_all(part.as_os_str().as_bytes())?;
-            Ok(lock)
-        };
-        match written() {
-            Ok(lock) => Ok(Note { path, _lock: lock }),
-            Err(cause) => Err(disk(&path, cause)),
+    /// Writes down where a file is being opened, so that what a killed process leaves there is found. None
+    /// if this folder takes no note, because its disk is full for example: `out` may lie on another.
+    fn note(&self, part: &Path) -> Option<Locked> {
+        let part = std::path::absolute(part).ok()?;
+        let mut note = self.create(OPENING, |_| {}).ok()?;
+        if note.file.write_all(part.as_os_str().as_bytes()).is_err() {
+            let _ = fs::remove_file(&note.path);
+            return None;
         }
+        Some(note)
+    }
+
+    /// Makes an empty file under a name that nobody has, and locks it; `created` hears of each name before
+    /// it is locked. A tidy that finds it before that takes it for left behind: then another name is tried.
+    fn create(&self, ending: &str, mut created: impl FnMut(&Path)) -> Result<Locked, FileError> {
+        for _ in 0..NAMES_MAX {
+            let path = self.0.join(format!("{}.{ending}", random_name()?));
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+            let file = file.map_err(|cause| disk(&path, cause))?;
+            created(&path);
+            match file.try_lock() {
+                // A tidy removes before it lets go: what is there now stays.
+                Ok(()) if path.exists() => return Ok(Locked { path, file }),
+                Ok(()) | Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(cause)) => {
+                    let _ = fs::remove_file(&path);
+                    return Err(disk(&path, cause));
+                }
+            }
+        }
+        Err(disk(&self.0, io::ErrorKind::WouldBlock.into()))
     }
 
     /// Removes what processes that were killed have left half sealed or half opened. Blocks on the disk.
@@ -182,20 +217,7 @@ impl Files {
     pub fn tidy(&self) -> Result<(), FileError> {
         for entry in fs::read_dir(&self.0).map_err(|cause| disk(&self.0, cause))? {
             let Ok(path) = entry.map(|entry| entry.path()) else { continue };
-            let is_note = path.extension() == Some(OPENING.as_ref());
-            if !is_note && path.extension() != Some(UNSEALED.as_ref()) {
-                continue;
-            }
-            // Who seals or opens holds a lock on it.
-            let Ok(left) = File::open(&path) else { continue };
-            if left.try_lock().is_err() {
-                continue;
-            }
-            let mut part = Vec::new();
-            if is_note && left.take(NOTE_BYTES_MAX).read_to_end(&mut part).is_ok() {
-                let _ = fs::remove_file(Path::new(OsStr::from_bytes(&part)));
-            }
-            let _ = fs::remove_file(path);
+            remove_left(&path, || {});
         }
         Ok(())
     }
@@ -208,21 +230,53 @@ impl Files {
     }
 }
 
-/// Says where a file is being opened, while it is locked.
-struct Note {
+/// A file that no tidy takes while this lives.
+#[derive(Debug)]
+struct Locked {
     path: PathBuf,
-    _lock: File,
+    file: File,
 }
 
-fn seal_into(path: &Path, part: &Path, moved: impl Fn(u64)) -> Result<Pointer, FileError> {
+/// Removes a half sealed file, or a note and the half opened file that it names, unless somebody has it
+/// locked; `locked` is told when this has.
+fn remove_left(path: &Path, locked: impl FnOnce()) {
+    let is_note = path.extension() == Some(OPENING.as_ref());
+    if !is_note && path.extension() != Some(UNSEALED.as_ref()) {
+        return;
+    }
+    let Ok(left) = File::open(path) else { return };
+    if left.try_lock().is_err() {
+        return;
+    }
+    let mut part = Vec::new();
+    if is_note && (&left).take(NOTE_BYTES_MAX).read_to_end(&mut part).is_ok() {
+        let part = Path::new(OsStr::from_bytes(&part));
+        if is_part(part) {
+            let _ = fs::remove_file(part);
+        }
+    }
+    locked();
+    let _ = fs::remove_file(path);
+    drop(left); // not before it is gone: see `Files::create`
+}
+
+/// Whether a file can be one that was being opened. A note that was cut short names another.
+fn is_part(path: &Path) -> bool {
+    let name = path.file_name().map(OsStr::as_bytes).unwrap_or_default();
+    let inner = name.strip_prefix(b".").and_then(|name| name.strip_suffix(PART.as_bytes()));
+    let Some((digits, rest)) = inner.and_then(|inner| inner.split_at_checked(NAME_DIGITS)) else {
+        return false;
+    };
+    path.is_absolute() && digits.iter().all(u8::is_ascii_hexdigit) && rest.starts_with(b".")
+}
+
+fn seal_into(path: &Path, part: &mut Locked, moved: impl Fn(u64)) -> Result<Pointer, FileError> {
     let from_disk = |cause| disk(path, cause);
+    let Locked { path: part, file: to } = part;
     let to_disk = |cause| disk(part, cause);
     let mut from = File::open(path).map_err(from_disk)?;
     let bytes = from.metadata().map_err(from_disk)?.len();
     let mut sealer = Sealer::new(FileKey::generate()?, bytes)?;
-    let mut to = OpenOptions::new();
-    let mut to = to.write(true).create_new(true).mode(0o600).open(part).map_err(to_disk)?;
-    to.try_lock().map_err(|error| to_disk(error.into()))?;
     let mut plain = Zeroizing::new(vec![0; CHUNK_BYTES]);
     let mut piece = Vec::with_capacity(2 * PIECE_BYTES_MAX);
     while let Some(wanted) = sealer.wants() {
@@ -270,7 +324,7 @@ fn open_into(
 fn random_name() -> Result<String, FileError> {
     let mut name = [0; 8];
     getrandom::fill(&mut name).map_err(|_| AttachmentError::Entropy)?;
-    Ok(format!("{:016x}", u64::from_be_bytes(name)))
+    Ok(format!("{:0NAME_DIGITS$x}", u64::from_be_bytes(name)))
 }
 
 /// The name that a file's bytes have. Blocks on the disk.
