@@ -13,7 +13,7 @@
 use std::alloc::System;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use godwit_base::JoinLink;
@@ -33,6 +33,14 @@ const CONNECTIONS: usize = 400;
 
 /// Longer than any answer takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// When the server looks for the first time for what has grown old: in the sweeper's 60th round, and never
+/// earlier, for the first one begins when it starts and a late one moves all later ones.
+const FIRST_LOOK: Duration = Duration::from_secs(59);
+
+/// Measurings one of which no look disturbs: it spoils the one that it falls into, and the next, before
+/// which tables that it emptied are not full again. The next look is a minute later.
+const MEASURINGS_MAX: usize = 3;
 
 /// Bytes that are allocated now.
 fn allocated() -> isize {
@@ -136,9 +144,12 @@ fn an_idle_connection_takes_what_the_page_says_and_not_a_byte_more() {
     let mut config = Config { data: Some(data.path().to_owned()), ..Config::default() };
     config.listen.set_port(0);
     config.link.keepalive_s = 3_600; // nobody is looked after meanwhile
-    // One worker, so that what it was given before is done when it answers.
+    // One worker, so that what it was given before is done when it answers. Threads that wait for the disk
+    // own memory too: those there are stay.
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.worker_threads(1).enable_all().build().unwrap();
+    builder.worker_threads(1).thread_keep_alive(Duration::from_secs(3_600));
+    let runtime = builder.enable_all().build().unwrap();
+    let started = Instant::now();
     let server = runtime.block_on(Server::start(Setup::new(config))).unwrap();
     let join: JoinLink = server.ready().join.parse().unwrap();
 
@@ -149,32 +160,45 @@ fn an_idle_connection_takes_what_the_page_says_and_not_a_byte_more() {
     probe.says(registration(CONNECTIONS, own));
     assert!(matches!(probe.hears(), ToClient::Registered(_)));
     probe.attaches();
-    let mut before = 0;
     // At first tables and buffers grow, which stay when those who needed them have gone.
-    for round in 0..2 {
-        for (number, key) in others.iter().enumerate() {
-            let mut client = Client::dials(&join, key);
-            if round == 0 {
-                client.says(registration(number, key));
-                assert!(matches!(client.hears(), ToClient::Registered(_)));
-            }
-            client.attaches();
-            clients.push(client);
-        }
-        if round == 0 {
-            clients.drain(..).for_each(Client::leaves);
-            asks(&mut probe);
-            before = allocated();
-        }
+    for (number, key) in others.iter().enumerate() {
+        let mut client = Client::dials(&join, key);
+        client.says(registration(number, key));
+        assert!(matches!(client.hears(), ToClient::Registered(_)));
+        client.attaches();
+        clients.push(client);
     }
-    asks(&mut probe);
-    let each = (allocated() - before) as f64 / CONNECTIONS as f64;
-
-    let row = format!("| allocated, all of it | {each} |");
     let page = include_str!("../../../docs/density.md");
-    assert!(page.contains(&row), "an idle connection takes {each} bytes now: docs/density.md");
+    for measuring in 1.. {
+        let each = measures(&join, others, &mut clients, &mut probe);
+        if page.contains(&format!("| allocated, all of it | {each} |")) {
+            break;
+        }
+        // Only a look for what has grown old excuses another figure, and only as often as there is one.
+        let is_disturbed = started.elapsed() >= FIRST_LOOK && measuring < MEASURINGS_MAX;
+        assert!(is_disturbed, "an idle connection takes {each} bytes now: docs/density.md");
+    }
     drop((clients, probe));
     assert!(runtime.block_on(server.stop()).is_normal());
+}
+
+/// Has everybody leave and come back, and says what each of them took.
+fn measures(
+    join: &JoinLink,
+    keys: &[StaticKey],
+    clients: &mut Vec<Client>,
+    probe: &mut Client,
+) -> f64 {
+    clients.drain(..).for_each(Client::leaves);
+    asks(probe);
+    let before = allocated();
+    for key in keys {
+        let mut client = Client::dials(join, key);
+        client.attaches();
+        clients.push(client);
+    }
+    asks(probe);
+    (allocated() - before) as f64 / CONNECTIONS as f64
 }
 
 /// Whatever the server's one worker had to do before this is done.
