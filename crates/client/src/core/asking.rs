@@ -108,7 +108,7 @@ impl Core {
             Some(Request::Register | Request::OwnHandle) => self.on_join_refused(refused),
             Some(Request::PublishList(_)) => self.on_list_refused(refused, now),
             Some(Request::Leave(link) | Request::Hear(link)) => {
-                self.on_relay_refused(link, refused);
+                self.on_relay_refused(link, refused, now);
             }
             Some(Request::GroupChange(number)) => self.on_change_refused(number, refused, now),
             Some(Request::GroupRoster(id)) => self.on_roster_refused(id, refused, now),

@@ -7,7 +7,7 @@
 use godwit_base::DeviceNumber;
 use godwit_base::limits::DEVICES_MAX;
 use godwit_seal::{AccountKey, LinkApproval, LinkCandidate, LinkCode, Present};
-use godwit_wire::{ToServer, v1};
+use godwit_wire::{Refusal, ToServer, v1};
 use zeroize::Zeroizing;
 
 use super::asking::Request;
@@ -17,6 +17,9 @@ use crate::{DeviceInfo, Error, Event, LinkId, LinkingState};
 
 /// Longest that linking may take, 10 minutes: as long as the server keeps the rendezvous.
 const LINKING_MS: u64 = 600_000;
+
+/// Shortest pause after the server could not take a no, if it names none, 1 s.
+const PAUSE_MS: u64 = 1_000;
 
 /// A linking that was begun.
 pub(super) struct Linking {
@@ -39,8 +42,9 @@ enum Stage {
     List(Box<LinkCandidate>),
     /// The server's, that message 2 lies there.
     Telling { number: DeviceNumber, message: Vec<u8> },
-    /// The server's, that the no lies there. For everybody else it is over.
-    Refusing { message: Vec<u8> },
+    /// The server's, that the no lies there; it is said again then, if the server could not take it. For
+    /// everybody else it is over.
+    Refusing { message: Vec<u8>, again_ms: Option<u64> },
     /// Nothing.
     Done(LinkingState),
 }
@@ -140,7 +144,7 @@ impl Core {
             |own: &mut Linking| own.link == link && !matches!(own.stage, Stage::Refusing { .. });
         if let Some(given_up) = self.linking.take_if(is_it) {
             if let Stage::User(candidate) = given_up.stage {
-                let stage = Stage::Refusing { message: candidate.refuse() };
+                let stage = Stage::Refusing { message: candidate.refuse(), again_ms: None };
                 self.linking = Some(Linking { stage, asked: false, ..given_up });
             }
             let state = LinkingState::Failed { reason: "it was given up".to_owned() };
@@ -155,10 +159,13 @@ impl Core {
         }
     }
 
-    /// When linking is to end, if it goes on.
+    /// When linking is to end, if it goes on, or when the no is said again.
     pub(super) fn linking_due_ms(&self) -> Option<u64> {
         let linking = self.linking.as_ref()?;
-        (!linking.is_over()).then_some(linking.until_ms)
+        match linking.stage {
+            Stage::Refusing { again_ms, .. } => again_ms,
+            _ => (!linking.is_over()).then_some(linking.until_ms),
+        }
     }
 
     /// Which linking was begun last, and how far it has come; `None` when nothing was begun.
@@ -230,6 +237,11 @@ impl Core {
                 linking.asked = false;
             }
         }
+        if let Stage::Refusing { again_ms, .. } = &mut linking.stage
+            && again_ms.take_if(|at_ms| *at_ms <= now.mono_ms).is_some()
+        {
+            linking.asked = false;
+        }
         if std::mem::replace(&mut linking.asked, true) {
             return;
         }
@@ -240,7 +252,7 @@ impl Core {
                 self.relay(Request::Leave(link), link, 1, card);
                 self.relay(Request::Hear(link), link, 1, Vec::new());
             }
-            Stage::Telling { message, .. } | Stage::Refusing { message } => {
+            Stage::Telling { message, .. } | Stage::Refusing { message, .. } => {
                 let message = message.clone();
                 self.relay(Request::Leave(link), link, 2, message);
             }
@@ -252,6 +264,9 @@ impl Core {
     pub(super) fn linking_link_lost(&mut self) {
         if let Some(linking) = &mut self.linking {
             linking.asked = false;
+            if let Stage::Refusing { again_ms, .. } = &mut linking.stage {
+                *again_ms = None;
+            }
         }
     }
 
@@ -292,15 +307,27 @@ impl Core {
         }
     }
 
-    /// The server does not let us meet there. One that was given up before is nobody's concern.
-    pub(super) fn on_relay_refused(&mut self, link: LinkId, refused: &v1::Refused) {
+    /// The server does not let us meet there, or not now. One that was given up before is nobody's concern.
+    pub(super) fn on_relay_refused(&mut self, link: LinkId, refused: &v1::Refused, now: Now) {
         let refusal = refusal_of(refused);
+        let wait_ms = u64::from(refused.retry_after_ms);
+        if let Some(Linking { link: own, stage: Stage::Refusing { again_ms, .. }, .. }) =
+            &mut self.linking
+        {
+            if *own != link {
+                return;
+            }
+            if refusal.map_or(wait_ms > 0, Refusal::retryable) {
+                *again_ms = Some(now.mono_ms + wait_ms.max(PAUSE_MS));
+            } else {
+                self.linking = None;
+            }
+            return;
+        }
         let (text, advice) =
             refusal.map_or(("the server refused", "try again"), |no| (no.text(), no.advice()));
         let is_ours = |own: &Linking| own.link == link && !own.is_over();
-        if self.owes_a_no() {
-            self.linking.take_if(|own| own.link == link);
-        } else if self.linking.as_ref().is_some_and(is_ours) {
+        if self.linking.as_ref().is_some_and(is_ours) {
             self.linking_failed(&format!("{text}: {advice}"));
         }
     }

@@ -20,6 +20,7 @@ mod groups;
 mod keys;
 mod liars;
 mod link;
+mod linking;
 mod lists;
 mod model;
 mod overtaking;

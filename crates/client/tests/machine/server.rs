@@ -69,6 +69,10 @@ pub(crate) struct Mischief {
     pub(crate) fetch_limited: u32,
     /// So many of the next fetches are refused with this number and no delay.
     pub(crate) fetch_refused: (u32, u32),
+    /// Whoever asks for such an account on such a connection is told to ask again.
+    pub(crate) hides: BTreeSet<(usize, AccountId)>,
+    /// So the next messages for a rendezvous are refused, with these delays, the last one first.
+    pub(crate) relay_refused: Vec<(Refusal, u32)>,
     /// Whoever is asked for, a key bundle that its device did not sign comes along.
     pub(crate) bad_bundle: bool,
     /// These counters are refused with a mailbox full.
@@ -143,6 +147,8 @@ pub(crate) struct Server {
     pub(crate) reached: BTreeMap<(Vec<u8>, DeviceId), Reach>,
     /// Everything that was said to be read, by whom; also what was refused or not answered.
     pub(crate) group_reads: Vec<(DeviceId, v1::GroupRead)>,
+    /// Everything that was said at a rendezvous; also what was refused.
+    pub(crate) relayed: Vec<v1::Relay>,
 }
 
 /// A file that somebody asked to upload.
@@ -181,6 +187,7 @@ impl Server {
             said: Vec::new(),
             reached: BTreeMap::new(),
             group_reads: Vec::new(),
+            relayed: Vec::new(),
         }
     }
 
@@ -294,7 +301,8 @@ impl Server {
                 self.reports.push(report);
                 self.say(at, v1::ReportTaken { request });
             }
-            ToServer::Terms(_) | ToServer::Relay(_) | ToServer::Claim(_) => {}
+            ToServer::Relay(relay) => self.relay(at, relay),
+            ToServer::Terms(_) | ToServer::Claim(_) => {}
             ToServer::GroupRoster(roster) => self.show_roster(at, &roster),
             ToServer::GroupProgress(ask) => self.show_progress(at, &ask),
             ToServer::GroupRead(read) => self.take_read(at, &read),
@@ -627,6 +635,11 @@ impl Server {
         let request = fetch.request;
         if self.mischief.fetch_limited > 0 {
             self.mischief.fetch_limited -= 1;
+            return self.refuse(at, 0, request, Refusal::RateLimited, 200);
+        }
+        if let Some(v1::fetch::Who::Account(asked)) = fetch.who
+            && self.mischief.hides.contains(&(at, AccountId(asked)))
+        {
             return self.refuse(at, 0, request, Refusal::RateLimited, 200);
         }
         if let (1.., code) = self.mischief.fetch_refused {

@@ -3,10 +3,24 @@
 use std::collections::VecDeque;
 
 use godwit_base::{AccountId, DeviceId, MessageId, Seq};
+use godwit_wire::v1;
 
 use crate::server::{Entry, Published, Server};
 
 impl Server {
+    /// Of a rendezvous it keeps what is left there; whoever listens waits for what a test says.
+    pub(crate) fn relay(&mut self, at: usize, relay: v1::Relay) {
+        let (request, is_left) = (relay.request, !relay.body.is_empty());
+        self.relayed.push(relay);
+        if !is_left {
+            return;
+        }
+        match self.mischief.relay_refused.pop() {
+            Some((refusal, wait_ms)) => self.refuse(at, 0, request, refusal, wait_ms),
+            None => self.say(at, v1::Relayed { request, ..v1::Relayed::default() }),
+        }
+    }
+
     /// Records of a mailbox change places, if `may_pass` lets the second of these two pass the first, which
     /// is before it. For who is not attached: nobody has been shown the old order and can acknowledge it.
     pub(crate) fn reorder(
