@@ -23,6 +23,7 @@ mod link;
 mod linking;
 mod lists;
 mod model;
+mod named;
 mod overtaking;
 mod past;
 mod people;

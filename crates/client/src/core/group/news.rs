@@ -3,14 +3,18 @@
 use std::collections::VecDeque;
 
 use godwit_base::{AccountId, GroupId};
-use godwit_seal::{Applied, Change, GroupProfile};
+use godwit_seal::{Applied, Change, GroupProfile, SealedProfile};
 
 use crate::core::Core;
 use crate::{Event, GroupChange, GroupNews, GroupPerson};
 
-/// Entries that wait for a name, 64: about 5 KB with the names of those who come. More are told by
-/// account.
+/// Entries that wait for a name, 64. Most have less than 400 bytes, 26 KB together. Where a picture of 4 KB is
+/// set, it is kept three times: before the entry, after it, and sealed in it; 64 * 3 * 4 KB are 0.8 MB. No entry has
+/// more than 48 KB, so that a member who fills each keeps at most 64 * (48 + 2 * 4) KB here, 3.6 MB. More are
+/// told by account.
 const UNTOLD_MAX: usize = 64;
+
+const _: () = assert!(size_of::<Entry>() + size_of::<Change>() < 400);
 
 /// Of the entry that makes a group.
 const FIRST_EPOCH: u64 = 1;
@@ -19,8 +23,10 @@ const FIRST_EPOCH: u64 = 1;
 struct Entry {
     group: GroupId,
     applied: Applied,
-    /// Name and picture before it.
+    /// Name and picture before it, if it gives others.
     before: Option<GroupProfile>,
+    /// Name and picture that it gives, if they could be opened when it came.
+    after: Option<GroupProfile>,
 }
 
 /// What was applied and not told yet, oldest first. In RAM alone: after a restart what a group is now
@@ -46,7 +52,11 @@ impl Core {
             {
                 self.tell(&oldest);
             }
-            self.groups.untold.0.push_back(Entry { group: id, applied: applied.clone(), before });
+            let sealed = profile_in(applied);
+            let before = before.filter(|_| sealed.is_some());
+            let after = sealed.and_then(|sealed| self.opened(id, sealed));
+            let entry = Entry { group: id, applied: applied.clone(), before, after };
+            self.groups.untold.0.push_back(entry);
         }
         self.tell_group(id);
     }
@@ -93,6 +103,9 @@ impl Core {
         let known = self.groups.get(entry.group)?;
         let profile = known.profile();
         let Applied { epoch, author, made_at_ms, changes, successor } = &entry.applied;
+        // What others made of them since is told with their entries.
+        let opened = || self.opened(entry.group, profile_in(&entry.applied)?);
+        let after = entry.after.clone().or_else(opened);
         let mut told = Vec::new();
         if *epoch == FIRST_EPOCH {
             told.push(GroupChange::Made);
@@ -110,7 +123,7 @@ impl Core {
                 Change::Community(above) => told.push(GroupChange::Community(*above)),
                 Change::Join(_) => told.push(GroupChange::Joined),
                 Change::Profile(_) if *epoch == FIRST_EPOCH => {}
-                Change::Profile(_) => told.extend(renamed(entry.before.as_ref(), profile.as_ref())),
+                Change::Profile(_) => told.extend(renamed(entry.before.as_ref(), after.as_ref())),
             }
         }
         told.extend(successor.map(|who| GroupChange::Promoted(person(who))));
@@ -121,6 +134,11 @@ impl Core {
             at_ms: *made_at_ms,
             changes: told,
         })
+    }
+
+    /// With the present secret, which it may not be sealed under.
+    fn opened(&self, id: GroupId, sealed: &SealedProfile) -> Option<GroupProfile> {
+        self.groups.get(id)?.secret.as_ref()?.open_profile(sealed)
     }
 
     fn group_person(&self, account: AccountId) -> GroupPerson {
@@ -135,6 +153,14 @@ fn subject(change: &Change) -> Option<AccountId> {
         Change::Promote(account) | Change::Demote(account) => Some(*account),
         _ => None,
     }
+}
+
+/// The name and picture that an entry gives.
+fn profile_in(applied: &Applied) -> Option<&SealedProfile> {
+    applied.changes.iter().rev().find_map(|change| match change {
+        Change::Profile(sealed) => Some(sealed),
+        _ => None,
+    })
 }
 
 /// After somebody left, name and picture are sealed anew and are the same.
