@@ -48,3 +48,27 @@ fn each_of_two_that_wait_is_told_with_the_name_it_gave() {
         assert_eq!(named(world.news(at, group)), expected, "device {at}");
     }
 }
+
+/// Carol knows neither dave, who was there before her, nor bob, who comes after her.
+#[test]
+fn news_waits_for_the_names_in_it_and_for_no_other() {
+    let mut world = World::with(&["alice", "bob", "carol", "dave"]);
+    world.hides(2, "dave");
+    world.hides(2, "bob");
+    let group = world.creates(0, "Herons", &["dave"]);
+    world.commands(0, GroupCommand::Add(group, vec![handle("carol")])).unwrap();
+    world.commands(0, GroupCommand::Add(group, vec![handle("bob")])).unwrap();
+    let added = |world: &World| -> Vec<String> {
+        let all = world.news(2, group).into_iter().flat_map(|news| news.changes);
+        let added = all.filter_map(|change| match change {
+            GroupChange::Added(who) => Some(who.handle?.to_string()),
+            _ => None,
+        });
+        added.collect()
+    };
+    assert_eq!(added(&world), ["carol"]);
+    let bob = world.account("bob");
+    world.server.mischief.hides.remove(&(2, bob));
+    world.settle();
+    assert_eq!(added(&world), ["carol", "bob"], "dave is not known yet");
+}

@@ -216,11 +216,13 @@ impl Core {
             .filter(move |account| *account != own && self.contacts.get(*account).is_none())
     }
 
-    /// Somebody is known now: a group that waited for that name alone is shown anew.
+    /// Somebody is known now: a group that waited for that name alone is shown anew, and what happened to it
+    /// is told as far as everybody in that is known.
     pub(in crate::core) fn tell_groups_of(&mut self, account: AccountId) {
         let with = self.groups.all().filter(|(_, known)| known.group.member(account).is_some());
-        let complete = with.map(|(id, _)| id).filter(|id| self.strangers(*id).next().is_none());
-        for group in complete.collect::<Vec<_>>() {
+        let is_ready =
+            |id: &GroupId| self.strangers(*id).next().is_none() || self.has_news_to_tell(*id);
+        for group in with.map(|(id, _)| id).filter(is_ready).collect::<Vec<_>>() {
             self.tell_group(group);
         }
     }

@@ -61,6 +61,12 @@ impl Core {
         self.tell_group(id);
     }
 
+    /// Whether what happened to a group first of all that is not told can be said by name.
+    pub(super) fn has_news_to_tell(&self, id: GroupId) -> bool {
+        let first = self.groups.untold.0.iter().find(|entry| entry.group == id);
+        first.is_some_and(|entry| self.is_known(entry))
+    }
+
     /// Tells that a group is another than before, with what is known of why.
     pub(super) fn tell_group(&mut self, id: GroupId) {
         let mut is_told = false;
