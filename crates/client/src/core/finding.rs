@@ -29,8 +29,11 @@ impl Core {
     /// under which [`take_found`](Self::take_found) tells what came of it.
     ///
     /// # Errors
-    /// [`Error::ToYourself`], [`Error::TooManyFinds`].
+    /// [`Error::ToYourself`], [`Error::TooManyFinds`], [`Error::Revoked`].
     pub fn find(&mut self, handle: &Handle) -> Result<u64, Error> {
+        if self.is_revoked {
+            return Err(Error::Revoked);
+        }
         if *handle == self.me.home.handle {
             return Err(Error::ToYourself);
         }
@@ -72,5 +75,11 @@ impl Core {
     pub(super) fn fail_finds_for(&mut self, handle: &Handle, error: &Error) {
         let finds = self.finds.by_number.values_mut().filter(|find| find.handle == *handle);
         finds.for_each(|find| find.failed = Some(error.clone()));
+    }
+
+    /// The server says nothing any more.
+    pub(super) fn fail_finds(&mut self, error: &Error) {
+        let open = self.finds.by_number.values_mut().filter(|find| find.failed.is_none());
+        open.for_each(|find| find.failed = Some(error.clone()));
     }
 }

@@ -524,6 +524,8 @@ impl Core {
         let said: Vec<_> = said.map(|(counter, message)| (counter, failure(message))).collect();
         said.into_iter().for_each(|(counter, failure)| self.fail(counter, failure, now));
         self.fail_files(&Error::Revoked);
+        self.fail_wishes(&Error::Revoked);
+        self.fail_finds(&Error::Revoked);
     }
 
     /// Closes the link and dials again at once.

@@ -1,6 +1,7 @@
 //! Several devices of one account.
 
 use godwit_base::{DeviceNumber, MessageId};
+use godwit_client::core::GroupCommand;
 use godwit_client::{
     ChatId, Error, Event, Failure, LinkId, LinkingState, MessageState, WarningKind,
 };
@@ -381,4 +382,27 @@ fn what_a_removed_device_says_fails_and_does_not_wait_for_ever() {
     let core = world.devices[other].core();
     assert_eq!(core.send(key, &bob, &["later".to_owned()], now), Err(Error::Revoked));
     assert!(world.texts("bob", "alice").is_empty());
+}
+
+/// Whoever waits for the outcome of a command or for who has a handle is told, and does not wait for ever.
+#[test]
+fn a_removed_device_leaves_no_command_without_an_answer() {
+    let mut world = World::with(&["alice", "bob", "carol"]);
+    let other = world.add_device("alice");
+    let group = world.creates(0, "Herons", &["bob"]);
+    world.cut(other);
+    let carol = handle("carol");
+    let core = world.devices[other].core();
+    let rename = || GroupCommand::Rename(group, "Egrets".to_owned());
+    let (change, find) = (core.change_group(rename()).unwrap(), core.find(&carol).unwrap());
+    let (number, now) = (world.devices[other].id().number, world.now());
+    world.device("alice").core().remove_device(number, now).unwrap();
+    world.settle_without(other);
+    world.settle();
+    let core = world.devices[other].core();
+    assert_eq!(core.take_group_outcome(change), Some(Err(Error::Revoked)));
+    assert_eq!(core.take_found(find), Some(Err(Error::Revoked)));
+    assert_eq!(core.change_group(rename()), Err(Error::Revoked));
+    assert_eq!(core.find(&carol), Err(Error::Revoked));
+    assert_eq!(world.sees(0, group).name.as_deref(), Some("Herons"));
 }

@@ -479,6 +479,16 @@ impl Core {
         }
     }
 
+    /// The server takes none any more: all that wait fail.
+    pub(in crate::core) fn fail_wishes(&mut self, error: &Error) {
+        let wishes = self.groups.wishes.by_number.iter();
+        let open: Vec<u64> =
+            wishes.filter(|(_, wish)| wish.outcome.is_none()).map(|(number, _)| *number).collect();
+        for number in open {
+            self.groups.wishes.finish(number, Err(error.clone()));
+        }
+    }
+
     /// The log of a group is not to be had: neither is anything that waits for it.
     pub(super) fn fail_wishes_of(&mut self, id: GroupId, refused: &v1::Refused) {
         let wishes = &self.groups.wishes.by_number;
