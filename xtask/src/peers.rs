@@ -2,22 +2,25 @@
 //!
 //! Each run gets a server of its own on free ports of loopback, with its data in a temporary folder,
 //! and ends it by its process id. The loads are `godwit-bench`'s, which speaks the others' protocols
-//! too. What one server's acknowledgement is worth beside another's is said under the table.
+//! too. What one server's acknowledgement is worth beside another's is said under the table. Each run
+//! is on disk when it is over: a comparison takes an hour, and may be cut and gone on with.
 
+mod folder;
 mod kind;
 mod load;
 mod server;
 mod table;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::shell::root;
+use folder::Folder;
 use kind::Kind;
 use load::{Bench, Contender, Job, Part, Scale};
 
@@ -30,6 +33,9 @@ pub(crate) struct Args {
     /// Folder for the table, the figures and every report. Default: target/peers.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Go on with the runs that the folder has: those that failed and those that are not there.
+    #[arg(long)]
+    resume: bool,
     /// How often everything is run; the table shows medians.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=20))]
     rounds: u8,
@@ -53,22 +59,23 @@ pub(crate) struct Args {
     binaries: Option<PathBuf>,
 }
 
-/// What became of a run.
-struct Outcome {
-    job: Job,
-    round: u8,
-    report: Result<Value>,
+/// What became of the runs of this call.
+#[derive(Default)]
+struct Told {
+    ran: usize,
+    failed: usize,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let began = Instant::now();
+    let out = args.out.clone().unwrap_or_else(|| root().join("target/peers"));
+    let mut folder = Folder::open(&out, args.quick, args.resume)?;
     let (peers, missing) = install(&args.only);
+    folder.meet(&peers, &missing);
     let binaries = match &args.binaries {
         Some(binaries) => binaries.canonicalize().context("no such folder of binaries")?,
         None => load::build(&root())?,
     };
-    let out = args.out.clone().unwrap_or_else(|| root().join("target/peers"));
-    std::fs::create_dir_all(&out)?;
     let mut scratch = tempfile::Builder::new();
     let scratch = scratch.prefix("godwit-peers-");
     let scratch = match &args.data {
@@ -87,19 +94,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         keep_awake: args.keep_awake,
     };
     let kinds: Vec<Kind> = peers.iter().map(|(kind, _)| *kind).collect();
-    let mut outcomes = Vec::new();
+    let runs = Runs { measure: |job| bench.run(job), folder: Mutex::new(folder) };
+    let mut told = Told::default();
     for round in 1..=args.rounds {
-        outcomes.extend(match args.quick {
-            true => all_at_once(&bench, &kinds, &args.loads, round),
-            false => one_by_one(&bench, &Job::all(&kinds, &args.loads), round),
-        });
+        let of_round = match args.quick {
+            true => runs.all_at_once(&kinds, &args.loads, round)?,
+            false => runs.one_by_one(&Job::all(&kinds, &args.loads), round)?,
+        };
+        told = told.and(&of_round);
     }
-    let head = Head { peers: &peers, missing: &missing, quick: args.quick, rounds: args.rounds };
-    write(&out, &head, &outcomes)?;
-    let failed = outcomes.iter().filter(|outcome| outcome.report.is_err()).count();
-    eprintln!("peers: {} runs in {} s", outcomes.len(), began.elapsed().as_secs());
-    if failed > 0 {
-        bail!("{failed} runs failed; each is named above");
+    let folder = runs.folder.into_inner().unwrap_or_else(PoisonError::into_inner);
+    println!("{}", folder.tabulate()?);
+    let (ran, all, took) = (told.ran, folder.len(), began.elapsed().as_secs());
+    eprintln!("peers: {ran} runs in {took} s; {all} are in {}", out.display());
+    if told.failed > 0 {
+        bail!("{} runs failed; each is named above", told.failed);
     }
     if !missing.is_empty() && !args.allow_missing {
         bail!("not compared with {}; --allow-missing takes that for an end", missing.join(", "));
@@ -122,32 +131,59 @@ fn install(only: &[Kind]) -> (Vec<(Kind, String)>, Vec<&'static str>) {
     (there, missing)
 }
 
-/// One run after another: nothing else uses the machine.
-fn one_by_one(bench: &Bench, jobs: &[Job], round: u8) -> Vec<Outcome> {
-    let mut outcomes = Vec::new();
-    for (number, job) in jobs.iter().enumerate() {
-        let began = Instant::now();
-        let report = bench.run(*job);
-        let place = format!("{}/{} of round {round}", number + 1, jobs.len());
-        tell(*job, &report, &place, began.elapsed());
-        outcomes.push(Outcome { job: *job, round, report });
-    }
-    outcomes
+/// How runs are made, and where they are kept.
+struct Runs<M> {
+    measure: M,
+    folder: Mutex<Folder>,
 }
 
-/// Each server's runs one after another, all servers beside each other.
-fn all_at_once(bench: &Bench, peers: &[Kind], parts: &[Part], round: u8) -> Vec<Outcome> {
-    let ours = Job::all(&[], parts);
-    let theirs = peers.iter().map(|kind| {
-        let jobs = Job::all(&[*kind], parts).into_iter();
-        jobs.filter(|job| job.contender != Contender::Godwit).collect()
-    });
-    let lists: Vec<Vec<Job>> = std::iter::once(ours).chain(theirs).collect();
-    thread::scope(|scope| {
-        let threads: Vec<_> =
-            lists.iter().map(|jobs| scope.spawn(move || one_by_one(bench, jobs, round))).collect();
-        threads.into_iter().filter_map(|thread| thread.join().ok()).flatten().collect()
-    })
+impl<M: Fn(Job) -> Result<Value> + Sync> Runs<M> {
+    /// One run after another: nothing else uses the machine. Those that are there are left out.
+    fn one_by_one(&self, jobs: &[Job], round: u8) -> Result<Told> {
+        let mut told = Told::default();
+        for (number, job) in jobs.iter().enumerate() {
+            if self.folder().has(*job, round) {
+                continue;
+            }
+            let began = Instant::now();
+            let report = (self.measure)(*job);
+            let place = format!("{}/{} of round {round}", number + 1, jobs.len());
+            tell(*job, &report, &place, began.elapsed());
+            self.folder().keep(*job, round, &report)?;
+            told = told.and(&Told { ran: 1, failed: usize::from(report.is_err()) });
+        }
+        Ok(told)
+    }
+
+    /// Each server's runs one after another, all servers beside each other.
+    fn all_at_once(&self, peers: &[Kind], parts: &[Part], round: u8) -> Result<Told> {
+        let ours = Job::all(&[], parts);
+        let theirs = peers.iter().map(|kind| {
+            let jobs = Job::all(&[*kind], parts).into_iter();
+            jobs.filter(|job| job.contender != Contender::Godwit).collect()
+        });
+        let lists: Vec<Vec<Job>> = std::iter::once(ours).chain(theirs).collect();
+        thread::scope(|scope| {
+            let threads: Vec<_> = lists
+                .iter()
+                .map(|jobs| scope.spawn(move || self.one_by_one(jobs, round)))
+                .collect();
+            threads
+                .into_iter()
+                .filter_map(|thread| thread.join().ok())
+                .try_fold(Told::default(), |told, of_list| Ok(told.and(&of_list?)))
+        })
+    }
+
+    fn folder(&self) -> std::sync::MutexGuard<'_, Folder> {
+        self.folder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Told {
+    fn and(&self, other: &Self) -> Self {
+        Self { ran: self.ran + other.ran, failed: self.failed + other.failed }
+    }
 }
 
 fn tell(job: Job, report: &Result<Value>, place: &str, took: Duration) {
@@ -158,48 +194,39 @@ fn tell(job: Job, report: &Result<Value>, place: &str, took: Duration) {
     }
 }
 
-/// What is said of a whole comparison.
-struct Head<'a> {
-    peers: &'a [(Kind, String)],
-    missing: &'a [&'static str],
-    quick: bool,
-    rounds: u8,
-}
-
-/// Writes `peers.json` and `peers.md`, and prints the latter.
-fn write(out: &Path, head: &Head<'_>, outcomes: &[Outcome]) -> Result<()> {
-    let runs: Vec<Value> = outcomes
-        .iter()
-        .map(|outcome| {
-            let (report, failure) = match &outcome.report {
-                Ok(report) => (Some(report), None),
-                Err(error) => (None, Some(format!("{error:#}"))),
-            };
-            json!({
-                "server": outcome.job.contender.name(), "load": outcome.job.load.name(),
-                "round": outcome.round, "report": report, "failure": failure,
-            })
-        })
-        .collect();
-    let versions: serde_json::Map<String, Value> =
-        head.peers.iter().map(|(kind, version)| (kind.name().to_owned(), json!(version))).collect();
-    let date =
-        Command::new("date").args(["-u", "+%Y-%m-%d"]).output().context("cannot run date")?;
-    let date = String::from_utf8_lossy(&date.stdout).trim().to_owned();
-    let all = json!({
-        "date": date, "quick": head.quick, "rounds": head.rounds, "versions": versions,
-        "missing": head.missing, "runs": runs,
-    });
-    let markdown = table::markdown(&all);
-    std::fs::write(out.join("peers.json"), serde_json::to_string_pretty(&all)?)?;
-    std::fs::write(out.join("peers.md"), &markdown)?;
-    println!("{markdown}");
-    eprintln!("peers: written to {}", out.display());
-    Ok(())
-}
-
 /// Lets time pass: servers start and end in real time.
 fn pause(ms: u64) {
     #[allow(clippy::disallowed_methods, reason = "the pace of looking at another program")]
     thread::sleep(Duration::from_millis(ms));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_comparison_leaves_what_it_measured_and_a_later_one_measures_the_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        let jobs = Job::all(&[], &[]);
+        let on_disk = || std::fs::read_dir(dir.path().join("runs")).unwrap().count();
+        let open = |resume| Mutex::new(Folder::open(dir.path(), false, resume).unwrap());
+        let measured = Mutex::new(Vec::new());
+        let measure = |job: Job| {
+            let mut measured = measured.lock().unwrap();
+            assert_eq!(on_disk(), measured.len(), "each is kept before the next begins");
+            measured.push(job);
+            Ok(serde_json::json!({}))
+        };
+
+        let (first, rest) = jobs.split_at(2);
+        let cut = Runs { measure, folder: open(false) };
+        assert_eq!(cut.one_by_one(first, 1).unwrap().ran, 2);
+        drop(cut);
+        assert!(dir.path().join("peers.md").exists() && dir.path().join("peers.json").exists());
+
+        let later = Runs { measure, folder: open(true) };
+        assert_eq!(later.one_by_one(&jobs, 1).unwrap().ran, rest.len());
+        assert_eq!(*measured.lock().unwrap(), jobs, "each once");
+        assert_eq!(later.one_by_one(&jobs, 2).unwrap().ran, jobs.len(), "another round");
+    }
 }
