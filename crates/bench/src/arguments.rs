@@ -13,8 +13,8 @@ use crate::plot::report::Plot;
 use crate::proxy::{self, Profile};
 use crate::server::Choice;
 use crate::work::{
-    capacity, chat, churn, edge, group, handshake, idle, media, offline, overload, presence,
-    profile, store, storm,
+    bystanders, capacity, chat, churn, edge, group, handshake, idle, media, offline, overload,
+    presence, profile, relay, store, storm,
 };
 pub use peer::{Peer, PeerLoad};
 
@@ -79,7 +79,7 @@ pub enum Load {
     /// Connections that only stay: memory and idle CPU time of each
     Idle(Idle),
     /// Pairs that chat, with all acknowledgements: throughput, CPU time and latency
-    Chat(Chat),
+    Chat(OwnChat),
     /// Messages to absent devices, which then come back and drain
     Offline(Offline),
     /// Messages to one large group whose members are all here
@@ -88,12 +88,17 @@ pub enum Load {
     Handshake(Handshake),
     /// Devices that come and go while others look: CPU time, bytes and latency of each change
     Presence(Presence),
+    /// Signals that no store sees, from session to session: CPU time and latency of each
+    Relay(Relay),
     /// All dropped at once: how they come back, and what those who stay notice
     Storm(Storm),
     /// Logins and goodbyes at an even rate: CPU time, latency, and memory that is kept
     Churn(Churn),
     /// Half to ten times of what the server can do: what comes through
     Overload(Overload),
+    /// Pairs that chat while others stop reading, send without end, or take a large mailbox: what the
+    /// pairs notice
+    Bystanders(Bystanders),
     /// Devices that live like those of a known fleet: what a connection costs then
     Profile(Fleet),
     /// How many connections this machine carries if they live like that, and what gives way first
@@ -144,6 +149,16 @@ pub struct Idle {
 }
 
 /// Options of `chat`.
+#[derive(Debug, Args)]
+pub struct OwnChat {
+    #[command(flatten)]
+    chat: Chat,
+    /// Connections that only stay meanwhile
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=i64::from(chat::BESIDE_MAX)))]
+    beside: u32,
+}
+
+/// Options of `chat` on any server.
 #[derive(Debug, Args)]
 pub struct Chat {
     /// Senders, each with a recipient of its own
@@ -256,6 +271,20 @@ pub struct Presence {
     seconds: u64,
 }
 
+/// Options of `relay`.
+#[derive(Debug, Args)]
+pub struct Relay {
+    /// Devices that type, and as many that are told
+    #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(relay::PAIRS_MAX)))]
+    pairs: u32,
+    /// Signals in one write: so many devices type to as many each
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(relay::WINDOW_MAX)))]
+    window: u32,
+    /// Seconds that are measured
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+}
+
 /// Options of `storm`.
 #[derive(Debug, Args)]
 pub struct Storm {
@@ -328,6 +357,26 @@ pub struct Overload {
     body: u16,
 }
 
+/// Options of `bystanders`.
+#[derive(Debug, Args)]
+pub struct Bystanders {
+    /// Pairs that chat
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(storm::PAIRS_MAX)))]
+    pairs: u32,
+    /// Messages a second of all pairs together
+    #[arg(long, default_value_t = 500, value_name = "PER_S", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: u32,
+    /// Devices that are sent to and stop reading
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=i64::from(bystanders::READERS_MAX)))]
+    readers: u32,
+    /// Messages in the large mailbox
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(bystanders::RECORDS_MAX)))]
+    records: u32,
+    /// Seconds that each is measured; the large mailbox for as long as it drains
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+}
+
 /// Options of `proxy`.
 #[derive(Debug, Args)]
 pub struct Proxy {
@@ -391,6 +440,7 @@ impl SiteArguments {
             program: self.server.clone(),
             data: self.data.clone(),
             cpus: self.pin.then_some("0"),
+            config: None,
         }
     }
 }
@@ -403,12 +453,20 @@ impl Idle {
     }
 }
 
+impl OwnChat {
+    /// As a plan.
+    pub fn plan(&self) -> chat::Plan {
+        chat::Plan { beside: self.beside, ..self.chat.plan() }
+    }
+}
+
 impl Chat {
     /// As a plan.
     pub fn plan(&self) -> chat::Plan {
         let Self { pairs, window, seconds, rate, half, body } = *self;
         chat::Plan {
             pairs,
+            beside: 0,
             window,
             seconds,
             body_bytes: body.into(),
@@ -466,6 +524,15 @@ impl Presence {
             settle: presence::SETTLE,
             patience: presence::PATIENCE,
         }
+    }
+}
+
+impl Relay {
+    /// As a plan.
+    pub fn plan(&self) -> relay::Plan {
+        let Self { pairs, window, seconds } = *self;
+        let (settle, patience) = (presence::SETTLE, presence::PATIENCE);
+        relay::Plan { pairs, window, seconds, settle, patience }
     }
 }
 
@@ -532,6 +599,24 @@ impl Overload {
     }
 }
 
+impl Bystanders {
+    /// As a plan.
+    pub fn plan(&self) -> bystanders::Plan {
+        let Self { pairs, rate, readers, records, seconds } = *self;
+        bystanders::Plan {
+            pairs,
+            rate: rate.into(),
+            readers,
+            feed_every: bystanders::FEED_EVERY,
+            feed_bytes: bystanders::FEED_BYTES,
+            records,
+            seconds,
+            warm_up: chat::WARM_UP,
+            patience: chat::PATIENCE,
+        }
+    }
+}
+
 impl Edge {
     /// As a plan.
     pub fn plan(&self) -> edge::Plan {
@@ -565,6 +650,7 @@ mod tests {
         for call in [
             "idle --connections 15000 --json",
             "chat --pairs 1000 --window 16 --seconds 6 --json",
+            "chat --pairs 500 --beside 15000 --json",
             "offline --json",
             "offline --kill --json",
             "peer --speaks mqtt --address 127.0.0.1:1883 --process 1 chat --window 4 --json",
@@ -575,10 +661,13 @@ mod tests {
             "chat --out reports --json",
             "plot a.json b.json --x connections --y user_bytes_per_connection --out c.svg --json",
             "presence --connections 10000 --changes-percent 1 --seconds 60 --json",
+            "relay --pairs 4000 --json",
+            "relay --pairs 320 --window 16 --json",
             "storm --connections 15000 --json",
             "storm --connections 15000 --kill --json",
             "churn --connections 10000 --rate 1000 --seconds 60 --json",
             "overload --json",
+            "bystanders --readers 200 --records 100000 --json",
             "profile whatsapp2014 --connections 15000 --seconds 120 --json",
             "profile whatsapp2014 --loss 7 --json",
             "capacity --connections 15000 --json",

@@ -311,10 +311,26 @@ impl Conn {
         first: Instant,
         gap: Duration,
     ) -> Result<std::convert::Infallible, LoadError> {
+        self.keep_hearing(first, gap, drop).await
+    }
+
+    /// The same; `each` gets what it hears.
+    ///
+    /// # Errors
+    /// As [`Self::keep`].
+    ///
+    /// # Cancel safety
+    /// As [`Self::keep`].
+    pub async fn keep_hearing(
+        &mut self,
+        first: Instant,
+        gap: Duration,
+        mut each: impl FnMut(ToClient),
+    ) -> Result<std::convert::Infallible, LoadError> {
         let mut due = first;
         loop {
             let quiet = tokio::select! {
-                heard = self.hear(drop) => heard.map(|()| false)?,
+                heard = self.hear(&mut each) => heard.map(|()| false)?,
                 () = sleep_until(due) => true,
             };
             if quiet {

@@ -7,9 +7,11 @@
 //! | [`offline`](work::offline) | what do messages to absent devices cost, and their return? |
 //! | [`handshake`](work::handshake) | how many connections can begin, full and resumed? |
 //! | [`presence`](work::presence) | what does it cost that somebody is seen to come and go? |
+//! | [`relay`](work::relay) | what does a signal cost that no store sees? |
 //! | [`storm`](work::storm) | when all are dropped at once, are they back soon, and who notices? |
 //! | [`churn`](work::churn) | what does a login cost, with nothing in the mailbox or with something? |
 //! | [`overload`](work::overload) | what comes through when ten times too much is sent? |
+//! | [`bystanders`](work::bystanders) | what do pairs notice of others who misbehave? |
 //! | [`2g`](work::edge) | do texts between two real clients come through a bad network, and when? |
 //! | [`store`](work::store) | what could the server do at best, were it only the store? |
 //!

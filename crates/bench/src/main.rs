@@ -13,8 +13,8 @@ use godwit_bench::plot;
 use godwit_bench::proxy::{Counts, Proxy};
 use godwit_bench::server::{Choice, Site};
 use godwit_bench::work::{
-    capacity, chat, churn, edge, group, handshake, idle, media, offline, overload, presence,
-    profile, store, storm,
+    bystanders, capacity, chat, churn, edge, group, handshake, idle, media, offline, overload,
+    presence, profile, relay, store, storm,
 };
 use godwit_bench::worker;
 use serde::Serialize;
@@ -109,10 +109,16 @@ async fn load(arguments: &Arguments, spinners: &Processes) -> Result<Option<Stri
         Load::Capacity(asked) => {
             json(&capacity::run(&choice, &asked.capacity_plan(), spinners).await?)
         }
+        Load::Relay(asked) => on.run(async |s, c| relay::run(s, &asked.plan(), c).await).await?,
         Load::Storm(asked) => on.run(async |s, c| storm::run(s, &asked.plan(), c).await).await?,
         Load::Churn(asked) => on.run(async |s, c| churn::run(s, &asked.plan(), c).await).await?,
         Load::Overload(asked) => {
             on.run(async |s, c| overload::run(s, &asked.plan(), c).await).await?
+        }
+        Load::Bystanders(asked) => {
+            let choice = Choice { config: Some(bystanders::CONFIG), ..choice.clone() };
+            let on = OnSite { choice: &choice, spinners };
+            on.run(async |s, c| bystanders::run(s, &asked.plan(), c).await).await?
         }
         Load::Edge(asked) => on.run(async |s, c| edge::run(s, &asked.plan(), c).await).await?,
         Load::Media(asked) => on.run(async |s, c| media::run(s, &asked.plan(), c).await).await?,

@@ -50,21 +50,25 @@ struct Scale {
     log: bool,
     from: f64,
     to: f64,
+    /// Among the values is 0, which powers of ten never reach: it stands at the start.
+    has_zero: bool,
 }
 
 impl Scale {
     /// An axis for these values. A linear one starts at 0: a cost that is flat shall look flat.
-    fn of(values: impl Iterator<Item = f64>, log: bool) -> Self {
+    fn of(values: impl Iterator<Item = f64> + Clone, log: bool) -> Self {
+        let has_zero = log && values.clone().any(|value| value == 0.0);
         let places = values.map(|value| if log { value.log10() } else { value });
         let (least, most) = places
             .filter(|place| place.is_finite())
             .fold((f64::MAX, f64::MIN), |(least, most), place| (least.min(place), most.max(place)));
         if least > most {
-            return Self { log, from: 0.0, to: 1.0 };
+            return Self { log, from: 0.0, to: 1.0, has_zero };
         }
         let from = if log { least.floor() } else { least.min(0.0) };
         let to = if log { most.ceil() } else { most * 1.1 };
-        Self { log, from, to: if to > from { to } else { from + 1.0 } }
+        let to = if to > from { to } else { from + 1.0 };
+        Self { log, from: if has_zero { from - 1.0 } else { from }, to, has_zero }
     }
 
     /// Where a value is drawn; a value that has no place (0 on powers of ten) at the start.
@@ -81,6 +85,9 @@ impl Scale {
 
     /// What stands at a place.
     fn label(&self, place: f64) -> String {
+        if self.has_zero && place <= self.from {
+            return short(0.0);
+        }
         short(if self.log { 10_f64.powf(place) } else { place })
     }
 }
@@ -257,6 +264,16 @@ mod tests {
         assert_eq!((scale.from, scale.to), (1.0, 4.0));
         assert_eq!((scale.place(100.0), scale.place(0.0), scale.labels()), (2.0, 1.0, 4));
         assert_eq!([1.0, 2.0].map(|place| scale.label(place)), ["10", "100"]);
+    }
+
+    #[test]
+    fn nothing_stands_before_the_powers_of_ten() {
+        let scale = Scale::of([0.0, 1e6, 1e7].into_iter(), true);
+        assert_eq!((scale.from, scale.to, scale.labels()), (5.0, 7.0, 3));
+        assert_eq!([0.0, 1e6, 1e7].map(|value| scale.place(value)), [5.0, 6.0, 7.0]);
+        assert_eq!([5.0, 6.0].map(|place| scale.label(place)), ["0", "1000000"]);
+        let none = Scale::of([1e6].into_iter(), true);
+        assert_eq!(none.label(none.from), "1000000", "0 only where there is one");
     }
 
     #[test]

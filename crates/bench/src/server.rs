@@ -23,6 +23,9 @@ const START: Duration = Duration::from_secs(60);
 /// Patience for a drain; then it is killed.
 const STOP: Duration = Duration::from_secs(30);
 
+/// Configuration of our own server, in its data folder, if it is told anything.
+const CONFIG_FILE: &str = "bench.toml";
+
 /// Where our own server listens at first.
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -39,6 +42,8 @@ pub struct Choice {
     pub data: Option<PathBuf>,
     /// CPUs that our own server is bound to, as `taskset -c` takes them.
     pub cpus: Option<&'static str>,
+    /// Configuration of our own server; its defaults unless set.
+    pub config: Option<&'static str>,
 }
 
 /// The server under load.
@@ -85,6 +90,10 @@ impl Site {
             return Err(LoadError::NoServer(program));
         }
         let data = data_folder(choice.data.as_deref())?;
+        if let Some(config) = choice.config {
+            std::fs::write(data.path().join(CONFIG_FILE), config)
+                .map_err(LoadError::io("writing a configuration"))?;
+        }
         let (child, reader, link) = start(&program, choice.cpus, data.path(), ANY_PORT).await?;
         let own = Own { program, cpus: choice.cpus, child, reader, data };
         let processes = own.child.id().map(|pid| Processes(vec![pid]));
@@ -207,6 +216,10 @@ async fn start(
     };
     command.arg("serve").arg("--data").arg(data);
     command.args(["--listen", &listen.to_string(), "--json"]);
+    let config = data.join(CONFIG_FILE);
+    if config.exists() {
+        command.arg("--config").arg(config);
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
     let mut child = command.spawn().map_err(LoadError::io("starting the server"))?;
     let output = child.stdout.take().ok_or_else(|| LoadError::NotReady("no output".to_owned()))?;

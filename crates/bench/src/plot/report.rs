@@ -23,7 +23,8 @@ pub struct Plot {
     /// Reports: files with one or more JSON objects each
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Figure along the bottom, like connections; parts of a name are joined by dots
+    /// Figure along the bottom, like connections; parts of a name are joined by dots, and through a list,
+    /// like steps.offered_per_s, there is a point for each of its entries
     #[arg(long, value_name = "NAME")]
     x: String,
     /// Figures of the lines, like delivery_ms.p99
@@ -53,14 +54,10 @@ impl Plot {
         let mut all = BTreeMap::<String, Vec<(f64, f64)>>::new();
         for file in &self.files {
             for report in read(file)? {
-                let figure = |name: &str| {
-                    let missing = || LoadError::NoFigure { file: file.clone(), name: name.into() };
-                    figure(&report, name).ok_or_else(missing)
-                };
-                let x = figure(&self.x)?;
                 for name in &self.y {
-                    let series = self.series(name, &report);
-                    all.entry(series).or_default().push((x, figure(name)?));
+                    let points = points(&report, &self.x, name)
+                        .map_err(|name| LoadError::NoFigure { file: file.clone(), name })?;
+                    all.entry(self.series(name, &report)).or_default().extend(points);
                 }
             }
         }
@@ -158,8 +155,31 @@ fn at<'a>(report: &'a Value, name: &str) -> Option<&'a Value> {
     name.split('.').try_fold(report, |value, part| value.get(part))
 }
 
-fn figure(report: &Value, name: &str) -> Option<f64> {
-    at(report, name)?.as_f64()
+/// The points of one report: one, or one for each entry of a list. An entry that lacks a figure has no
+/// point; a name that has none at all is returned.
+fn points(report: &Value, x: &str, y: &str) -> Result<Vec<(f64, f64)>, String> {
+    let (across, up) = (figures_at(report, x), figures_at(report, y));
+    for (name, figures) in [(x, &across), (y, &up)] {
+        if figures.iter().all(Option::is_none) {
+            return Err(name.to_owned());
+        }
+    }
+    let across = match across.as_slice() {
+        [one] => vec![*one; up.len()],
+        _ => across,
+    };
+    Ok(across.into_iter().zip(up).filter_map(|(x, y)| x.zip(y)).collect())
+}
+
+/// The figures of a name, in the order of the lists that it goes through.
+fn figures_at(value: &Value, name: &str) -> Vec<Option<f64>> {
+    if let Value::Array(entries) = value {
+        return entries.iter().flat_map(|entry| figures_at(entry, name)).collect();
+    }
+    match name.split_once('.') {
+        Some((part, rest)) => value.get(part).map_or(vec![None], |value| figures_at(value, rest)),
+        None => vec![value.get(name).and_then(Value::as_f64)],
+    }
 }
 
 #[cfg(test)]
@@ -193,6 +213,20 @@ mod tests {
         assert_eq!(svg.matches("<circle").count(), 2);
         let svg = plot(written.to_vec(), "user_bytes_per_connection", Some("connections"));
         assert!(svg.draw().unwrap().contains("connections 10000"), "a line for each");
+    }
+
+    #[test]
+    fn each_step_of_a_report_is_a_point() {
+        let step = |offered: f64, ms: Value| json!({ "offered_per_s": offered, "delivery_ms": ms });
+        let steps =
+            [(9.0, json!({ "p99": 2.5 })), (18.0, Value::Null), (90.0, json!({ "p99": 7 }))];
+        let report = json!({ "pairs": 3, "steps": steps.map(|(offered, ms)| step(offered, ms)) });
+        let drawn = |x: &str, y: &str| points(&report, x, y);
+        let x = "steps.offered_per_s";
+        assert_eq!(drawn(x, "steps.delivery_ms.p99"), Ok(vec![(9.0, 2.5), (90.0, 7.0)]));
+        assert_eq!(drawn("pairs", x), Ok(vec![(3.0, 9.0), (3.0, 18.0), (3.0, 90.0)]));
+        assert_eq!(drawn(x, "steps.nonsense"), Err("steps.nonsense".to_owned()));
+        assert_eq!(drawn("nonsense", x), Err("nonsense".to_owned()));
     }
 
     #[test]

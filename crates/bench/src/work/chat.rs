@@ -3,7 +3,7 @@
 
 pub(super) mod pairs;
 pub mod peer;
-mod recipient;
+pub(super) mod recipient;
 mod sender;
 pub(super) mod tally;
 
@@ -14,18 +14,23 @@ use tokio::task::LocalSet;
 use tokio::time::sleep;
 
 use crate::conn::Traffic;
+use crate::crowd;
 use crate::device::Cast;
 use crate::error::LoadError;
 use crate::figures::Percentiles;
 use crate::machine::{Conditions, Processes, Spent};
 use crate::progress;
 use crate::server::Site;
+use crate::worker::standing::Keepers;
 use pairs::{Pace, Pairs};
 pub(super) use recipient::stamp_of;
 use tally::Tally;
 
 /// Pairs that one process can hold: two connections each, of 20,000 files that a process may open.
 pub const PAIRS_MAX: u32 = 9_500;
+
+/// Connections beside 500 pairs, of 20,000 files that a process may open.
+pub const BESIDE_MAX: u32 = 18_000;
 
 /// Messages that one sender may have unresolved: below the server's window for repeats.
 pub const WINDOW_MAX: u32 = 120;
@@ -44,6 +49,8 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Plan {
     /// Senders, each with one recipient of its own.
     pub pairs: u32,
+    /// Connections that only stay meanwhile.
+    pub beside: u32,
     /// Messages of one sender on their way at once, from submission to receipt.
     pub window: u32,
     /// How long each phase is measured.
@@ -66,6 +73,8 @@ pub struct Plan {
 pub struct Report {
     workload: &'static str,
     pairs: u32,
+    /// Those of the pairs, and those beside them.
+    pub connections: u32,
     window: u32,
     seconds: u64,
     body_bytes: usize,
@@ -134,7 +143,13 @@ pub async fn run(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Rep
 async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
     let cast = Cast::new(rand::random());
     let pairs = Pairs::arrive(site.endpoint(), cast, 0, plan.pairs, plan.body_bytes).await?;
-    Ok(observe(site.processes(), plan, &pairs, conditions).await)
+    let first = 2 * plan.pairs;
+    let beside = crowd::arrive(site.endpoint(), cast, first..first + plan.beside).await?;
+    let mut keepers = Keepers::of(&beside);
+    keepers.keep_all(beside);
+    let report = observe(site.processes(), plan, &pairs, conditions).await;
+    let broken_connections = report.broken_connections + keepers.broken();
+    Ok(Report { broken_connections, ..report })
 }
 
 /// Sets the pace, measures, and reports what came of it.
@@ -161,6 +176,7 @@ async fn observe(
     Report {
         workload: "chat",
         pairs: plan.pairs,
+        connections: 2 * plan.pairs + plan.beside,
         window: plan.window,
         seconds: plan.seconds,
         body_bytes: plan.body_bytes,

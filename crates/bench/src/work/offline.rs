@@ -1,7 +1,7 @@
 //! Messages to devices that are away; then all of them come at once and drain their mailboxes.
 
-mod drain;
-mod enqueue;
+pub(super) mod drain;
+pub(super) mod enqueue;
 pub mod peer;
 
 use std::cell::RefCell;

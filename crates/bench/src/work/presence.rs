@@ -206,7 +206,8 @@ async fn device(
     }
 }
 
-fn presence(here: bool) -> ToServer {
+/// That somebody is at a device, or not, for everybody to see.
+pub(super) fn presence(here: bool) -> ToServer {
     let visibility = v1::Visibility::Everyone.into();
     ToServer::PresenceSet(v1::PresenceSet { here, visibility, ..v1::PresenceSet::default() })
 }

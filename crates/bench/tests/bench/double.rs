@@ -54,8 +54,8 @@ struct State {
     accounts: HashMap<PublicKey, u64>,
     mailboxes: HashMap<u64, Vec<ToClient>>,
     online: HashMap<u64, UnboundedSender<ToClient>>,
-    /// Who has whose chat open.
-    watching: HashMap<u64, u64>,
+    /// Who has whose chats open.
+    watching: HashMap<u64, Vec<u64>>,
     changes: u64,
     seq: u64,
     submitted: u64,
@@ -190,15 +190,19 @@ fn seal(transport: &mut Transport, messages: &[ToClient], out: &mut Vec<u8>) -> 
 }
 
 impl State {
-    fn change(&mut self, account: u64, fault: Fault) {
-        self.changes += 1;
-        if matches!(fault, Fault::LoseEvery(each) if self.changes.is_multiple_of(each)) {
-            return;
-        }
-        let watchers = self.watching.iter().filter(|(_, watched)| **watched == account);
-        for connection in watchers.filter_map(|(watcher, _)| self.online.get(watcher)) {
-            let presence = v1::Presence { account, ..v1::Presence::default() };
-            let _ = connection.send(presence.into()); // who has gone hears nothing
+    /// Whom a change of `account` is told, unless it is one that is thrown away.
+    fn tell(&mut self, fault: Fault, seen: &v1::Presence, wanted: impl Fn(u64) -> bool) {
+        let watches = |(watcher, chats): &(&u64, &Vec<u64>)| {
+            wanted(**watcher) && chats.contains(&seen.account)
+        };
+        for (watcher, _) in self.watching.iter().filter(watches) {
+            self.changes += 1;
+            if matches!(fault, Fault::LoseEvery(each) if self.changes.is_multiple_of(each)) {
+                continue;
+            }
+            if let Some(connection) = self.online.get(watcher) {
+                let _ = connection.send((*seen).into()); // who has gone hears nothing
+            }
         }
     }
 }
@@ -253,9 +257,16 @@ impl World {
             }
             ToServer::Ack(ack) => state.acknowledge(me, ack.up_to),
             ToServer::KeepaliveInterval(interval) => state.intervals_s.push(interval.seconds),
-            ToServer::PresenceSet(_) => state.change(me, self.fault),
+            ToServer::PresenceSet(_) => {
+                let seen = v1::Presence { account: me, ..v1::Presence::default() };
+                state.tell(self.fault, &seen, |_| true);
+            }
             ToServer::PresenceWatch(watch) => {
-                state.watching.insert(me, watch.chats[0].account);
+                let seen = v1::Presence { account: me, typing: true, ..v1::Presence::default() };
+                for chat in watch.chats.iter().filter(|chat| chat.typing) {
+                    state.tell(self.fault, &seen, |watcher| watcher == chat.account);
+                }
+                state.watching.insert(me, watch.chats.iter().map(|chat| chat.account).collect());
             }
             _ => {}
         }

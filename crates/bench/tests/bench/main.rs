@@ -20,7 +20,9 @@ use godwit_bench::machine::{Conditions, Processes};
 use godwit_bench::peer::Protocol;
 use godwit_bench::peer::conn::PeerEndpoint;
 use godwit_bench::server::{Choice, Site};
-use godwit_bench::work::{chat, churn, handshake, offline, overload, presence, profile};
+use godwit_bench::work::{
+    bystanders, chat, churn, handshake, offline, overload, presence, profile, relay,
+};
 
 async fn site(double: &Double) -> Site {
     let choice = Choice { join: Some(double.link.clone()), ..Choice::default() };
@@ -34,6 +36,7 @@ fn conditions() -> Conditions {
 async fn chat(fault: Fault, window: u32) -> chat::Report {
     let plan = chat::Plan {
         pairs: 3,
+        beside: 0,
         window,
         seconds: 1,
         body_bytes: chat::BODY_BYTES,
@@ -65,6 +68,25 @@ async fn a_chat_with_an_honest_server_loses_nothing() {
 }
 
 #[tokio::test]
+async fn others_stay_connected_while_pairs_chat() {
+    let plan = chat::Plan {
+        pairs: 2,
+        beside: 7,
+        window: 1,
+        seconds: 1,
+        body_bytes: 8,
+        rate: None,
+        half: false,
+        warm_up: Duration::ZERO,
+        patience: Duration::from_millis(300),
+    };
+    let double = Double::start(Fault::None).await;
+    let report = chat::run(&site(&double).await, &plan, conditions()).await.unwrap();
+    assert_eq!((report.connections, double.attached(), report.broken_connections), (11, 11, 0));
+    assert!(report.phase.messages_per_s > 0.0, "{report:?}");
+}
+
+#[tokio::test]
 async fn a_lost_message_is_seen() {
     let report = chat(Fault::LoseEvery(50), 4).await;
     assert!(report.lost > 0);
@@ -90,6 +112,7 @@ async fn a_refusal_for_now_is_answered_in_order() {
 async fn an_even_pace_is_kept() {
     let plan = chat::Plan {
         pairs: 4,
+        beside: 0,
         window: 1,
         seconds: 1,
         body_bytes: 8,
@@ -141,6 +164,7 @@ async fn a_chat_on_another_server_is_judged_as_ours_is() {
         let to = broker(lose_every).await;
         let plan = chat::Plan {
             pairs: 3,
+            beside: 0,
             window: 4,
             seconds: 1,
             body_bytes: 200,
@@ -183,6 +207,25 @@ async fn a_change_of_presence_that_is_not_told_is_seen() {
         let report = presence::run(&site(&double).await, &plan, conditions()).await.unwrap();
         assert!(report.changes > 0 && report.told > 0, "{report:?}");
         assert_eq!((report.lost > 0, report.broken_connections), (loses, 0), "{report:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_signal_that_is_not_passed_on_is_seen() {
+    for (pairs, window) in [(3, 1), (5, 4)] {
+        let plan = relay::Plan {
+            pairs,
+            window,
+            seconds: 1,
+            settle: Duration::from_millis(300),
+            patience: Duration::from_millis(300),
+        };
+        for (fault, loses) in [(Fault::None, false), (Fault::LoseEvery(7), true)] {
+            let double = Double::start(fault).await;
+            let report = relay::run(&site(&double).await, &plan, conditions()).await.unwrap();
+            assert!(report.messages_per_s > 0.0 && report.delivery_ms.is_some(), "{report:?}");
+            assert_eq!((report.lost > 0, report.broken_connections), (loses, 0), "{report:?}");
+        }
     }
 }
 
@@ -307,4 +350,49 @@ async fn what_is_lost_or_refused_under_load_is_seen() {
     let report = overload(Fault::RefuseEvery(50)).await;
     assert!(report.steps.iter().any(|step| step.refused_for_now_per_s > 0.0), "{report:?}");
     assert_eq!((report.lost, report.failed), (0, 0), "{report:?}");
+}
+
+async fn bystanders(fault: Fault) -> bystanders::Report {
+    let plan = bystanders::Plan {
+        pairs: 2,
+        rate: 100.0,
+        readers: 3,
+        feed_every: Duration::from_millis(10),
+        feed_bytes: 64,
+        records: 200,
+        seconds: 1,
+        warm_up: Duration::ZERO,
+        patience: Duration::from_millis(500),
+    };
+    let double = Double::start(fault).await;
+    bystanders::run(&site(&double).await, &plan, conditions()).await.unwrap()
+}
+
+fn others(report: &bystanders::Report) -> [bystanders::Done; 4] {
+    let bystanders::Report { quick_readers, slow_readers, noisy_account, large_mailbox, .. } =
+        report;
+    [quick_readers, slow_readers, noisy_account, large_mailbox].map(|stretch| stretch.others)
+}
+
+#[tokio::test]
+async fn pairs_chat_while_others_misbehave_and_who_did_not_read_has_it_in_the_end() {
+    let report = bystanders(Fault::None).await;
+    assert_eq!((report.lost, report.duplicated, report.refused), (0, 0, 0), "{report:?}");
+    assert_eq!(report.broken_connections, 0, "{report:?}");
+    assert!(report.calm.delivery_ms.is_some(), "{report:?}");
+    for done in others(&report) {
+        assert!(done.messages > 0 && done.refused == 0 && done.lost == 0, "{report:?}");
+    }
+    assert_eq!(report.large_mailbox.others.messages, 200);
+}
+
+#[tokio::test]
+async fn what_others_lose_or_are_refused_is_told_apart() {
+    let report = bystanders(Fault::LoseEvery(20)).await;
+    assert!(others(&report).iter().all(|done| done.lost > 0), "{report:?}");
+    let report = bystanders(Fault::RefuseEvery(20)).await;
+    let [quick, slow, noisy, _] = others(&report);
+    assert!([quick, slow, noisy].iter().all(|done| done.refused > 0), "{report:?}");
+    assert!(others(&report).iter().all(|done| done.lost == 0), "{report:?}");
+    assert!(report.refused > 0 && report.lost == 0, "{report:?}");
 }

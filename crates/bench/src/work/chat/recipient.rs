@@ -9,7 +9,11 @@ use crate::conn::Conn;
 use crate::error::LoadError;
 
 /// Runs until the connection ends.
-pub(super) async fn run(mut conn: Conn, pair: u32, tally: Rc<Tally>) -> Result<(), LoadError> {
+pub(in crate::work) async fn run(
+    mut conn: Conn,
+    pair: u32,
+    tally: Rc<Tally>,
+) -> Result<(), LoadError> {
     loop {
         let before = conn.traffic();
         let mut newest = None;

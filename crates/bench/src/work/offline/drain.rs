@@ -14,16 +14,16 @@ use crate::error::LoadError;
 const QUIET: Duration = Duration::from_secs(15);
 
 /// What it found.
-pub(super) struct Drained {
+pub(in crate::work) struct Drained {
     /// How often each message came.
-    pub(super) copies: Vec<u32>,
+    pub(in crate::work) copies: Vec<u32>,
     /// From dialling to the last message.
-    pub(super) took: Duration,
+    pub(in crate::work) took: Duration,
 }
 
 /// Takes everything, acknowledging once a read, until the server says that it has caught up, or
 /// nothing comes any more.
-pub(super) async fn drain(
+pub(in crate::work) async fn drain(
     to: Endpoint,
     cast: Cast,
     user: u32,

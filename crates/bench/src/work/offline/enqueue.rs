@@ -14,16 +14,16 @@ use crate::error::LoadError;
 
 /// What it found.
 #[derive(Default)]
-pub(super) struct Sent {
+pub(in crate::work) struct Sent {
     /// The accepted messages: user, and how many before to the same user.
-    pub(super) accepted: Vec<(u32, u32)>,
+    pub(in crate::work) accepted: Vec<(u32, u32)>,
     /// From submission to the first tick.
-    pub(super) latencies: Vec<Duration>,
+    pub(in crate::work) latencies: Vec<Duration>,
     /// Refused for good.
-    pub(super) failed: u64,
+    pub(in crate::work) failed: u64,
 }
 
-pub(super) struct Enqueue {
+pub(in crate::work) struct Enqueue {
     conn: Conn,
     /// The users that are this sender's own; it goes round them.
     users: Vec<(u32, AccountId)>,
@@ -40,7 +40,7 @@ pub(super) struct Enqueue {
 }
 
 impl Enqueue {
-    pub(super) fn new(conn: Conn, sender: u32, cast: Cast, plan: &Plan) -> Self {
+    pub(in crate::work) fn new(conn: Conn, sender: u32, cast: Cast, plan: &Plan) -> Self {
         let users = (sender..plan.users).step_by(plan.senders as usize);
         let users: Vec<_> = users.map(|user| (user, cast.device(user).account)).collect();
         Self {
@@ -59,7 +59,7 @@ impl Enqueue {
 
     /// Sends everything and waits until all of it is settled. The connection stays open until then
     /// and no longer.
-    pub(super) async fn run(mut self) -> Result<Sent, LoadError> {
+    pub(in crate::work) async fn run(mut self) -> Result<Sent, LoadError> {
         while self.settled < self.total {
             self.again.sort_unstable();
             for counter in std::mem::take(&mut self.again) {
@@ -134,7 +134,7 @@ impl Enqueue {
 }
 
 /// The place that a body names; beyond every plan if it names none.
-pub(super) fn place_in(body: &[u8]) -> usize {
+pub(in crate::work) fn place_in(body: &[u8]) -> usize {
     let turn = body.first_chunk().map(|turn| u64::from_be_bytes(*turn));
     turn.and_then(|turn| usize::try_from(turn).ok()).unwrap_or(usize::MAX)
 }

@@ -1,0 +1,291 @@
+//! Signals that no store sees: that somebody types goes from one session to another and is gone. It is
+//! all that the server passes on without keeping it, so it tells what opening a frame, finding a session
+//! and sealing a frame cost together. What one device says of it, and what the server passes on in a
+//! second, is bounded (`crates/server/src/presence.rs`), and the newest replaces what still waits; so the
+//! load stays below these bounds and tells the cost by CPU time, not by the rate that it reaches.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use godwit_wire::{OPEN_CHATS_MAX, ToClient, ToServer, v1};
+use serde::Serialize;
+use tokio::sync::Notify;
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::conn::Conn;
+use crate::crowd;
+use crate::device::Cast;
+use crate::error::LoadError;
+use crate::figures::{Latencies, Percentiles};
+use crate::machine::{Conditions, Processes};
+use crate::progress;
+use crate::server::Site;
+use crate::work::presence::{CONNECTIONS_MAX, presence};
+
+/// Pairs: two connections each.
+pub const PAIRS_MAX: u32 = CONNECTIONS_MAX / 2;
+
+/// Chats that a device has open at once.
+pub const WINDOW_MAX: u32 = 32;
+const _: () = assert!(WINDOW_MAX as usize == OPEN_CHATS_MAX);
+
+/// Between two words of one device: the server passes on four a second.
+const GAP: Duration = Duration::from_millis(300);
+
+/// Signals a second of all together: the server passes on 20,000, of comings and goings too.
+const SIGNALS_PER_S: u32 = 16_000;
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Devices that type, and as many that are told.
+    pub pairs: u32,
+    /// Signals in one write: so many devices type to as many in one message each. The pairs are whole
+    /// groups of that size.
+    pub window: u32,
+    /// How long it is measured.
+    pub seconds: u64,
+    /// Until everybody knows who is here, and before it is measured.
+    pub settle: Duration,
+    /// What is not told by then will not be.
+    pub patience: Duration,
+}
+
+/// What passing on costs. Names are stable.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    workload: &'static str,
+    pairs: u32,
+    window: u32,
+    seconds: u64,
+    /// Signals that were told: what the pace asks for, not what the server could do.
+    pub messages_per_s: f64,
+    server_cpu_us_per_message: Option<f64>,
+    /// What one core would pass on in a second of its time.
+    messages_per_cpu_s: Option<f64>,
+    client_cpu_us_per_message: Option<f64>,
+    /// From the first byte of its group to the hands of who is told.
+    pub delivery_ms: Option<Percentiles>,
+    /// Signals that were said and not told in time.
+    pub lost: u64,
+    /// Connections that ended early.
+    pub broken_connections: u64,
+    others_cpus: Option<f64>,
+    conditions: Conditions,
+}
+
+/// What all groups share. One thread, so cells and no locks.
+#[derive(Default)]
+struct Stage {
+    over: Cell<bool>,
+    /// Only what begins meanwhile is counted as said or lost.
+    recording: Cell<bool>,
+    told: Cell<u64>,
+    lost: Cell<u64>,
+    broken: Cell<u64>,
+    latencies: RefCell<Latencies>,
+}
+
+/// Devices that type, each to all of as many others. They do so at once, and again when all were told.
+struct Group {
+    /// One signal from each to each.
+    signals: u32,
+    /// Of the present round.
+    told: Cell<u32>,
+    began: Cell<Instant>,
+    all_told: Notify,
+    stage: Rc<Stage>,
+}
+
+/// Runs the load.
+///
+/// # Errors
+/// [`LoadError`] when it cannot be set up; what goes wrong later is counted in the report.
+///
+/// # Cancel safety
+/// Dropping the future drops all connections.
+pub async fn run(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
+    LocalSet::new().run_until(run_here(site, plan, conditions)).await
+}
+
+async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
+    let cast = Cast::new(rand::random());
+    let groups = plan.pairs.div_ceil(plan.window);
+    let conns = crowd::arrive(site.endpoint(), cast, 0..2 * groups * plan.window).await?;
+    let stage = Rc::new(Stage::default());
+    let (mut typing, mut told) = (JoinSet::new(), JoinSet::new());
+    start(plan, groups, cast, conns, &stage, &mut typing, &mut told).await?;
+    sleep(plan.settle).await; // the first rounds are among it
+
+    stage.recording.set(true);
+    let before = stage.told.get();
+    let stretch = conditions.stretch(site.processes(), &Processes::me());
+    progress::seconds("typing", plan.seconds).await;
+    let (spent, messages) = (stretch.end(), stage.told.get() - before);
+    stage.recording.set(false);
+    stage.over.set(true);
+    while typing.join_next().await.is_some() {}
+    told.shutdown().await;
+
+    let server_cpu_us_per_message = spent.server_us_each(messages);
+    let delivery_ms = stage.latencies.borrow().percentiles();
+    Ok(Report {
+        workload: "relay",
+        pairs: groups * plan.window,
+        window: plan.window,
+        seconds: plan.seconds,
+        messages_per_s: spent.per_s(messages),
+        server_cpu_us_per_message,
+        messages_per_cpu_s: server_cpu_us_per_message.map(|us| 1e6 / us),
+        client_cpu_us_per_message: spent.client_us_each(messages),
+        delivery_ms,
+        lost: stage.lost.get(),
+        broken_connections: stage.broken.get(),
+        others_cpus: spent.others_cpus,
+        conditions,
+    })
+}
+
+/// Starts all groups, their rounds evenly over the time between two.
+async fn start(
+    plan: &Plan,
+    groups: u32,
+    cast: Cast,
+    conns: Vec<Conn>,
+    stage: &Rc<Stage>,
+    typing: &mut JoinSet<()>,
+    told: &mut JoinSet<()>,
+) -> Result<(), LoadError> {
+    let size = plan.window;
+    let chats = |first: u32, typing| -> Vec<_> {
+        let accounts = (first..first + size).map(|number| cast.device(number).account.0);
+        accounts.map(|account| v1::OpenChat { account, typing, ..Default::default() }).collect()
+    };
+    let gap = gap(groups * size * size);
+    let mut conns = conns.into_iter();
+    for number in 0..groups {
+        let first = number * 2 * size;
+        let writers: Vec<_> = conns.by_ref().take(size as usize).collect();
+        let readers: Vec<_> = conns.by_ref().take(size as usize).collect();
+        let signals = size * size;
+        let (group_told, began) = (Cell::new(0), Cell::new(Instant::now()));
+        let (all_told, stage) = (Notify::new(), Rc::clone(stage));
+        let group = Rc::new(Group { signals, told: group_told, began, all_told, stage });
+        for mut conn in readers {
+            conn.say(&presence(true))?;
+            conn.say(&v1::PresenceWatch { chats: chats(first, false) }.into())?;
+            conn.flush().await?;
+            told.spawn_local(Rc::clone(&group).is_told(conn));
+        }
+        let says = ToServer::from(v1::PresenceWatch { chats: chats(first + size, true) });
+        let due = Instant::now() + gap.mul_f64(f64::from(number) / f64::from(groups));
+        typing.spawn_local(group.types(writers, says, due, gap, plan.patience));
+    }
+    Ok(())
+}
+
+/// Between two rounds, that one device does not say too much, nor all together.
+fn gap(signals: u32) -> Duration {
+    GAP.max(Duration::from_secs_f64(f64::from(signals) / f64::from(SIGNALS_PER_S)))
+}
+
+impl Group {
+    /// Rounds until the stage is over: each begins when it is due and the one before it is told.
+    async fn types(
+        self: Rc<Self>,
+        mut writers: Vec<Conn>,
+        says: ToServer,
+        mut due: Instant,
+        gap: Duration,
+        patience: Duration,
+    ) {
+        for writer in &mut writers {
+            if says_now(writer, &presence(true)).await.is_err() {
+                bump(&self.stage.broken, 1);
+                return;
+            }
+        }
+        loop {
+            sleep_until(due).await;
+            if self.stage.over.get() {
+                return;
+            }
+            let counts = self.stage.recording.get();
+            self.told.set(0);
+            self.began.set(Instant::now());
+            for writer in &mut writers {
+                if says_now(writer, &says).await.is_err() {
+                    bump(&self.stage.broken, 1);
+                    return;
+                }
+            }
+            let all_told = async {
+                while self.told.get() < self.signals {
+                    self.all_told.notified().await;
+                }
+            };
+            if timeout(patience, all_told).await.is_err() && counts {
+                bump(&self.stage.lost, u64::from(self.signals - self.told.get()));
+            }
+            due = Instant::now().max(due + gap);
+        }
+    }
+
+    /// One that is told, until its connection ends.
+    async fn is_told(self: Rc<Self>, mut conn: Conn) {
+        let gap = Duration::from_secs(conn.welcome.keepalive_s.max(1).into());
+        let hears = |message| match message {
+            ToClient::Presence(seen) if seen.typing => self.one_told(),
+            _ => {}
+        };
+        let Err(_) = conn.keep_hearing(Instant::now() + gap, gap, hears).await;
+        bump(&self.stage.broken, 1);
+    }
+
+    fn one_told(&self) {
+        if self.told.get() == self.signals {
+            return; // of a round that was given up
+        }
+        self.told.set(self.told.get() + 1);
+        bump(&self.stage.told, 1);
+        if self.stage.recording.get() {
+            self.stage.latencies.borrow_mut().record(self.began.get().elapsed());
+        }
+        if self.told.get() == self.signals {
+            self.all_told.notify_one();
+        }
+    }
+}
+
+async fn says_now(conn: &mut Conn, message: &ToServer) -> Result<(), LoadError> {
+    conn.say(message)?;
+    conn.flush().await
+}
+
+fn bump(count: &Cell<u64>, by: u64) {
+    count.set(count.get() + by);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_as_small_as_the_documents_say() {
+        let chat = v1::OpenChat { account: 1, typing: true, ..v1::OpenChat::default() };
+        let says = ToServer::from(v1::PresenceWatch { chats: vec![chat] });
+        let state = v1::PresenceState::Online.into();
+        let seen = v1::Presence { account: 1, state, typing: true, ..v1::Presence::default() };
+        assert_eq!((says.encoded_len(), ToClient::from(seen).encoded_len()), (15, 16));
+    }
+
+    #[test]
+    fn nobody_says_more_than_the_server_passes_on() {
+        assert_eq!(gap(1), GAP);
+        let most = SIGNALS_PER_S * 3 / 10;
+        assert_eq!((gap(most), gap(2 * most)), (GAP, 2 * GAP));
+        assert!(GAP >= Duration::from_secs(1) / 4, "four a second of one device");
+    }
+}
