@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use crate::error::LoadError;
 use crate::machine::Processes;
 
-/// Spinners, one for each CPU, as processes of the least priority: whoever has work goes first.
+/// Spinners, one for each CPU, as processes that run only where nobody else wants to: also not in the turn
+/// of a thread that has let others go first, as one of the least priority would.
 /// Dropped, they end; they also end when this process does.
 pub struct Awake(Vec<Child>);
 
@@ -21,8 +22,8 @@ impl Awake {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let mut spinners = Self(Vec::with_capacity(cpus));
         for _ in 0..cpus {
-            let mut command = Command::new("nice");
-            command.args(["-n", "19"]).arg(&me).arg("spin");
+            let mut command = Command::new("chrt");
+            command.args(["--idle", "0"]).arg(&me).arg("spin");
             command.stdin(Stdio::piped()).stdout(Stdio::null());
             let child = command.spawn().map_err(LoadError::io("starting a spinner"))?;
             spinners.0.push(child);
