@@ -31,8 +31,10 @@ use handshake::Visitor;
 pub(crate) use handshake::COME_LATER;
 pub(crate) use line::Line;
 
-/// Connections that the system may hold for us: a storm of clients fits, and waits its turn there.
-const BACKLOG: i32 = 4_096;
+/// Connections that the system may hold for us: a storm of clients fits, and waits its turn there. At
+/// 2.5 KB of the kernel's each these are 40 MB. Linux grants no more than `net.core.somaxconn`, 4,096
+/// unless somebody raised it; who finds no room says hello again a second later.
+const BACKLOG: i32 = 16_384;
 
 /// Connections accepted before other tasks of the worker have their turn.
 const ACCEPTS_A_TURN: u32 = 64;

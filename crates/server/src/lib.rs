@@ -34,6 +34,7 @@ mod rate;
 mod registry;
 mod relay;
 mod reports;
+mod rest;
 mod router;
 mod seat;
 mod serve;

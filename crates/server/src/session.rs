@@ -33,6 +33,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::meters::Meters;
 use crate::node::{Mark, Node};
+use crate::rest::{self, Work};
 use crate::seat::{Seat, Word};
 use inbound::{Inbound, TURN_BYTES_MAX, TURN_READS_MAX};
 use looking::Looking;
@@ -320,6 +321,7 @@ impl Future for Session {
         };
         Meters::count(&session.node.meters.sessions_closed, over);
         tracing::debug!(device = ?session.machine.device(), reason = over, "session closed");
+        rest::after(Work::End);
         Poll::Ready(())
     }
 }

@@ -3,8 +3,12 @@
 //! stand before every message of those who are here. So only a few are under way at once, those who are
 //! here have their turn between two of them, and who brings a ticket goes first: that costs a third.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use godwit_wire::preface::Mode;
 use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
+
+use crate::rest::{self, Work};
 
 /// Handshakes under way for each worker: one that it works on and one that is ready when that is done,
 /// so that no worker waits. Whoever is here waits no longer than for these: 2 x 0.12 ms.
@@ -19,13 +23,22 @@ const FULL_TURNS_PER_WORKER: usize = 1;
 /// them waits 0.1 s, and with nothing but tickets before it, until its deadline.
 const FULL_PLACES_PERCENT: usize = 75;
 
+/// So many in line are a storm, and workers rest between them. Fewer are done in ten milliseconds, and a
+/// rest after each fourth would cost their handshakes a tenth of the CPU time.
+const STORM: usize = 128;
+
 /// The line.
 #[derive(Debug)]
 pub(crate) struct Line {
+    /// Those who wait for their turn.
+    waiting: AtomicUsize,
     turns: Semaphore,
     full_turns: Semaphore,
     full_places: Semaphore,
 }
+
+/// One of those who wait, until dropped.
+struct Waits<'a>(&'a AtomicUsize);
 
 /// The right to work now; given back when dropped.
 #[derive(Debug)]
@@ -38,6 +51,7 @@ impl Line {
     /// For so many workers, and so many places at the door.
     pub(crate) fn new(workers: usize, places: usize) -> Self {
         Self {
+            waiting: AtomicUsize::new(0),
             turns: Semaphore::new(workers.max(1) * TURNS_PER_WORKER),
             full_turns: Semaphore::new(workers.max(1) * FULL_TURNS_PER_WORKER),
             full_places: Semaphore::new((places * FULL_PLACES_PERCENT / 100).max(1)),
@@ -50,6 +64,7 @@ impl Line {
     /// # Cancel safety
     /// Dropping the future gives the place in the line up.
     pub(crate) async fn turn(&self, mode: Mode) -> Option<Turn<'_>> {
+        let waits = Waits::in_line(&self.waiting);
         let full = match mode {
             Mode::Resume => None,
             Mode::Full => {
@@ -64,6 +79,10 @@ impl Line {
         let turn = self.turns.acquire().await.ok()?;
         // To the end of the worker's own queue: who is here goes first.
         tokio::task::yield_now().await;
+        drop(waits);
+        if self.waiting.load(Ordering::Relaxed) >= STORM {
+            rest::after(Work::Handshake);
+        }
         Some(Turn { _one_of_all: turn, _one_of_the_full: full })
     }
 
@@ -72,6 +91,19 @@ impl Line {
     pub(crate) async fn stop(&self) -> SemaphorePermit<'_> {
         let all = u32::try_from(self.turns.available_permits()).unwrap();
         self.turns.acquire_many(all).await.unwrap()
+    }
+}
+
+impl<'a> Waits<'a> {
+    fn in_line(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -173,5 +205,32 @@ mod tests {
         let alone = Line::new(1, 1);
         let one = soon(Box::pin(alone.turn(Mode::Full))).await;
         assert!(matches!(one, Poll::Ready(Some(_))), "one place is for anybody");
+    }
+
+    #[tokio::test]
+    async fn workers_rest_in_a_storm_and_not_in_a_short_line() {
+        for (others, noted) in [(STORM - 1, 0), (STORM, 1)] {
+            let line = Line::new(1, 1_024);
+            let storm: Vec<_> = (0..others).map(|_| Waits::in_line(&line.waiting)).collect();
+            assert!(matches!(soon(Box::pin(line.turn(Mode::Resume))).await, Poll::Ready(Some(_))));
+            // A worker that did nothing yet rests at the fourth.
+            let more = (1..=4).find(|_| rest::after(Work::Handshake));
+            assert_eq!(more, Some(4 - noted), "with {others} in line");
+            drop(storm);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_leaves_the_line_is_not_counted() {
+        let line = Line::new(1, 1_024);
+        let stopped = line.stop().await;
+        let mut turn = Box::pin(line.turn(Mode::Resume));
+        assert!(soon(&mut turn).await.is_pending());
+        assert_eq!(line.waiting.load(Ordering::Relaxed), 1);
+        drop((turn, stopped));
+        assert_eq!(line.waiting.load(Ordering::Relaxed), 0, "gone");
+        let turn = soon(Box::pin(line.turn(Mode::Full))).await;
+        assert_eq!(line.waiting.load(Ordering::Relaxed), 0, "at work");
+        drop(turn);
     }
 }
