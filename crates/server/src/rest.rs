@@ -21,7 +21,7 @@ pub(crate) enum Work {
 const WORK_MAX: u32 = 32;
 
 /// How long a rest is. With what the kernel adds it is a tenth of a millisecond, in which a writer that
-/// waits writes its batch. Shorter is not possible: 50 us is the least that timers are late.
+/// waits writes its batch. A shorter one would hardly be shorter: timers of the kernel are 50 us late.
 const REST: Duration = Duration::from_micros(50);
 
 thread_local! {
