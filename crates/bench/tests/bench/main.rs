@@ -358,7 +358,7 @@ async fn bystanders(fault: Fault) -> bystanders::Report {
         rate: 100.0,
         readers: 3,
         feed_every: Duration::from_millis(10),
-        feed_bytes: 64,
+        feed_bytes: 25_000, // more than one frame for all of them
         records: 200,
         seconds: 1,
         warm_up: Duration::ZERO,

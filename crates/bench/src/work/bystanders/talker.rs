@@ -1,6 +1,7 @@
 //! A device that sends as much as it likes. It says nothing twice that was accepted, but of what it is
 //! told when it is refused it takes only from where on, and never the delay.
 
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,6 +17,12 @@ use crate::work::chat::tally::Tally;
 
 /// Submissions without an answer: twice of what the server takes from one session.
 const OPEN_MAX: u64 = 512;
+
+/// Bytes of a submission: it has to go into one frame, of 65,535 bytes.
+const SUBMISSION_BYTES: usize = 60_000;
+
+/// What a copy has around its body: account, version, device and lengths are 22.
+const AROUND_BODY_BYTES: usize = 32;
 
 pub(super) struct Talker {
     conn: Conn,
@@ -37,7 +44,7 @@ impl Talker {
         Self { conn, to, body, tally, next: 1, newest: 0, open: 0, accepted: 0, refused: 0 }
     }
 
-    /// One message at each `gap`, for so long; what finds no room is not said.
+    /// One message to everybody at each `gap`, for so long; what finds no room is not said.
     pub(super) async fn talks_evenly(
         &mut self,
         gap: Duration,
@@ -50,10 +57,12 @@ impl Talker {
             tokio::select! {
                 () = sleep_until(end) => return Ok(()),
                 _ = clock.tick() => {
-                    if self.has_room() {
-                        self.say()?;
-                        self.conn.flush().await?;
+                    for _ in 0..self.rounds() {
+                        if self.has_room() {
+                            self.say()?;
+                        }
                     }
+                    self.conn.flush().await?;
                 }
                 heard = Self::hear(&mut self.conn) => self.take(&heard?),
             }
@@ -94,13 +103,31 @@ impl Talker {
         self.open < OPEN_MAX && (self.next > self.newest || self.open == 0)
     }
 
+    /// Recipients of one submission.
+    fn at_once(&self) -> usize {
+        (SUBMISSION_BYTES / (self.body.len() + AROUND_BODY_BYTES)).max(1)
+    }
+
+    /// Submissions until everybody was sent to.
+    fn rounds(&self) -> usize {
+        self.to.len().div_ceil(self.at_once()).max(1)
+    }
+
+    /// Whom a submission is for: it goes round them.
+    fn recipients_of(&self, counter: u64) -> Range<usize> {
+        let turn = usize::try_from(counter.saturating_sub(1)).unwrap_or(0) % self.rounds();
+        let first = turn * self.at_once();
+        first..(first + self.at_once()).min(self.to.len())
+    }
+
     fn say(&mut self) -> Result<(), LoadError> {
         let recipient = |account: &AccountId| {
             let (kind, body) = (v1::CopyKind::Message.into(), self.body.clone());
             let copies = vec![v1::SealedCopy { device: 1, kind, body }];
             v1::Recipient { account: account.0, list_version: 1, copies }
         };
-        let recipients = self.to.iter().map(recipient).collect();
+        let to = self.to.get(self.recipients_of(self.next)).unwrap_or_default();
+        let recipients = to.iter().map(recipient).collect();
         let submit = v1::Submit { counter: self.next, recipients, group: None };
         self.conn.say(&ToServer::Submit(submit))?;
         self.newest = self.newest.max(self.next);
@@ -120,8 +147,9 @@ impl Talker {
             match message {
                 ToClient::Accepted(accepted) => {
                     self.accepted += 1;
-                    for number in (0..).take(self.to.len()) {
-                        self.tally.accepted(number, accepted.counter, Duration::ZERO);
+                    for place in self.recipients_of(accepted.counter) {
+                        let place = u32::try_from(place).unwrap_or(u32::MAX);
+                        self.tally.accepted(place, accepted.counter, Duration::ZERO);
                     }
                 }
                 ToClient::Refused(refused) if refused.counter > 0 => {
