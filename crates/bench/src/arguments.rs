@@ -417,6 +417,9 @@ pub struct Store {
     /// Records that lie in mailboxes which nobody empties
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=20_000_000))]
     backlog: u64,
+    /// Records in each of these mailboxes
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(store::PER_MAILBOX_MAX)))]
+    per_mailbox: u32,
     /// Submissions under way at once
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=i64::from(store::IN_FLIGHT_MAX)))]
     in_flight: u32,
@@ -429,6 +432,12 @@ pub struct Store {
     /// Bytes of a body
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=48_000))]
     body: u16,
+    /// Afterwards so many records at once, which are all fetched and deleted: what the disk gets back
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=20_000_000))]
+    spike: u64,
+    /// In the end let the time of the backlog pass: what the sweeps cost, and who notices
+    #[arg(long)]
+    expire: bool,
 }
 
 impl SiteArguments {
@@ -630,8 +639,19 @@ impl Edge {
 impl Store {
     /// As a plan.
     pub fn plan(&self) -> store::Plan {
-        let Self { backlog, in_flight, seconds, read_back, body } = *self;
-        store::Plan { backlog, in_flight, seconds, body_bytes: body.into(), read_back }
+        let Self { backlog, per_mailbox, in_flight, seconds, read_back, body, spike, expire } =
+            *self;
+        let body_bytes = body.into();
+        store::Plan {
+            backlog,
+            per_mailbox,
+            in_flight,
+            seconds,
+            body_bytes,
+            read_back,
+            spike,
+            expire,
+        }
     }
 }
 
@@ -672,6 +692,7 @@ mod tests {
             "profile whatsapp2014 --loss 7 --json",
             "capacity --connections 15000 --json",
             "store --backlog 1000000 --in-flight 512 --json --keep-awake",
+            "store --backlog 1000000 --per-mailbox 10 --spike 1000000 --expire --json",
         ] {
             let words = std::iter::once("godwit-bench").chain(call.split(' '));
             assert!(Arguments::try_parse_from(words).is_ok_and(|parsed| parsed.json), "{call}");

@@ -93,7 +93,7 @@ impl Running {
 
 impl Embedded {
     /// Opens the store in `dir`, which is created if need be, and starts its threads. Blocks while the
-    /// file is verified and read: about a second for each million records.
+    /// file is verified and read: about 0.4 s for each million records.
     ///
     /// # Errors
     /// See [`OpenError`].

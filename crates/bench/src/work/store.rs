@@ -2,7 +2,11 @@
 //! server could do at best.
 
 mod driver;
+mod expiry;
+mod room;
+mod spike;
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -21,7 +25,9 @@ use crate::error::LoadError;
 use crate::figures::Percentiles;
 use crate::machine::{Conditions, Processes, threads_cpu};
 use crate::progress;
-use driver::{Driver, Event, Line};
+use driver::{Driver, Line};
+use expiry::Shifted;
+use room::Room;
 
 /// Submissions that may be under way at once: what the store's queue takes.
 pub const IN_FLIGHT_MAX: u32 = 16_384;
@@ -32,8 +38,8 @@ const LIVE: u32 = 1_000;
 /// Devices that send: each keeps a share of what is under way, below its window of 128 repeats.
 const SENDERS: u32 = 256;
 
-/// Records of the backlog in one mailbox, a tenth of what it may hold.
-const PER_MAILBOX: u32 = 1_000;
+/// Records of the backlog in one mailbox at most: half of what it may hold.
+pub const PER_MAILBOX_MAX: u32 = 5_000;
 
 /// Submissions under way while the backlog is laid.
 const LAYING: u32 = 4_096;
@@ -46,6 +52,8 @@ const REGISTERING: usize = 512;
 pub struct Plan {
     /// Records that lie in mailboxes which nobody empties.
     pub backlog: u64,
+    /// Of these in one mailbox.
+    pub per_mailbox: u32,
     /// Submissions under way at once.
     pub in_flight: u32,
     /// How long it is measured.
@@ -55,6 +63,10 @@ pub struct Plan {
     /// Fetch every record from the mailbox before it is deleted, as a session that is behind does;
     /// without it records are handed over in memory, as to a live session.
     pub read_back: bool,
+    /// Records that then come at once, and are all fetched and deleted.
+    pub spike: u64,
+    /// In the end the backlog's time passes.
+    pub expire: bool,
 }
 
 /// What the store costs. Names are stable.
@@ -62,6 +74,7 @@ pub struct Plan {
 pub struct Report {
     workload: &'static str,
     backlog: u64,
+    per_mailbox: u32,
     in_flight: u32,
     seconds: u64,
     body_bytes: usize,
@@ -81,9 +94,58 @@ pub struct Report {
     backlog_messages_per_s: Option<f64>,
     /// Closing and opening again over the backlog.
     reopen_s: f64,
+    /// What the process holds more after opening again than with the store still empty, for each record
+    /// of the backlog; pages in the cache, which does not grow with it, included.
+    rss_bytes_per_record: Option<f64>,
+    /// What the cache of pages may hold.
+    cache_bytes_max: usize,
+    disk_bytes_per_record: Option<f64>,
     file_bytes: u64,
+    spike: Option<spike::Report>,
+    expiry: Option<expiry::Report>,
     others_cpus: Option<f64>,
     conditions: Conditions,
+}
+
+/// Whom the cast plays.
+struct People {
+    absent: u32,
+    late: u32,
+}
+
+impl People {
+    fn of(plan: &Plan) -> Self {
+        let mailboxes = |records: u64| {
+            u32::try_from(records.div_ceil(plan.per_mailbox.max(1).into())).unwrap_or(u32::MAX)
+        };
+        Self { absent: mailboxes(plan.backlog), late: mailboxes(plan.spike) }
+    }
+
+    /// Those who receive while the load is measured.
+    fn live() -> Range<u32> {
+        SENDERS..SENDERS + LIVE
+    }
+
+    /// In whose mailboxes the backlog lies.
+    fn absent(&self) -> Range<u32> {
+        let first = Self::live().end;
+        first..first + self.absent
+    }
+
+    /// In whose mailboxes the spike lies.
+    fn late(&self) -> Range<u32> {
+        let first = self.absent().end;
+        first..first + self.late
+    }
+}
+
+/// What lay there before the load was measured.
+struct Standing {
+    laid: Option<Duration>,
+    reopened: Duration,
+    /// Memory and disk of a record.
+    each: (Option<f64>, Option<f64>),
+    cache_bytes_max: usize,
 }
 
 /// Runs the load on a store in `data`, an empty folder.
@@ -96,53 +158,55 @@ pub struct Report {
 pub async fn run(data: &Path, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
     let cast = Cast::new(rand::random());
     let (sink, events) = mpsc::channel();
-    let store = open(data, &sink)?;
-    let absent = u32::try_from(plan.backlog.div_ceil(PER_MAILBOX.into())).unwrap_or(u32::MAX);
-    register(&store, cast, SENDERS + LIVE + absent).await?;
-    let (plan, data) = (plan.clone(), data.to_owned());
+    let clock = Arc::new(Shifted::default());
+    let mut options = Options::default();
+    options.clock = Arc::<Shifted>::clone(&clock);
+    let cache_bytes_max = options.cache_bytes;
+    let (plan, data, people) = (plan.clone(), data.to_owned(), People::of(plan));
+    let open = {
+        let data = data.clone();
+        move || Embedded::open(&data, options.clone(), Arc::new(Line::new(sink.clone())))
+    };
+    let store = open()?;
+    register(&store, cast, people.late().end).await?;
     let work = move || {
+        let empty = Room::now(&data);
         let mut driver = Driver::new(cast, 0..SENDERS, plan.body_bytes, events);
-        let laid = lay(&mut driver, &store, &plan, absent);
+        let laid = (plan.backlog > 0).then(|| {
+            let began = Instant::now();
+            spike::lay(&mut driver, &store, plan.backlog, people.absent());
+            began.elapsed()
+        });
         let began = Instant::now();
         drop(store);
-        let store = open(&data, &sink)?;
+        let store = open()?;
         let reopened = began.elapsed();
-        Ok(measure(&mut driver, &store, &plan, laid, reopened, conditions))
+        let each = Room::now(&data).each_since(&empty, plan.backlog);
+        let standing = Standing { laid, reopened, each, cache_bytes_max };
+        let mut report = measure(&mut driver, &store, &plan, &standing, conditions);
+        if plan.spike > 0 {
+            let people = people.late();
+            report.spike = Some(spike::run(&mut driver, &store, &data, plan.spike, people));
+        }
+        if plan.expire {
+            let message_us = report.store_cpu_us_per_message;
+            let expiry = expiry::run(&mut driver, &store, &clock, plan.in_flight, message_us)?;
+            report.expiry = Some(expiry);
+        }
+        Ok(report)
     };
     tokio::task::spawn_blocking(work).await.map_err(|_| LoadError::Worker)?
-}
-
-fn open(data: &Path, events: &mpsc::Sender<Event>) -> Result<Embedded, LoadError> {
-    Ok(Embedded::open(data, Options::default(), Arc::new(Line::new(events.clone())))?)
-}
-
-/// Fills mailboxes that nobody empties; how long that took.
-fn lay(driver: &mut Driver, store: &Embedded, plan: &Plan, absent: u32) -> Option<Duration> {
-    if plan.backlog == 0 {
-        return None;
-    }
-    let began = Instant::now();
-    let to = SENDERS + LIVE..SENDERS + LIVE + absent;
-    let bar = progress::bar("laying the backlog", plan.backlog);
-    driver.aim(to, false, false);
-    driver.go(store, LAYING, |driver| {
-        bar.set_position(driver.accepted());
-        driver.submitted() < plan.backlog
-    });
-    bar.finish_and_clear();
-    Some(began.elapsed())
 }
 
 fn measure(
     driver: &mut Driver,
     store: &Embedded,
     plan: &Plan,
-    laid: Option<Duration>,
-    reopened: Duration,
+    standing: &Standing,
     conditions: Conditions,
 ) -> Report {
-    let backlog_messages_per_s = laid.map(|took| driver.accepted() as f64 / took.as_secs_f64());
-    driver.aim(SENDERS..SENDERS + LIVE, true, plan.read_back);
+    let laid = standing.laid.map(|took| driver.accepted() as f64 / took.as_secs_f64());
+    driver.aim(People::live(), true, plan.read_back);
     let warm = Instant::now() + Duration::from_secs(1);
     driver.go(store, plan.in_flight, |_| Instant::now() < warm);
     driver.restart_count();
@@ -163,6 +227,7 @@ fn measure(
     Report {
         workload: "store",
         backlog: plan.backlog,
+        per_mailbox: plan.per_mailbox,
         in_flight: plan.in_flight,
         seconds: plan.seconds,
         body_bytes: plan.body_bytes,
@@ -173,9 +238,14 @@ fn measure(
         store_cpu_us_per_message: threads.map(|cpu| cpu.as_secs_f64() * 1e6 / messages as f64),
         messages_per_batch: messages as f64 / stats.batches.saturating_sub(batches).max(1) as f64,
         refused: driver.refused(),
-        backlog_messages_per_s,
-        reopen_s: reopened.as_secs_f64(),
+        backlog_messages_per_s: laid,
+        reopen_s: standing.reopened.as_secs_f64(),
+        rss_bytes_per_record: standing.each.0,
+        cache_bytes_max: standing.cache_bytes_max,
+        disk_bytes_per_record: standing.each.1,
         file_bytes: stats.file_bytes,
+        spike: None,
+        expiry: None,
         others_cpus: spent.others_cpus,
         conditions,
     }

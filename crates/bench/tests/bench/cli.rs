@@ -153,6 +153,22 @@ async fn the_store_needs_no_server() {
     has(&report, &["messages_per_s", "durable_ms.p50", "durable_ms.p99", "cpu_us_per_message"]);
     assert_eq!(report["refused"], 0);
     assert!(report["messages_per_s"].as_f64() > Some(0.0));
+    assert!(report["spike"].is_null() && report["expiry"].is_null());
+}
+
+#[tokio::test]
+async fn the_store_tells_what_a_spike_leaves_and_what_expiry_costs() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_godwit-bench"));
+    let load = "store --backlog 3000 --per-mailbox 10 --spike 20000 --expire --seconds 1 --json";
+    let output = command.args(load.split(' ')).output().await.unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    has(&report, &["rss_bytes_per_record", "disk_bytes_per_record", "cache_bytes_max"]);
+    has(&report["spike"], &["disk_bytes_before", "disk_bytes_peak", "disk_bytes_drained"]);
+    has(&report["spike"], &["disk_bytes_after", "returned_after_s"]);
+    has(&report["expiry"], &["seconds", "durable_ms.p99", "messages_per_s"]);
+    let expired = report["expiry"]["expired"].as_u64().unwrap();
+    assert!(expired >= 3_000, "{expired}"); // and what was under way at that moment
+    assert_eq!(report["expiry"]["refused"], 0);
 }
 
 #[tokio::test]

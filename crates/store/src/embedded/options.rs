@@ -22,7 +22,7 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// RAM for pages of the file, bytes.
     pub cache_bytes: usize,
-    /// Verify the checksum of every page when opening: about a second for each 2 GiB. Without it a
+    /// Verify the checksum of every page when opening: about half a second for each GiB. Without it a
     /// file that was altered behind our back is noticed row by row, when the row is read.
     pub verify_pages_on_open: bool,
     /// The disk. Tests put a worse one here.
@@ -36,7 +36,10 @@ impl Default for Options {
             quotas: Quotas::default(),
             // Eight of the largest batches; a batch writes its bodies and the pages that lead to them.
             reserve_bytes: 64 * 1024 * 1024,
-            cache_bytes: 256 * 1024 * 1024,
+            // Fits into the processor's own cache; what is read oftener than that the system keeps too.
+            // Half of it may hold pages of the open batch, which is about ten batches of 2,048 short texts; of
+            // a larger batch some pages are written before its end.
+            cache_bytes: 16 * 1024 * 1024,
             verify_pages_on_open: true,
             disk: Arc::new(FileDisk),
         }

@@ -9,15 +9,25 @@ use bytes::Bytes;
 use godwit_base::{DeviceId, Seq};
 use godwit_store::{
     Answer, Appended, Embedded, Mailboxes, Outcome, Page, Recipient, SealedCopy, Settled, Sink,
-    Submission, Token,
+    StoreError, Submission, Token,
 };
+
+use tokio::runtime::Handle;
 
 use super::{NUMBER, device_id};
 use crate::device::Cast;
 use crate::figures::{Latencies, Percentiles};
+use crate::progress;
 
 /// From the hand-over to the deletion: a fast client's round trip.
 const CLIENT_TAKES: Duration = Duration::from_millis(5);
+
+/// Mailboxes that are drained at once: their pages fit into what the store's readers take.
+const DRAINED_AT_ONCE: usize = 64;
+
+/// Records of a page that is drained, and bytes: those of a session.
+const PAGE: usize = 256;
+const PAGE_BYTES: usize = 64 * 1024;
 
 /// What the store tells.
 pub(super) enum Event {
@@ -149,6 +159,40 @@ impl Driver {
         }
     }
 
+    /// Fetches and deletes all that waits for these, a few mailboxes at once.
+    pub(super) fn drain(&mut self, store: &Embedded, numbers: Range<u32>) {
+        let runtime = Handle::current();
+        let bar = progress::bar("draining mailboxes", numbers.len() as u64);
+        let cast = self.cast;
+        let mut devices = numbers.map(|number| device_id(cast, number));
+        let mut open: Vec<(DeviceId, Seq)> = Vec::new();
+        loop {
+            let closed = DRAINED_AT_ONCE - open.len();
+            open.extend(devices.by_ref().take(closed).map(|device| (device, Seq::ZERO)));
+            if open.is_empty() {
+                return bar.finish_and_clear();
+            }
+            let pages: Vec<_> = open
+                .drain(..)
+                .map(|(device, after)| (device, after, store.read(device, after, PAGE, PAGE_BYTES)))
+                .collect();
+            for (device, after, page) in pages {
+                let last = runtime.block_on(page).map(|page| page.records.last().map(|it| it.seq));
+                match last {
+                    Ok(Some(last)) if store.acknowledge(device, last).is_ok() => {
+                        open.push((device, last));
+                    }
+                    Ok(None) | Err(StoreError::Damaged(_)) => bar.inc(1),
+                    Ok(Some(_)) | Err(_) => open.push((device, after)), // busy: once more
+                }
+            }
+            while let Ok(event) = self.events.try_recv() {
+                self.take(event);
+            }
+            self.delete_due(store, &mut Vec::new());
+        }
+    }
+
     fn busy(&self) -> usize {
         self.under_way.len() - self.free.len()
     }
@@ -228,7 +272,7 @@ impl Driver {
                 // A full queue is no harm: the next acknowledgement covers this one.
                 let _ = store.acknowledge(device, up_to);
             }
-            let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+            let Ok(runtime) = Handle::try_current() else { return };
             for read in reads.drain(..) {
                 let _ = runtime.block_on(read);
             }
