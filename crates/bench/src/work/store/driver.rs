@@ -182,6 +182,8 @@ impl Driver {
                     Ok(Some(last)) if store.acknowledge(device, last).is_ok() => {
                         open.push((device, last));
                     }
+                    // Once more from the front: then the deletions are durable.
+                    Ok(None) if after > Seq::ZERO => open.push((device, Seq::ZERO)),
                     Ok(None) | Err(StoreError::Damaged(_)) => bar.inc(1),
                     Ok(Some(_)) | Err(_) => open.push((device, after)), // busy: once more
                 }

@@ -4,16 +4,16 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use godwit_store::{Embedded, Operations};
+use godwit_store::Embedded;
 use serde::Serialize;
 
 use super::driver::Driver;
 use super::room::disk_bytes;
-use super::{LAYING, People};
+use super::{LAYING, People, Plan};
 use crate::progress;
 
-/// How long the last deletion, and then the room, are waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the room is waited for, in times of what is measured.
+const PATIENCE: u32 = 6;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -36,16 +36,17 @@ pub(super) struct Report {
     returned_after_s: Option<f64>,
 }
 
-/// Lays `records` in the mailboxes of `people`, and empties them.
+/// Lays the spike in the mailboxes of `people`, and empties them.
 pub(super) fn run(
     driver: &mut Driver,
     store: &Embedded,
     data: &Path,
-    records: u64,
+    plan: &Plan,
     people: Range<u32>,
 ) -> Report {
+    let records = plan.spike;
+    let patience = Duration::from_secs(plan.seconds) * PATIENCE;
     let disk_bytes_before = disk_bytes(data);
-    let standing = store.stats().records;
     let began = Instant::now();
     lay(driver, store, records, people.clone());
     let laid_s = began.elapsed().as_secs_f64();
@@ -53,14 +54,12 @@ pub(super) fn run(
     let began = Instant::now();
     driver.aim(People::live(), true, false);
     driver.drain(store, people);
-    // What the live devices have not taken yet is far below a hundredth.
-    live_until(driver, store, || store.stats().records <= standing + records / 100);
     let drained_s = began.elapsed().as_secs_f64();
     let disk_bytes_drained = disk_bytes(data);
     let enough = disk_bytes_before.zip(disk_bytes_peak);
     let enough = enough.map(|(before, peak)| before + peak.saturating_sub(before) / 10);
     let returned = || disk_bytes(data).zip(enough).is_some_and(|(now, enough)| now <= enough);
-    let returned_after_s = live_until(driver, store, returned);
+    let returned_after_s = live_until(driver, store, patience, returned);
     let disk_bytes_after = disk_bytes(data);
     Report {
         records,
@@ -87,14 +86,19 @@ pub(super) fn lay(driver: &mut Driver, store: &Embedded, records: u64, people: R
 }
 
 /// A little traffic until it is `done`; seconds until then, if it was within the patience.
-fn live_until(driver: &mut Driver, store: &Embedded, done: impl Fn() -> bool) -> Option<f64> {
+fn live_until(
+    driver: &mut Driver,
+    store: &Embedded,
+    patience: Duration,
+    done: impl Fn() -> bool,
+) -> Option<f64> {
     let (began, mut look, mut took) = (Instant::now(), None, None);
     driver.go(store, QUIET, |_| {
         if look.is_none_or(|look: Instant| look.elapsed() >= LOOK_EVERY) {
             look = Some(Instant::now());
             took = done().then(|| began.elapsed().as_secs_f64());
         }
-        took.is_none() && began.elapsed() < PATIENCE
+        took.is_none() && began.elapsed() < patience
     });
     took
 }
