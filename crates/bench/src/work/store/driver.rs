@@ -188,10 +188,15 @@ impl Driver {
                     Ok(Some(_)) | Err(_) => open.push((device, after)), // busy: once more
                 }
             }
-            while let Ok(event) = self.events.try_recv() {
-                self.take(event);
-            }
+            self.take_waiting();
             self.delete_due(store, &mut Vec::new());
+        }
+    }
+
+    /// What the store has told by now.
+    pub(super) fn take_waiting(&mut self) {
+        while let Ok(event) = self.events.try_recv() {
+            self.take(event);
         }
     }
 

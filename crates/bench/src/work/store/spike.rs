@@ -4,8 +4,9 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use godwit_store::Embedded;
+use godwit_store::{Embedded, Operations};
 use serde::Serialize;
+use tokio::runtime::Handle;
 
 use super::driver::Driver;
 use super::room::disk_bytes;
@@ -82,6 +83,9 @@ pub(super) fn lay(driver: &mut Driver, store: &Embedded, records: u64, people: R
         bar.set_position(driver.accepted());
         driver.submitted() < records
     });
+    // Answered after the last batch was told of: later nothing of it is taken for the live devices'.
+    drop(Handle::current().block_on(store.sweep()));
+    driver.take_waiting();
     bar.finish_and_clear();
 }
 
