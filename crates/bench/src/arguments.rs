@@ -1,21 +1,22 @@
 //! The command line. Names are stable: scripts use them.
 
+mod links;
+mod messages;
+mod parts;
 mod peer;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use godwit_base::JoinLink;
 
-use crate::crowd;
-use crate::loss;
 use crate::plot::report::Plot;
-use crate::proxy::{self, Profile};
 use crate::server::Choice;
-use crate::work::{
-    bystanders, capacity, chat, churn, edge, group, handshake, idle, media, offline, overload,
-    presence, profile, relay, store, storm,
-};
+use crate::work::chat;
+pub use links::{Churn, Fleet, Handshake, Idle, Presence, Storm};
+pub use messages::{Absence, Bystanders, Chat, Group, Offline, Overload, OwnChat, Relay};
+pub use parts::{Edge, Media, Proxy, Store};
 pub use peer::{Peer, PeerLoad};
 
 /// Loads a Godwit server and tells what it costs.
@@ -34,8 +35,8 @@ pub struct Arguments {
     #[arg(long, global = true, value_name = "PATH")]
     pub out: Option<PathBuf>,
 
-    /// Keep the CPUs from going idle, by spinning at the least priority: needed for latencies on
-    /// virtual machines
+    /// Keep the CPUs from going idle, by spinning where nobody else wants to run (SCHED_IDLE, by chrt of
+    /// util-linux): needed for latencies on virtual machines
     #[arg(long, global = true)]
     pub keep_awake: bool,
 
@@ -127,317 +128,23 @@ pub enum Load {
     Spin,
 }
 
-/// Options of `idle`.
-#[derive(Debug, Args)]
-pub struct Idle {
-    /// Connections in all; above 19,000 more servers are started
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=2_000_000))]
-    connections: u32,
-    /// Connections to one server
-    #[arg(long, default_value_t = idle::PER_SERVER_MAX,
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(idle::PER_SERVER_MAX)))]
-    per_server: u32,
-    /// Connections being made at once, by each worker
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1_000))]
-    at_once: u16,
-    /// Seconds of idling that are measured
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
-    seconds: u64,
-    /// Quiet seconds between the keepalives of a connection, as far as the server allows [default: what it says]
-    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=3_600))]
-    keepalive: Option<u32>,
-}
-
-/// Options of `chat`.
-#[derive(Debug, Args)]
-pub struct OwnChat {
-    #[command(flatten)]
-    chat: Chat,
-    /// Connections that only stay meanwhile
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=i64::from(chat::BESIDE_MAX)))]
-    beside: u32,
-}
-
-/// Options of `chat` on any server.
-#[derive(Debug, Args)]
-pub struct Chat {
-    /// Senders, each with a recipient of its own
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(chat::PAIRS_MAX)))]
-    pairs: u32,
-    /// Messages of one sender on their way at once
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(chat::WINDOW_MAX)))]
-    window: u32,
-    /// Seconds that are measured
-    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=600))]
-    seconds: u64,
-    /// Messages a second in all, evenly, instead of full windows
-    #[arg(long, value_name = "PER_S", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    rate: Option<u32>,
-    /// Then measure again at half the rate that was reached: latency without queues
-    #[arg(long)]
-    half: bool,
-    /// Bytes of a sealed copy
-    #[arg(long, default_value_t = 136, value_parser = clap::value_parser!(u16).range(8..=48_000))]
-    body: u16,
-}
-
-/// Options of `offline`.
-#[derive(Debug, Args)]
-pub struct Offline {
-    #[command(flatten)]
-    absence: Absence,
-    /// Start the server again before the drain
-    #[arg(long, conflicts_with = "join")]
-    restart: bool,
-    /// Kill the server with SIGKILL after the last acceptance, and start it again before the drain
-    #[arg(long, conflicts_with_all = ["join", "restart"])]
-    kill: bool,
-}
-
-/// Who is away, and what is sent to them.
-#[derive(Debug, Args)]
-pub struct Absence {
-    /// Devices that are away
-    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=9_500))]
-    users: u32,
-    /// Messages for each of them
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=9_000))]
-    each: u32,
-    /// Devices that send
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=9_500))]
-    senders: u32,
-    /// Submissions of one sender that are not accepted yet
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=i64::from(chat::WINDOW_MAX)))]
-    window: u32,
-    /// Bytes of a sealed copy
-    #[arg(long, default_value_t = 136, value_parser = clap::value_parser!(u16).range(8..=48_000))]
-    body: u16,
-}
-
-/// Options of `media`.
-#[derive(Debug, Args)]
-pub struct Media {
-    /// Bytes of the file; the server's own limit is 2 GiB
-    #[arg(long, default_value_t = 300_000_000, value_parser = clap::value_parser!(u64).range(1_000..=1 << 40))]
-    bytes: u64,
-    /// Cuts in each direction
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(0..=100))]
-    cuts: u64,
-}
-
-impl Media {
-    /// The plan of these options.
-    pub fn plan(&self) -> media::Plan {
-        media::Plan { bytes: self.bytes, cuts: self.cuts }
+impl Arguments {
+    /// Whether options go together that are each within their bounds.
+    ///
+    /// # Errors
+    /// What to say, and to end with as for any other wrong usage.
+    pub fn check(&self) -> Result<(), clap::Error> {
+        let Load::Chat(chat) = &self.load else { return Ok(()) };
+        let (connections, most) = (chat.connections(), chat::CONNECTIONS_MAX);
+        if connections <= most {
+            return Ok(());
+        }
+        let said = format!(
+            "{connections} connections are too many for the files that one process may open: \
+             twice --pairs and --beside may be {most} together"
+        );
+        Err(Self::command().error(ErrorKind::ValueValidation, said))
     }
-}
-
-/// Options of `group`.
-#[derive(Debug, Args)]
-pub struct Group {
-    /// Members of the group, the sender among them
-    #[arg(long, default_value_t = group::MEMBERS_MAX, value_parser = clap::value_parser!(u32).range(2..=i64::from(group::MEMBERS_MAX)))]
-    members: u32,
-    /// Messages, one after another
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    messages: u32,
-    /// Bytes of the ciphertext
-    #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u16).range(8..=48_000))]
-    body: u16,
-}
-
-/// Options of `handshake`.
-#[derive(Debug, Args)]
-pub struct Handshake {
-    /// Seconds that each kind is measured
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
-    seconds: u64,
-    /// Handshakes on their way at once
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    at_once: u32,
-}
-
-/// Options of `presence`.
-#[derive(Debug, Args)]
-pub struct Presence {
-    /// Devices, in pairs that look at each other
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=i64::from(presence::CONNECTIONS_MAX)))]
-    connections: u32,
-    /// How many of a hundred come or go each second
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=100))]
-    changes_percent: u8,
-    /// Seconds that are measured, and as many before them without changes
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
-    seconds: u64,
-}
-
-/// Options of `relay`.
-#[derive(Debug, Args)]
-pub struct Relay {
-    /// Devices that type, and as many that are told
-    #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(relay::PAIRS_MAX)))]
-    pairs: u32,
-    /// Signals in one write: so many devices type to as many each
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(relay::WINDOW_MAX)))]
-    window: u32,
-    /// Seconds that are measured
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
-    seconds: u64,
-}
-
-/// Options of `storm`.
-#[derive(Debug, Args)]
-pub struct Storm {
-    /// Connections that are dropped
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(storm::CONNECTIONS_MAX)))]
-    connections: u32,
-    /// Pairs that stay and go on chatting
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(storm::PAIRS_MAX)))]
-    pairs: u32,
-    /// Messages a second of all pairs together
-    #[arg(long, default_value_t = 500, value_name = "PER_S", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    rate: u32,
-    /// Seconds that the pairs are measured before the storm
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
-    calm: u64,
-    /// Seconds after which who is not back has failed
-    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=600))]
-    seconds: u64,
-    /// Kill the server and start it again: all come back at once to a cold one, the pairs too
-    #[arg(long, conflicts_with = "join")]
-    kill: bool,
-}
-
-/// Options of `churn`.
-#[derive(Debug, Args)]
-pub struct Churn {
-    /// Devices
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(churn::CONNECTIONS_MAX)))]
-    connections: u32,
-    /// Logins a second, each after a goodbye
-    #[arg(long, default_value_t = 200, value_name = "PER_S", value_parser = clap::value_parser!(u32).range(1..=i64::from(churn::RATE_MAX)))]
-    rate: u32,
-    /// Seconds that are measured, and as many before them without logins
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
-    seconds: u64,
-}
-
-/// Options of `profile` and `capacity`.
-#[derive(Debug, Args)]
-pub struct Fleet {
-    /// Which fleet: whatsapp2014 (a login every 639 s, a message every 430 s, three of four mailboxes
-    /// empty, presence at each login, 35 % more at the top of the day)
-    #[arg(default_value = "whatsapp2014", value_parser = profile::habits)]
-    habits: profile::Habits,
-    /// Devices: two write to each other
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=i64::from(profile::CONNECTIONS_MAX)))]
-    connections: u32,
-    /// How many of a hundred segments are lost, each way: the fleet of 2014 met 7
-    #[arg(long, default_value_t = 0, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=i64::from(loss::PERCENT_MAX)))]
-    loss: u8,
-    /// Seconds that nothing, the even load, and the top of the day are measured, each
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
-    seconds: u64,
-}
-
-/// Options of `overload`.
-#[derive(Debug, Args)]
-pub struct Overload {
-    /// Senders, each with a recipient of its own
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(chat::PAIRS_MAX)))]
-    pairs: u32,
-    /// Messages of one sender on their way at once while the peak is measured
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=i64::from(chat::WINDOW_MAX)))]
-    window: u32,
-    /// Seconds that the peak is measured, and each of the loads
-    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=600))]
-    seconds: u64,
-    /// Bytes of a sealed copy
-    #[arg(long, default_value_t = 136, value_parser = clap::value_parser!(u16).range(8..=48_000))]
-    body: u16,
-}
-
-/// Options of `bystanders`.
-#[derive(Debug, Args)]
-pub struct Bystanders {
-    /// Pairs that chat
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(storm::PAIRS_MAX)))]
-    pairs: u32,
-    /// Messages a second of all pairs together
-    #[arg(long, default_value_t = 500, value_name = "PER_S", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    rate: u32,
-    /// Devices that are sent to and stop reading
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=i64::from(bystanders::READERS_MAX)))]
-    readers: u32,
-    /// Messages in the large mailbox
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(bystanders::RECORDS_MAX)))]
-    records: u32,
-    /// Seconds that each is measured; the large mailbox for as long as it drains
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
-    seconds: u64,
-}
-
-/// Options of `proxy`.
-#[derive(Debug, Args)]
-pub struct Proxy {
-    /// What the network is like: 2g (40 kbit/s, 600 ms, 5 % loss, cut every 20 s) or clean
-    #[arg(long, default_value = "2g", value_parser = proxy::profile)]
-    pub profile: Profile,
-    /// Which segments are lost: the same number, the same ones
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-}
-
-/// Options of `2g`.
-#[derive(Debug, Args)]
-pub struct Edge {
-    /// Texts
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5_000))]
-    texts: u32,
-    /// Bytes of the photo that is sent behind the texts; 0 is none
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(0..=i64::from(edge::PHOTO_BYTES_MAX)))]
-    photo_bytes: u32,
-    /// What the networks are like: 2g or clean
-    #[arg(long, default_value = "2g", value_parser = proxy::profile)]
-    profile: Profile,
-    /// Which segments are lost
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Seconds after which it is given up
-    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=7_200))]
-    seconds: u64,
-    /// Program of the client [default: godwit beside this program]
-    #[arg(long, value_name = "FILE")]
-    client: Option<PathBuf>,
-}
-
-/// Options of `store`.
-#[derive(Debug, Args)]
-pub struct Store {
-    /// Records that lie in mailboxes which nobody empties
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=20_000_000))]
-    backlog: u64,
-    /// Records in each of these mailboxes
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(store::PER_MAILBOX_MAX)))]
-    per_mailbox: u32,
-    /// Submissions under way at once
-    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=i64::from(store::IN_FLIGHT_MAX)))]
-    in_flight: u32,
-    /// Seconds that are measured
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
-    seconds: u64,
-    /// Fetch each record from its mailbox before it is deleted
-    #[arg(long)]
-    read_back: bool,
-    /// Bytes of a body
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=48_000))]
-    body: u16,
-    /// Afterwards so many records at once, which are all fetched and deleted: what the disk gets back
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=20_000_000))]
-    spike: u64,
-    /// In the end let the time of the backlog pass: what the sweeps cost, and who notices
-    #[arg(long)]
-    expire: bool,
 }
 
 impl SiteArguments {
@@ -454,211 +161,11 @@ impl SiteArguments {
     }
 }
 
-impl Idle {
-    /// As a plan.
-    pub fn plan(&self) -> idle::Plan {
-        let Self { connections, per_server, at_once, seconds, keepalive: keepalive_s } = *self;
-        idle::Plan { connections, per_server, at_once: at_once.into(), seconds, keepalive_s }
-    }
-}
-
-impl OwnChat {
-    /// As a plan.
-    pub fn plan(&self) -> chat::Plan {
-        chat::Plan { beside: self.beside, ..self.chat.plan() }
-    }
-}
-
-impl Chat {
-    /// As a plan.
-    pub fn plan(&self) -> chat::Plan {
-        let Self { pairs, window, seconds, rate, half, body } = *self;
-        chat::Plan {
-            pairs,
-            beside: 0,
-            window,
-            seconds,
-            body_bytes: body.into(),
-            rate: rate.map(f64::from),
-            half,
-            warm_up: chat::WARM_UP,
-            patience: chat::PATIENCE,
-        }
-    }
-}
-
-impl Offline {
-    /// As a plan.
-    pub fn plan(&self) -> offline::Plan {
-        let meanwhile = match (self.restart, self.kill) {
-            (_, true) => offline::Meanwhile::IsKilled,
-            (true, false) => offline::Meanwhile::Restarts,
-            (false, false) => offline::Meanwhile::Stays,
-        };
-        self.absence.plan(meanwhile)
-    }
-}
-
-impl Absence {
-    fn plan(&self, meanwhile: offline::Meanwhile) -> offline::Plan {
-        let Self { users, each, senders, window, body } = *self;
-        let senders = senders.min(users); // one without users would have nobody to send to
-        offline::Plan { users, each, senders, window, body_bytes: body.into(), meanwhile }
-    }
-}
-
-impl Group {
-    /// As a plan.
-    pub fn plan(&self) -> group::Plan {
-        let Self { members, messages, body } = *self;
-        group::Plan { members, messages, body_bytes: body.into() }
-    }
-}
-
-impl Handshake {
-    /// As a plan.
-    pub fn plan(&self) -> handshake::Plan {
-        handshake::Plan { seconds: self.seconds, at_once: self.at_once }
-    }
-}
-
-impl Presence {
-    /// As a plan.
-    pub fn plan(&self) -> presence::Plan {
-        let Self { connections, changes_percent, seconds } = *self;
-        presence::Plan {
-            connections: connections & !1,
-            changes_percent: changes_percent.into(),
-            seconds,
-            settle: presence::SETTLE,
-            patience: presence::PATIENCE,
-        }
-    }
-}
-
-impl Relay {
-    /// As a plan.
-    pub fn plan(&self) -> relay::Plan {
-        let Self { pairs, window, seconds } = *self;
-        let (settle, patience) = (presence::SETTLE, presence::PATIENCE);
-        relay::Plan { pairs, window, seconds, settle, patience }
-    }
-}
-
-impl Storm {
-    /// As a plan.
-    pub fn plan(&self) -> storm::Plan {
-        let Self { connections, pairs, rate, calm, seconds, kill } = *self;
-        storm::Plan {
-            connections,
-            pairs,
-            rate: f64::from(rate),
-            calm_s: calm,
-            seconds,
-            kill,
-            at_once: crowd::AT_ONCE,
-            warm_up: chat::WARM_UP,
-            patience: chat::PATIENCE,
-        }
-    }
-}
-
-impl Churn {
-    /// As a plan.
-    pub fn plan(&self) -> churn::Plan {
-        let Self { connections, rate, seconds } = *self;
-        let (settle, patience) = (churn::SETTLE, churn::PATIENCE);
-        churn::Plan { connections, rate, seconds, settle, patience }
-    }
-}
-
-impl Fleet {
-    /// As a plan.
-    pub fn plan(&self) -> profile::Plan {
-        let Self { habits, connections, loss: loss_percent, seconds } = *self;
-        let (settle, patience) = (profile::SETTLE, profile::PATIENCE);
-        // Without a neighbour the last of an odd number would have nobody to write to.
-        let connections = connections & !1;
-        profile::Plan { habits, connections, loss_percent, seconds, settle, patience }
-    }
-
-    /// As a plan for what the machine can carry.
-    pub fn capacity_plan(&self) -> capacity::Plan {
-        let (connections, seconds) = (self.connections, self.seconds);
-        let (per_server, at_once) = (idle::PER_SERVER_MAX, crowd::AT_ONCE);
-        let keepalive_s = None;
-        let idle = idle::Plan { connections, per_server, at_once, seconds, keepalive_s };
-        capacity::Plan { idle, profile: self.plan() }
-    }
-}
-
-impl Overload {
-    /// As a plan.
-    pub fn plan(&self) -> overload::Plan {
-        let Self { pairs, window, seconds, body } = *self;
-        overload::Plan {
-            pairs,
-            window,
-            seconds,
-            body_bytes: body.into(),
-            steps: overload::STEPS.to_vec(),
-            warm_up: chat::WARM_UP,
-            patience: chat::PATIENCE,
-        }
-    }
-}
-
-impl Bystanders {
-    /// As a plan.
-    pub fn plan(&self) -> bystanders::Plan {
-        let Self { pairs, rate, readers, records, seconds } = *self;
-        bystanders::Plan {
-            pairs,
-            rate: rate.into(),
-            readers,
-            feed_every: bystanders::FEED_EVERY,
-            feed_bytes: bystanders::FEED_BYTES,
-            records,
-            seconds,
-            warm_up: chat::WARM_UP,
-            patience: chat::PATIENCE,
-        }
-    }
-}
-
-impl Edge {
-    /// As a plan.
-    pub fn plan(&self) -> edge::Plan {
-        let Self { texts, photo_bytes, profile, seed, seconds, client } = self;
-        let (texts, photo_bytes, profile) = (*texts, *photo_bytes, *profile);
-        let (seed, seconds, client) = (*seed, *seconds, client.clone());
-        edge::Plan { texts, photo_bytes, profile, seed, seconds, client }
-    }
-}
-
-impl Store {
-    /// As a plan.
-    pub fn plan(&self) -> store::Plan {
-        let Self { backlog, per_mailbox, in_flight, seconds, read_back, body, spike, expire } =
-            *self;
-        let body_bytes = body.into();
-        store::Plan {
-            backlog,
-            per_mailbox,
-            in_flight,
-            seconds,
-            body_bytes,
-            read_back,
-            spike,
-            expire,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
+    use crate::loss;
+    use crate::work::bystanders;
 
     #[test]
     fn the_command_line_is_sound() {
@@ -700,6 +207,24 @@ mod tests {
     }
 
     #[test]
+    fn connections_are_bounded_together_too() {
+        let most = chat::CONNECTIONS_MAX;
+        for (pairs, beside, fits) in [
+            (chat::PAIRS_MAX, 0, true),
+            (chat::PAIRS_MAX, 1, false),
+            ((most - chat::BESIDE_MAX) / 2, chat::BESIDE_MAX, true),
+            (chat::PAIRS_MAX, chat::BESIDE_MAX, false),
+        ] {
+            let call = format!("godwit-bench chat --pairs {pairs} --beside {beside}");
+            let asked = Arguments::try_parse_from(call.split(' ')).unwrap();
+            assert_eq!(
+                asked.check().map_err(|wrong| wrong.exit_code()),
+                fits.then_some(()).ok_or(2)
+            );
+        }
+    }
+
+    #[test]
     fn both_sides_of_a_bound() {
         let window = |window: u32| {
             let text = window.to_string();
@@ -712,6 +237,11 @@ mod tests {
             let text = percent.to_string();
             Arguments::try_parse_from(["godwit-bench", "profile", "--loss", &text]).is_ok()
         };
+        let records = |records: u32| {
+            let text = records.to_string();
+            Arguments::try_parse_from(["godwit-bench", "bystanders", "--records", &text]).is_ok()
+        };
+        assert!(records(bystanders::RECORDS_MAX) && !records(bystanders::RECORDS_MAX + 1));
         assert!(loss(0) && loss(loss::PERCENT_MAX) && !loss(loss::PERCENT_MAX + 1));
     }
 }

@@ -67,6 +67,17 @@ pub enum LoadError {
     /// The store under test did not open.
     #[error("store: {0}")]
     Open(#[from] OpenError),
+    /// Nobody keeps the CPUs awake.
+    #[error("cannot keep the CPUs awake: {0}; --keep-awake needs chrt, install util-linux")]
+    NoSpinner(String),
+    /// The store under test gave no record for so long.
+    #[error("the store let no mailbox be emptied for {seconds} s: {said}")]
+    NotDrained {
+        /// How long.
+        seconds: u64,
+        /// What it said at last.
+        said: String,
+    },
     /// A worker process failed; it has said why on standard error.
     #[error("a worker process ended early; it says why above")]
     Worker,

@@ -21,6 +21,9 @@ use serde::Serialize;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Err(wrong) = arguments.check() {
+        wrong.exit();
+    }
     if matches!(arguments.load, Load::Spin) {
         awake::spin();
         return ExitCode::SUCCESS;
@@ -62,7 +65,7 @@ fn keep(svg: &str, file: Option<&Path>) -> Result<(), LoadError> {
 }
 
 fn run(arguments: &Arguments) -> Result<Option<String>, LoadError> {
-    let spinners = match arguments.keep_awake {
+    let mut spinners = match arguments.keep_awake {
         true => Some(Awake::start()?),
         false => None,
     };
@@ -76,7 +79,7 @@ fn run(arguments: &Arguments) -> Result<Option<String>, LoadError> {
         .enable_all()
         .build()
         .map_err(LoadError::io("starting the runtime"))?;
-    runtime.block_on(async {
+    let report = runtime.block_on(async {
         if matches!(arguments.load, Load::Proxy(_)) {
             return load(arguments, &awake).await; // it ends by being interrupted
         }
@@ -84,7 +87,9 @@ fn run(arguments: &Arguments) -> Result<Option<String>, LoadError> {
             report = load(arguments, &awake) => report,
             () = interrupted() => Err(LoadError::Interrupted),
         }
-    })
+    })?;
+    spinners.iter_mut().try_for_each(Awake::still_spin)?;
+    Ok(report)
 }
 
 async fn load(arguments: &Arguments, spinners: &Processes) -> Result<Option<String>, LoadError> {

@@ -26,11 +26,14 @@ use pairs::{Pace, Pairs};
 pub(super) use recipient::stamp_of;
 use tally::Tally;
 
-/// Pairs that one process can hold: two connections each, of 20,000 files that a process may open.
-pub const PAIRS_MAX: u32 = 9_500;
+/// Connections that one process can hold, of 20,000 files that it may open.
+pub const CONNECTIONS_MAX: u32 = 19_000;
 
-/// Connections beside 500 pairs, of 20,000 files that a process may open.
-pub const BESIDE_MAX: u32 = 18_000;
+/// Pairs alone: two connections each.
+pub const PAIRS_MAX: u32 = CONNECTIONS_MAX / 2;
+
+/// Connections beside 500 pairs.
+pub const BESIDE_MAX: u32 = CONNECTIONS_MAX - 2 * 500;
 
 /// Messages that one sender may have unresolved: below the server's window for repeats.
 pub const WINDOW_MAX: u32 = 120;

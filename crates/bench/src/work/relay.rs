@@ -68,7 +68,7 @@ pub struct Report {
     client_cpu_us_per_message: Option<f64>,
     /// From the first byte of its group to the hands of who is told.
     pub delivery_ms: Option<Percentiles>,
-    /// Signals that were said and not told in time.
+    /// Signals that were said and not told in time, whether they came later or not.
     pub lost: u64,
     /// Connections that ended early.
     pub broken_connections: u64,
@@ -90,13 +90,22 @@ struct Stage {
 
 /// Devices that type, each to all of as many others. They do so at once, and again when all were told.
 struct Group {
-    /// One signal from each to each.
-    signals: u32,
-    /// Of the present round.
-    told: Cell<u32>,
+    /// Accounts of those who type.
+    writers: Vec<u64>,
+    round: RefCell<Round>,
     began: Cell<Instant>,
     all_told: Notify,
     stage: Rc<Stage>,
+}
+
+/// What was told of one round: nothing in a signal says of which round it is, so one counts once from each
+/// to each, and none while no round is open.
+#[derive(Debug)]
+struct Round {
+    /// Whom each of those who are told has heard of, a bit for each who types.
+    heard: Vec<u32>,
+    /// Signals that were not told yet; none when it is not open.
+    missing: u32,
 }
 
 /// Runs the load.
@@ -169,15 +178,19 @@ async fn start(
         let first = number * 2 * size;
         let writers: Vec<_> = conns.by_ref().take(size as usize).collect();
         let readers: Vec<_> = conns.by_ref().take(size as usize).collect();
-        let signals = size * size;
-        let (group_told, began) = (Cell::new(0), Cell::new(Instant::now()));
-        let (all_told, stage) = (Notify::new(), Rc::clone(stage));
-        let group = Rc::new(Group { signals, told: group_told, began, all_told, stage });
-        for mut conn in readers {
+        let typists = (first..first + size).map(|number| cast.device(number).account.0);
+        let group = Rc::new(Group {
+            writers: typists.collect(),
+            round: RefCell::new(Round::closed(size)),
+            began: Cell::new(Instant::now()),
+            all_told: Notify::new(),
+            stage: Rc::clone(stage),
+        });
+        for (reader, mut conn) in readers.into_iter().enumerate() {
             conn.say(&presence(true))?;
             conn.say(&v1::PresenceWatch { chats: chats(first, false) }.into())?;
             conn.flush().await?;
-            told.spawn_local(Rc::clone(&group).is_told(conn));
+            told.spawn_local(Rc::clone(&group).is_told(reader, conn));
         }
         let says = ToServer::from(v1::PresenceWatch { chats: chats(first + size, true) });
         let due = Instant::now() + gap.mul_f64(f64::from(number) / f64::from(groups));
@@ -213,7 +226,7 @@ impl Group {
                 return;
             }
             let counts = self.stage.recording.get();
-            self.told.set(0);
+            self.round.borrow_mut().opens();
             self.began.set(Instant::now());
             for writer in &mut writers {
                 if says_now(writer, &says).await.is_err() {
@@ -222,40 +235,72 @@ impl Group {
                 }
             }
             let all_told = async {
-                while self.told.get() < self.signals {
+                while self.round.borrow().missing > 0 {
                     self.all_told.notified().await;
                 }
             };
-            if timeout(patience, all_told).await.is_err() && counts {
-                bump(&self.stage.lost, u64::from(self.signals - self.told.get()));
+            if timeout(patience, all_told).await.is_err() {
+                let missing = self.round.borrow_mut().closes();
+                bump(&self.stage.lost, if counts { missing.into() } else { 0 });
+                sleep(patience).await; // what is late comes now, and belongs to no round
             }
             due = Instant::now().max(due + gap);
         }
     }
 
     /// One that is told, until its connection ends.
-    async fn is_told(self: Rc<Self>, mut conn: Conn) {
+    async fn is_told(self: Rc<Self>, reader: usize, mut conn: Conn) {
         let gap = Duration::from_secs(conn.welcome.keepalive_s.max(1).into());
         let hears = |message| match message {
-            ToClient::Presence(seen) if seen.typing => self.one_told(),
+            ToClient::Presence(seen) if seen.typing => self.one_told(reader, seen.account),
             _ => {}
         };
         let Err(_) = conn.keep_hearing(Instant::now() + gap, gap, hears).await;
         bump(&self.stage.broken, 1);
     }
 
-    fn one_told(&self) {
-        if self.told.get() == self.signals {
+    fn one_told(&self, reader: usize, account: u64) {
+        let writer = self.writers.iter().position(|writer| *writer == account);
+        let mut round = self.round.borrow_mut();
+        if !writer.is_some_and(|writer| round.hears(reader, writer)) {
             return; // of a round that was given up
         }
-        self.told.set(self.told.get() + 1);
         bump(&self.stage.told, 1);
         if self.stage.recording.get() {
             self.stage.latencies.borrow_mut().record(self.began.get().elapsed());
         }
-        if self.told.get() == self.signals {
+        if round.missing == 0 {
             self.all_told.notify_one();
         }
+    }
+}
+
+impl Round {
+    /// Of so many who type to as many.
+    fn closed(size: u32) -> Self {
+        Self { heard: vec![0; size as usize], missing: 0 }
+    }
+
+    fn opens(&mut self) {
+        self.heard.fill(0);
+        let signals = self.heard.len() * self.heard.len();
+        self.missing = u32::try_from(signals).unwrap_or(u32::MAX);
+    }
+
+    /// How many are missing; from now on they are of no round.
+    fn closes(&mut self) -> u32 {
+        std::mem::take(&mut self.missing)
+    }
+
+    /// Whether this is the first that one hears of the other in a round that is open.
+    fn hears(&mut self, reader: usize, writer: usize) -> bool {
+        let Some(heard) = self.heard.get_mut(reader).filter(|_| self.missing > 0) else {
+            return false;
+        };
+        let first = *heard & (1 << writer) == 0;
+        *heard |= 1 << writer;
+        self.missing -= u32::from(first);
+        first
     }
 }
 
@@ -279,6 +324,20 @@ mod tests {
         let state = v1::PresenceState::Online.into();
         let seen = v1::Presence { account: 1, state, typing: true, ..v1::Presence::default() };
         assert_eq!((says.encoded_len(), ToClient::from(seen).encoded_len()), (15, 16));
+    }
+
+    #[test]
+    fn what_comes_late_or_twice_stands_for_nothing_that_is_missing() {
+        let mut round = Round::closed(2);
+        assert!(!round.hears(0, 0), "nobody has said anything");
+        round.opens();
+        assert!(round.hears(0, 0) && round.hears(0, 1) && round.hears(1, 0));
+        assert_eq!(round.closes(), 1);
+        assert!(!round.hears(1, 1), "late");
+        round.opens();
+        assert!(round.hears(1, 1), "of the next round");
+        assert_eq!([round.hears(1, 1), round.hears(1, 1), round.hears(1, 1)], [false; 3]);
+        assert_eq!(round.closes(), 3, "three others are missing all the same");
     }
 
     #[test]

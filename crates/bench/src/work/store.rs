@@ -186,7 +186,7 @@ pub async fn run(data: &Path, plan: &Plan, conditions: Conditions) -> Result<Rep
         let mut report = measure(&mut driver, &store, &plan, &standing, conditions);
         if plan.spike > 0 {
             let people = people.late();
-            report.spike = Some(spike::run(&mut driver, &store, &data, &plan, people));
+            report.spike = Some(spike::run(&mut driver, &store, &data, &plan, people)?);
         }
         if plan.expire {
             let message_us = report.store_cpu_us_per_message;

@@ -165,6 +165,10 @@ async fn the_store_tells_what_a_spike_leaves_and_what_expiry_costs() {
     has(&report, &["rss_bytes_per_record", "disk_bytes_per_record", "cache_bytes_max"]);
     has(&report["spike"], &["disk_bytes_before", "disk_bytes_peak", "disk_bytes_drained"]);
     has(&report["spike"], &["disk_bytes_after", "returned_after_s"]);
+    let spike = |name: &str| report["spike"][name].as_u64().unwrap();
+    for at in ["disk_bytes_before", "disk_bytes_drained"] {
+        assert!(spike(at) <= spike("disk_bytes_peak"), "{report}");
+    }
     has(&report["expiry"], &["seconds", "durable_ms.p99", "messages_per_s"]);
     let expired = report["expiry"]["expired"].as_u64().unwrap();
     assert!(expired >= 3_000, "{expired}"); // and what was under way at that moment
@@ -184,4 +188,24 @@ async fn a_missing_server_is_named_with_what_to_do() {
         .await
         .unwrap();
     assert_eq!(output.status.code(), Some(2), "wrong usage");
+}
+
+#[tokio::test]
+async fn more_connections_than_a_process_may_open_files_are_wrong_usage() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_godwit-bench"));
+    let call = "chat --pairs 9500 --beside 18000";
+    let output = command.args(call.split(' ')).output().await.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("37000 connections are too many"), "{said}");
+}
+
+#[tokio::test]
+async fn who_cannot_keep_the_cpus_awake_is_told_what_to_install() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_godwit-bench"));
+    let call = "chat --keep-awake --server /nowhere/godwitd";
+    let output = command.args(call.split(' ')).env("PATH", "/nowhere").output().await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("--keep-awake needs chrt, install util-linux"), "{said}");
 }

@@ -216,7 +216,7 @@ async fn a_signal_that_is_not_passed_on_is_seen() {
         let plan = relay::Plan {
             pairs,
             window,
-            seconds: 1,
+            seconds: 2, // more than seven signals, however long a round that was not told whole rests
             settle: Duration::from_millis(300),
             patience: Duration::from_millis(300),
         };
@@ -381,7 +381,7 @@ async fn pairs_chat_while_others_misbehave_and_who_did_not_read_has_it_in_the_en
     assert_eq!(report.broken_connections, 0, "{report:?}");
     assert!(report.calm.delivery_ms.is_some(), "{report:?}");
     for done in others(&report) {
-        assert!(done.messages > 0 && done.refused == 0 && done.lost == 0, "{report:?}");
+        assert!(done.messages > 0 && done.refused == 0 && done.lost_by_others == 0, "{report:?}");
     }
     assert_eq!(report.large_mailbox.others.messages, 200);
 }
@@ -390,10 +390,13 @@ async fn pairs_chat_while_others_misbehave_and_who_did_not_read_has_it_in_the_en
 async fn what_others_lose_or_are_refused_is_told_apart() {
     // An odd number: who takes turns with another would have all of an even one.
     let report = bystanders(Fault::LoseEvery(7)).await;
-    assert!(others(&report).iter().all(|done| done.lost > 0), "{report:?}");
+    assert!(others(&report).iter().all(|done| done.lost_by_others > 0), "{report:?}");
     let report = bystanders(Fault::RefuseEvery(20)).await;
     let [quick, slow, noisy, _] = others(&report);
     assert!([quick, slow, noisy].iter().all(|done| done.refused > 0), "{report:?}");
-    assert!(others(&report).iter().all(|done| done.lost == 0), "{report:?}");
+    // Of 512 that are said at once at most 19 are accepted before one is refused, and all after it: who
+    // says one at a time after the first refusal is refused about as often as accepted.
+    assert!(noisy.messages > 19 && noisy.refused > 10 * noisy.messages, "{report:?}");
+    assert!(others(&report).iter().all(|done| done.lost_by_others == 0), "{report:?}");
     assert!(report.refused > 0 && report.lost == 0, "{report:?}");
 }

@@ -39,8 +39,7 @@ pub struct Done {
     /// Messages of theirs that were refused, each time.
     pub refused: u64,
     /// Copies of the accepted that did not come in the end.
-    #[serde(rename = "lost_by_others")]
-    pub lost: u64,
+    pub lost_by_others: u64,
 }
 
 /// Their thread.
@@ -210,6 +209,7 @@ async fn mailbox(to: Endpoint, cast: Cast, plan: &Plan, cues: Cues) -> Result<Do
     let drained = drain::drain(to, cast, 0, plan.records as usize).await?;
     let _ = acted.send(());
     let came = |place: u32| drained.copies.get(place as usize).is_some_and(|copies| *copies > 0);
-    let lost = sent.accepted.iter().filter(|(_, place)| !came(*place)).count() as u64;
-    Ok(Done { messages: sent.accepted.len() as u64 - lost, refused: sent.failed, lost })
+    let lost_by_others = sent.accepted.iter().filter(|(_, place)| !came(*place)).count() as u64;
+    let messages = sent.accepted.len() as u64 - lost_by_others;
+    Ok(Done { messages, refused: sent.failed, lost_by_others })
 }

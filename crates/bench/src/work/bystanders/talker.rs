@@ -18,6 +18,16 @@ use crate::work::chat::tally::Tally;
 /// Submissions without an answer: twice of what the server takes from one session.
 const OPEN_MAX: u64 = 512;
 
+/// What is under way, and what comes next.
+#[derive(Debug)]
+struct Turn {
+    /// The counter that is next; below one that was said, after a refusal.
+    next: u64,
+    open: u64,
+    /// After a refusal all that is open is answered first: what follows it is refused too.
+    waits: bool,
+}
+
 /// Bytes of a submission: it has to go into one frame, of 65,535 bytes.
 const SUBMISSION_BYTES: usize = 60_000;
 
@@ -30,10 +40,7 @@ pub(super) struct Talker {
     body: Bytes,
     /// Who counts what comes, by the place of the account in `to`.
     tally: Rc<Tally>,
-    /// The counter that is next; below one that was said, after a refusal.
-    next: u64,
-    newest: u64,
-    open: u64,
+    turn: Turn,
     accepted: u64,
     refused: u64,
 }
@@ -41,7 +48,7 @@ pub(super) struct Talker {
 impl Talker {
     pub(super) fn new(conn: Conn, to: Vec<AccountId>, body_bytes: usize, tally: Rc<Tally>) -> Self {
         let body = Bytes::from(vec![0; body_bytes]);
-        Self { conn, to, body, tally, next: 1, newest: 0, open: 0, accepted: 0, refused: 0 }
+        Self { conn, to, body, tally, turn: Turn::FIRST, accepted: 0, refused: 0 }
     }
 
     /// One message to everybody at each `gap`, for so long; what finds no room is not said.
@@ -58,7 +65,7 @@ impl Talker {
                 () = sleep_until(end) => return Ok(()),
                 _ = clock.tick() => {
                     for _ in 0..self.rounds() {
-                        if self.has_room() {
+                        if self.turn.has_room() {
                             self.say()?;
                         }
                     }
@@ -73,7 +80,7 @@ impl Talker {
     pub(super) async fn talks(&mut self, long: Duration) -> Result<(), LoadError> {
         let end = Instant::now() + long;
         loop {
-            while self.has_room() {
+            while self.turn.has_room() {
                 self.say()?;
             }
             self.conn.flush().await?;
@@ -86,7 +93,7 @@ impl Talker {
 
     /// Says nothing more, and waits until all is answered, or nothing comes for so long.
     pub(super) async fn falls_silent(&mut self, patience: Duration) -> Result<(), LoadError> {
-        while self.open > 0 {
+        while self.turn.open > 0 {
             let Ok(heard) = timeout(patience, Self::hear(&mut self.conn)).await else { break };
             self.take(&heard?);
         }
@@ -95,12 +102,11 @@ impl Talker {
 
     /// What came of it, by now.
     pub(super) fn done(&self) -> Done {
-        Done { messages: self.accepted, refused: self.refused, lost: self.tally.verdict().0 }
-    }
-
-    /// After a refusal all that is open is answered first: what follows it is refused too.
-    fn has_room(&self) -> bool {
-        self.open < OPEN_MAX && (self.next > self.newest || self.open == 0)
+        Done {
+            messages: self.accepted,
+            refused: self.refused,
+            lost_by_others: self.tally.verdict().0,
+        }
     }
 
     /// Recipients of one submission.
@@ -126,13 +132,11 @@ impl Talker {
             let copies = vec![v1::SealedCopy { device: 1, kind, body }];
             v1::Recipient { account: account.0, list_version: 1, copies }
         };
-        let to = self.to.get(self.recipients_of(self.next)).unwrap_or_default();
+        let counter = self.turn.next;
+        let to = self.to.get(self.recipients_of(counter)).unwrap_or_default();
         let recipients = to.iter().map(recipient).collect();
-        let submit = v1::Submit { counter: self.next, recipients, group: None };
-        self.conn.say(&ToServer::Submit(submit))?;
-        self.newest = self.newest.max(self.next);
-        self.next += 1;
-        self.open += 1;
+        self.conn.say(&ToServer::Submit(v1::Submit { counter, recipients, group: None }))?;
+        self.turn.said();
         Ok(())
     }
 
@@ -147,6 +151,7 @@ impl Talker {
             match message {
                 ToClient::Accepted(accepted) => {
                     self.accepted += 1;
+                    self.turn.answered();
                     for place in self.recipients_of(accepted.counter) {
                         let place = u32::try_from(place).unwrap_or(u32::MAX);
                         self.tally.accepted(place, accepted.counter, Duration::ZERO);
@@ -154,11 +159,63 @@ impl Talker {
                 }
                 ToClient::Refused(refused) if refused.counter > 0 => {
                     self.refused += 1;
-                    self.next = self.next.min(refused.counter);
+                    self.turn.refused(refused.counter);
                 }
-                _ => continue,
+                _ => {}
             }
-            self.open = self.open.saturating_sub(1);
         }
+    }
+}
+
+impl Turn {
+    const FIRST: Self = Self { next: 1, open: 0, waits: false };
+
+    fn has_room(&self) -> bool {
+        self.open < OPEN_MAX && !self.waits
+    }
+
+    fn said(&mut self) {
+        self.next += 1;
+        self.open += 1;
+    }
+
+    /// Goes on from there once nothing is open, at full speed.
+    fn refused(&mut self, counter: u64) {
+        self.next = self.next.min(counter);
+        self.waits = true;
+        self.answered();
+    }
+
+    fn answered(&mut self) {
+        self.open = self.open.saturating_sub(1);
+        self.waits &= self.open > 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As much as there is room for; the counters of it.
+    fn says(turn: &mut Turn) -> Range<u64> {
+        let first = turn.next;
+        while turn.has_room() {
+            turn.said();
+        }
+        first..turn.next
+    }
+
+    #[test]
+    fn after_a_refusal_all_is_answered_and_then_it_goes_on_at_full_speed() {
+        let mut turn = Turn::FIRST;
+        assert_eq!(says(&mut turn), 1..OPEN_MAX + 1);
+        (1..=256).for_each(|_| turn.answered());
+        for counter in 257..=OPEN_MAX {
+            turn.refused(counter);
+            let expected = if counter < OPEN_MAX { 257..257 } else { 257..257 + OPEN_MAX };
+            assert_eq!(says(&mut turn), expected, "after the refusal of {counter}");
+        }
+        turn.answered();
+        assert_eq!(says(&mut turn).count(), 1, "nothing was refused since");
     }
 }

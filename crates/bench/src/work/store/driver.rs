@@ -9,13 +9,15 @@ use bytes::Bytes;
 use godwit_base::{DeviceId, Seq};
 use godwit_store::{
     Answer, Appended, Embedded, Mailboxes, Outcome, Page, Recipient, SealedCopy, Settled, Sink,
-    StoreError, Submission, Token,
+    Submission, Token,
 };
 
 use tokio::runtime::Handle;
+use tokio::time::sleep;
 
 use super::{NUMBER, device_id};
 use crate::device::Cast;
+use crate::error::LoadError;
 use crate::figures::{Latencies, Percentiles};
 use crate::progress;
 
@@ -28,6 +30,13 @@ const DRAINED_AT_ONCE: usize = 64;
 /// Records of a page that is drained, and bytes: those of a session.
 const PAGE: usize = 256;
 const PAGE_BYTES: usize = 64 * 1024;
+
+/// Without an emptied mailbox for so long, a drain is given up: far longer than 64 of 5,000 records take, and
+/// than the store takes to open anew after a failed batch.
+pub(super) const DRAIN_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Before a store that had no answer is asked again.
+const DRAIN_PAUSE: Duration = Duration::from_millis(10);
 
 /// What the store tells.
 pub(super) enum Event {
@@ -159,37 +168,69 @@ impl Driver {
         }
     }
 
-    /// Fetches and deletes all that waits for these, a few mailboxes at once.
-    pub(super) fn drain(&mut self, store: &Embedded, numbers: Range<u32>) {
+    /// Fetches and deletes all that waits for these, a few mailboxes at once. `look` is called between.
+    ///
+    /// # Errors
+    /// [`LoadError::NotDrained`] when no mailbox becomes empty for so long, or the store's error is one that
+    /// stays.
+    pub(super) fn drain(
+        &mut self,
+        store: &impl Mailboxes,
+        numbers: Range<u32>,
+        patience: Duration,
+        mut look: impl FnMut(),
+    ) -> Result<(), LoadError> {
         let runtime = Handle::current();
         let bar = progress::bar("draining mailboxes", numbers.len() as u64);
         let cast = self.cast;
         let mut devices = numbers.map(|number| device_id(cast, number));
         let mut open: Vec<(DeviceId, Seq)> = Vec::new();
+        let mut since = Instant::now();
         loop {
             let closed = DRAINED_AT_ONCE - open.len();
             open.extend(devices.by_ref().take(closed).map(|device| (device, Seq::ZERO)));
             if open.is_empty() {
-                return bar.finish_and_clear();
+                bar.finish_and_clear();
+                return Ok(());
             }
+            look();
+            let mut failed = None;
             let pages: Vec<_> = open
                 .drain(..)
                 .map(|(device, after)| (device, after, store.read(device, after, PAGE, PAGE_BYTES)))
                 .collect();
             for (device, after, page) in pages {
                 let last = runtime.block_on(page).map(|page| page.records.last().map(|it| it.seq));
-                match last {
-                    Ok(Some(last)) if store.acknowledge(device, last).is_ok() => {
-                        open.push((device, last));
-                    }
+                let taken = last.and_then(|last| {
+                    last.map(|last| store.acknowledge(device, last)).transpose()?;
+                    Ok(last)
+                });
+                match taken {
+                    Ok(Some(last)) => open.push((device, last)),
                     // Once more from the front: then the deletions are durable.
                     Ok(None) if after > Seq::ZERO => open.push((device, Seq::ZERO)),
-                    Ok(None) | Err(StoreError::Damaged(_)) => bar.inc(1),
-                    Ok(Some(_)) | Err(_) => open.push((device, after)), // busy: once more
+                    Ok(None) => {
+                        bar.inc(1);
+                        since = Instant::now();
+                    }
+                    Err(error) => {
+                        failed = Some(error);
+                        open.push((device, after)); // once more, after a pause
+                    }
                 }
             }
             self.take_waiting();
             self.delete_due(store, &mut Vec::new());
+            if failed.as_ref().is_some_and(|error| !error.retryable())
+                || since.elapsed() >= patience
+            {
+                let said = failed.map(|error| error.to_string());
+                let said = said.unwrap_or("what was deleted comes again".to_owned());
+                return Err(LoadError::NotDrained { seconds: since.elapsed().as_secs(), said });
+            }
+            if failed.is_some() {
+                runtime.block_on(sleep(DRAIN_PAUSE));
+            }
         }
     }
 
@@ -269,7 +310,7 @@ impl Driver {
     }
 
     /// Deletes what a client would have taken by now.
-    fn delete_due(&mut self, store: &Embedded, reads: &mut Vec<Answer<Page>>) {
+    fn delete_due(&mut self, store: &impl Mailboxes, reads: &mut Vec<Answer<Page>>) {
         let now = Instant::now();
         while let Some(handed) = self.handed.pop_front_if(|handed| handed.due <= now) {
             for (device, up_to) in handed.newest {
@@ -305,5 +346,83 @@ impl Driver {
 
     pub(super) fn durable(&self) -> Option<Percentiles> {
         self.durable.percentiles()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::mpsc::channel;
+
+    use godwit_store::{Entry, Full, Record, StoreError};
+
+    use super::*;
+
+    /// A store that answers every read in one way.
+    struct Answers {
+        with: fn() -> Result<Page, StoreError>,
+        reads: AtomicU64,
+    }
+
+    impl Mailboxes for Answers {
+        fn submit(&self, _: Submission) -> Result<(), Full> {
+            Err(Full)
+        }
+
+        fn highest_counter(&self, _: DeviceId) -> u64 {
+            0
+        }
+
+        fn acknowledge(&self, _: DeviceId, _: Seq) -> Result<(), Full> {
+            Ok(())
+        }
+
+        fn read(&self, _: DeviceId, _: Seq, _: usize, _: usize) -> Answer<Page, StoreError> {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            let page = (self.with)();
+            Box::pin(async move { page })
+        }
+    }
+
+    /// How a drain of three mailboxes of such a store ends, and how often the store was asked.
+    async fn drain(
+        patience: Duration,
+        with: fn() -> Result<Page, StoreError>,
+    ) -> (Result<(), LoadError>, u64) {
+        let drain = move || {
+            let (_line, events) = channel();
+            let mut driver = Driver::new(Cast::new(1), 0..1, 1, events);
+            let store = Answers { with, reads: AtomicU64::new(0) };
+            let end = driver.drain(&store, 0..3, patience, || ());
+            (end, store.reads.into_inner())
+        };
+        tokio::task::spawn_blocking(drain).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_drain_of_a_store_without_answers_ends() {
+        let patience = Duration::from_millis(50);
+        let (end, reads) = drain(patience, || Err(StoreError::Unavailable)).await;
+        let said = end.unwrap_err().to_string();
+        assert!(said.contains("no mailbox") && said.contains("not available"), "{said}");
+        assert!(reads <= 3 * 6, "it is asked again after a pause of a fifth of that: {reads}");
+        let (end, reads) = drain(DRAIN_PATIENCE, || Err(StoreError::Damaged("x".into()))).await;
+        assert!(matches!(end, Err(LoadError::NotDrained { seconds: 0, .. })), "{end:?}");
+        assert_eq!(reads, 3, "no retry helps");
+    }
+
+    #[tokio::test]
+    async fn a_drain_of_mailboxes_that_stay_full_ends() {
+        let again = || {
+            let mut page = Page::default();
+            let (from, body) = (device_id(Cast::new(1), 9), Bytes::new());
+            let entry = Entry::Message { from, counter: 1, body };
+            page.records.push(Record { seq: Seq(1), entry });
+            Ok(page)
+        };
+        let (end, _) = drain(Duration::from_millis(50), again).await;
+        assert!(matches!(end, Err(LoadError::NotDrained { .. })), "{end:?}");
+        let (end, reads) = drain(DRAIN_PATIENCE, || Ok(Page::default())).await;
+        assert!(end.is_ok() && reads == 3, "empty ones");
     }
 }

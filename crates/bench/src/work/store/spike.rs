@@ -8,13 +8,17 @@ use godwit_store::{Embedded, Operations};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use super::driver::Driver;
+use super::driver::{DRAIN_PATIENCE, Driver};
 use super::room::disk_bytes;
 use super::{LAYING, People, Plan};
+use crate::error::LoadError;
 use crate::progress;
 
 /// How long the room is waited for, in times of what is measured.
 const PATIENCE: u32 = 6;
+
+/// And at least: a million records gave their room back after 9.5 s.
+const PATIENCE_MIN: Duration = Duration::from_secs(30);
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -29,6 +33,7 @@ pub(super) struct Report {
     laid_s: f64,
     drained_s: f64,
     disk_bytes_before: Option<u64>,
+    /// The most that was seen until all were deleted.
     disk_bytes_peak: Option<u64>,
     /// Once all are deleted.
     disk_bytes_drained: Option<u64>,
@@ -44,33 +49,58 @@ pub(super) fn run(
     data: &Path,
     plan: &Plan,
     people: Range<u32>,
-) -> Report {
+) -> Result<Report, LoadError> {
     let records = plan.spike;
-    let patience = Duration::from_secs(plan.seconds) * PATIENCE;
-    let disk_bytes_before = disk_bytes(data);
+    let mut seen = Sizes::of(disk_bytes(data));
     let began = Instant::now();
     lay(driver, store, records, people.clone());
     let laid_s = began.elapsed().as_secs_f64();
-    let disk_bytes_peak = disk_bytes(data);
+    seen.see(disk_bytes(data));
     let began = Instant::now();
     driver.aim(People::live(), true, false);
-    driver.drain(store, people);
+    driver.drain(store, people, DRAIN_PATIENCE, || seen.see(disk_bytes(data)))?;
     let drained_s = began.elapsed().as_secs_f64();
     let disk_bytes_drained = disk_bytes(data);
-    let enough = disk_bytes_before.zip(disk_bytes_peak);
-    let enough = enough.map(|(before, peak)| before + peak.saturating_sub(before) / 10);
-    let returned = || disk_bytes(data).zip(enough).is_some_and(|(now, enough)| now <= enough);
-    let returned_after_s = live_until(driver, store, patience, returned);
-    let disk_bytes_after = disk_bytes(data);
-    Report {
+    seen.see(disk_bytes_drained);
+    let returned = || seen.returned(disk_bytes(data));
+    let returned_after_s = live_until(driver, store, patience(plan.seconds), returned);
+    Ok(Report {
         records,
         laid_s,
         drained_s,
-        disk_bytes_before,
-        disk_bytes_peak,
+        disk_bytes_before: seen.before,
+        disk_bytes_peak: seen.peak,
         disk_bytes_drained,
-        disk_bytes_after,
+        disk_bytes_after: disk_bytes(data),
         returned_after_s,
+    })
+}
+
+fn patience(seconds: u64) -> Duration {
+    (Duration::from_secs(seconds) * PATIENCE).max(PATIENCE_MIN)
+}
+
+/// What the store took of the disk before the spike, and at most.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    before: Option<u64>,
+    peak: Option<u64>,
+}
+
+impl Sizes {
+    fn of(before: Option<u64>) -> Self {
+        Self { before, peak: before }
+    }
+
+    fn see(&mut self, now: Option<u64>) {
+        self.peak = self.peak.max(now);
+    }
+
+    /// Whether nine tenths of what the spike took are given back.
+    fn returned(&self, now: Option<u64>) -> bool {
+        let enough = self.before.zip(self.peak);
+        let enough = enough.map(|(before, peak)| before + peak.saturating_sub(before) / 10);
+        now.zip(enough).is_some_and(|(now, enough)| now <= enough)
     }
 }
 
@@ -105,4 +135,26 @@ fn live_until(
         took.is_none() && began.elapsed() < patience
     });
     took
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_room_is_waited_for_however_short_the_run_is() {
+        assert_eq!([1, 5, 6].map(patience), [30, 30, 36].map(Duration::from_secs));
+    }
+
+    /// Nine tenths are those of the most that was seen, whenever that was.
+    #[test]
+    fn the_peak_is_the_most_that_was_seen() {
+        let mut seen = Sizes::of(Some(100));
+        for now in [1_000, 1_100, 600] {
+            seen.see(Some(now));
+        }
+        assert_eq!(seen.peak, Some(1_100));
+        assert!(seen.returned(Some(200)) && !seen.returned(Some(201)));
+        assert!(!seen.returned(None) && !Sizes::of(None).returned(Some(0)), "nothing is known");
+    }
 }
