@@ -11,13 +11,14 @@ mod load;
 mod server;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::shell::root;
 use folder::Folder;
@@ -33,7 +34,8 @@ pub(crate) struct Args {
     /// Folder for the table, the figures and every report. Default: target/peers.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Go on with the runs that the folder has: those that failed and those that are not there.
+    /// Go on with the runs that the folder has: those that failed and those that are not there. With the
+    /// same builds and flags only.
     #[arg(long)]
     resume: bool,
     /// How often everything is run; the table shows medians.
@@ -76,6 +78,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Some(binaries) => binaries.canonicalize().context("no such folder of binaries")?,
         None => load::build(&root())?,
     };
+    let pin = thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1);
+    folder.agree(terms(args, &binaries, pin)?)?;
     let mut scratch = tempfile::Builder::new();
     let scratch = scratch.prefix("godwit-peers-");
     let scratch = match &args.data {
@@ -90,7 +94,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         scratch: scratch.path().to_owned(),
         tls,
         scale: if args.quick { Scale::QUICK } else { Scale::FULL },
-        pin: thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1),
+        pin,
         keep_awake: args.keep_awake,
     };
     let kinds: Vec<Kind> = peers.iter().map(|(kind, _)| *kind).collect();
@@ -114,6 +118,24 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         bail!("not compared with {}; --allow-missing takes that for an end", missing.join(", "));
     }
     Ok(())
+}
+
+/// What all figures of one table have in common: flags that change them, and the builds of our own programs.
+fn terms(args: &Args, binaries: &Path, pin: bool) -> Result<Value> {
+    let data = args.data.as_ref().map(|data| data.canonicalize()).transpose();
+    Ok(serde_json::json!({
+        "keep_awake": args.keep_awake,
+        "data": data.context("no such folder for the data")?,
+        "pin": pin,
+        "godwitd": digest(&binaries.join("godwitd"))?,
+        "godwit-bench": digest(&binaries.join("godwit-bench"))?,
+    }))
+}
+
+/// SHA-256 of a file, as hexadecimal digits.
+fn digest(file: &Path) -> Result<String> {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The servers that are there, with their versions, and the names of those that are not.
@@ -168,9 +190,10 @@ impl<M: Fn(Job) -> Result<Value> + Sync> Runs<M> {
                 .iter()
                 .map(|jobs| scope.spawn(move || self.one_by_one(jobs, round)))
                 .collect();
-            threads
-                .into_iter()
-                .filter_map(|thread| thread.join().ok())
+            // All of them first: what is not joined here would end the scope with its own panic.
+            let ends: Vec<_> = threads.into_iter().map(thread::ScopedJoinHandle::join).collect();
+            ends.into_iter()
+                .map(|end| end.map_err(|_| anyhow!("a thread of runs panicked; see above"))?)
                 .try_fold(Told::default(), |told, of_list| Ok(told.and(&of_list?)))
         })
     }
@@ -228,5 +251,47 @@ mod tests {
         assert_eq!(later.one_by_one(&jobs, 1).unwrap().ran, rest.len());
         assert_eq!(*measured.lock().unwrap(), jobs, "each once");
         assert_eq!(later.one_by_one(&jobs, 2).unwrap().ran, jobs.len(), "another round");
+    }
+
+    #[test]
+    fn a_thread_that_panics_is_no_good_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Mutex::new(Folder::open(dir.path(), true, false).unwrap());
+        let measure = |job: Job| match job.contender {
+            Contender::Godwit => Ok(serde_json::json!({})),
+            Contender::Peer { .. } => panic!("what no run should do"),
+        };
+        let runs = Runs { measure, folder };
+        assert!(runs.all_at_once(&[], &[], 1).is_ok_and(|told| told.ran == 6), "ours alone");
+        let end = runs.all_at_once(&Kind::ALL, &[], 2).map(|told| told.ran);
+        assert!(end.unwrap_err().to_string().contains("panicked"));
+    }
+
+    #[test]
+    fn builds_and_flags_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        put("godwitd", "abc");
+        put("godwit-bench", "bench");
+        let args = Args {
+            quick: false,
+            out: None,
+            resume: true,
+            rounds: 1,
+            only: Vec::new(),
+            loads: Vec::new(),
+            allow_missing: false,
+            keep_awake: true,
+            data: Some(dir.path().to_owned()),
+            binaries: None,
+        };
+        let one = terms(&args, dir.path(), true).unwrap();
+        // FIPS 180, the digest of "abc".
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!((&one["godwitd"], &one["keep_awake"]), (&abc.into(), &true.into()));
+        put("godwitd", "abd");
+        let other = terms(&args, dir.path(), true).unwrap();
+        assert_ne!(other["godwitd"], one["godwitd"]);
+        assert_eq!(other["data"], one["data"]);
     }
 }

@@ -19,6 +19,8 @@ const RUNS: &str = "runs";
 pub(super) struct Folder {
     out: PathBuf,
     quick: bool,
+    /// What our own programs are and how they are called, the same in all runs.
+    terms: Value,
     /// The others' versions, by name: each run of theirs says with which it was.
     versions: BTreeMap<&'static str, String>,
     missing: Vec<&'static str>,
@@ -41,8 +43,32 @@ impl Folder {
             bail!("{dir} has runs of the other size: quick and full ones are not compared");
         }
         std::fs::create_dir_all(out.join(RUNS))?;
-        let (versions, missing) = Default::default();
-        Ok(Self { out: out.to_owned(), quick, versions, missing, runs })
+        let (versions, missing, terms) = Default::default();
+        Ok(Self { out: out.to_owned(), quick, terms, versions, missing, runs })
+    }
+
+    /// Says on which terms everything is measured from now on.
+    ///
+    /// # Errors
+    /// If a run that is there was measured on others, or does not say on which: ratios of figures of two
+    /// builds, or with and without a flag, are ratios of nothing.
+    pub(super) fn agree(&mut self, terms: Value) -> Result<()> {
+        let measured = self.runs.iter().filter(|(_, run)| run["report"].is_object());
+        for (name, run) in measured {
+            let differs: Vec<&str> = terms
+                .as_object()
+                .into_iter()
+                .flatten()
+                .filter(|(term, value)| run["terms"].get(term.as_str()) != Some(value))
+                .map(|(term, _)| term.as_str())
+                .collect();
+            if !differs.is_empty() {
+                let (dir, differs) = (self.out.display(), differs.join(", "));
+                bail!("{dir} has {name} with another {differs}: name another folder by --out");
+            }
+        }
+        self.terms = terms;
+        Ok(())
     }
 
     /// Says who is compared from now on.
@@ -72,7 +98,7 @@ impl Folder {
         };
         let run = json!({
             "server": job.contender.name(), "load": job.load.name(), "round": round,
-            "quick": self.quick, "date": today()?, "version": version,
+            "quick": self.quick, "date": today()?, "version": version, "terms": self.terms,
             "report": report, "failure": failure,
         });
         let name = name(job, round);
@@ -208,6 +234,39 @@ mod tests {
         assert!(json.contains("no port"), "{json}");
         folder.keep(GODWIT, 1, &idle(512)).unwrap();
         assert_eq!((folder.len(), folder.has(GODWIT, 1)), (1, true), "in its place");
+    }
+
+    #[test]
+    fn runs_of_another_build_or_with_other_flags_are_not_gone_on_with() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Folder::open(dir.path(), false, true).unwrap();
+        let terms = |keep_awake: bool, godwitd: &str| json!({ "keep_awake": keep_awake, "data": null, "godwitd": godwitd });
+        let mut first = open();
+        first.agree(terms(true, "aa")).unwrap();
+        first.keep(GODWIT, 1, &idle(512)).unwrap();
+        first.keep(mosquitto(), 1, &Err(anyhow!("no port"))).unwrap();
+        assert!(open().agree(terms(true, "aa")).is_ok());
+        for (other, named) in [(terms(false, "aa"), "keep_awake"), (terms(true, "bb"), "godwitd")] {
+            let said = open().agree(other).unwrap_err().to_string();
+            assert!(said.contains(&format!("with another {named}: name another")), "{said}");
+        }
+
+        let failed = tempfile::tempdir().unwrap();
+        let mut folder = Folder::open(failed.path(), false, false).unwrap();
+        folder.agree(terms(true, "aa")).unwrap();
+        folder.keep(GODWIT, 1, &Err(anyhow!("no port"))).unwrap();
+        assert!(folder.agree(terms(true, "bb")).is_ok(), "it is run again, on the new terms");
+        folder.keep(GODWIT, 1, &idle(512)).unwrap();
+        let mut again = Folder::open(failed.path(), false, true).unwrap();
+        assert!(again.agree(terms(true, "aa")).is_err() && again.agree(terms(true, "bb")).is_ok());
+    }
+
+    #[test]
+    fn a_run_that_does_not_say_its_terms_is_not_gone_on_with() {
+        let dir = tempfile::tempdir().unwrap();
+        Folder::open(dir.path(), false, true).unwrap().keep(GODWIT, 1, &idle(512)).unwrap();
+        let mut later = Folder::open(dir.path(), false, true).unwrap();
+        assert!(later.agree(json!({ "data": null })).is_err());
     }
 
     #[test]
