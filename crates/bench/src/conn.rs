@@ -1,6 +1,7 @@
 //! One connection of a load client: the real link and the real messages, but no seal, no storage
 //! and no caution. It counts the bytes that go over the wire.
 
+mod arrivals;
 mod dial;
 
 use std::cell::RefCell;
@@ -19,6 +20,8 @@ use crate::device::Device;
 use crate::error::LoadError;
 use crate::loss::{Loss, Losses, SEGMENT_BYTES};
 
+use arrivals::Arrivals;
+pub use arrivals::now;
 pub use dial::{Endpoint, Via};
 
 /// Patience for a handshake or an answer. A server in a storm may take its time; one that takes
@@ -55,6 +58,7 @@ pub struct Conn {
     traffic: Traffic,
     /// None on a network that loses nothing.
     losses: Option<Box<Losses>>,
+    arrivals: Arrivals,
     /// What the server said in its handshake message.
     pub welcome: v1::Welcome,
 }
@@ -138,7 +142,7 @@ impl Conn {
     pub async fn hear(&mut self, mut each: impl FnMut(ToClient)) -> Result<(), LoadError> {
         if self.inbound.is_empty() || !self.take_frames(&mut each)? {
             let losses = self.losses.as_deref_mut();
-            let received = receive(&self.stream, losses, &mut self.inbound).await?;
+            let received = receive(&self.stream, losses, &mut self.arrivals, &mut self.inbound).await?;
             self.traffic.down_bytes += received as u64;
             self.take_frames(&mut each)?;
         }
@@ -267,6 +271,19 @@ impl Conn {
         self.losses = Losses::of(loss, rand::random());
     }
 
+    /// From now on the kernel notes when it has what [`Self::hear`] then reads.
+    ///
+    /// # Errors
+    /// [`LoadError::Io`] when the socket refuses the option.
+    pub fn note_arrivals(&mut self) -> Result<(), LoadError> {
+        self.arrivals.keep(&self.stream).map_err(LoadError::io("asking for times of arrival"))
+    }
+
+    /// When the kernel had the last of what was heard, on the clock of [`now`].
+    pub fn arrived(&self) -> Option<Duration> {
+        self.arrivals.newest()
+    }
+
     /// Ends the connection at once, without leaving its port waiting for a minute: a load makes
     /// more connections than there are ports.
     ///
@@ -360,6 +377,7 @@ fn refusal_of(message: &ToClient) -> Option<(u32, u32)> {
 async fn receive(
     stream: &TcpStream,
     mut losses: Option<&mut Losses>,
+    arrivals: &mut Arrivals,
     inbound: &mut Vec<u8>,
 ) -> Result<usize, LoadError> {
     loop {
@@ -370,7 +388,8 @@ async fn receive(
             most = SEGMENT_BYTES;
         }
         let read = READ.with_borrow_mut(|buffer| {
-            stream.try_read(buffer.get_mut(..most).unwrap_or_default()).inspect(|&length| {
+            let room = buffer.get_mut(..most).unwrap_or_default();
+            arrivals.read(stream, room).inspect(|&length| {
                 inbound.extend_from_slice(buffer.get(..length).unwrap_or_default());
             })
         });

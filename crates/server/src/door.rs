@@ -7,6 +7,7 @@ mod http;
 mod line;
 mod page;
 mod prefixed;
+mod queue;
 mod websocket;
 
 use std::io;
@@ -30,11 +31,6 @@ use handshake::Visitor;
 
 pub(crate) use handshake::COME_LATER;
 pub(crate) use line::Line;
-
-/// Connections that the system may hold for us: a storm of clients fits, and waits its turn there. At
-/// 2.5 KB of the kernel's each these are 40 MB. Linux grants no more than `net.core.somaxconn`, 4,096
-/// unless somebody raised it; who finds no room says hello again a second later.
-const BACKLOG: i32 = 16_384;
 
 /// Connections accepted before other tasks of the worker have their turn.
 const ACCEPTS_A_TURN: u32 = 64;
@@ -64,7 +60,8 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(queue::BACKLOG)?;
+    queue::warn_if_short();
     TcpListener::from_std(socket.into())
 }
 

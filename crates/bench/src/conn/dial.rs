@@ -10,6 +10,7 @@ use godwit_wire::v1;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::arrivals::Arrivals;
 use super::{Conn, Traffic, receive};
 use crate::error::LoadError;
 use crate::loss::{Loss, Losses};
@@ -89,12 +90,13 @@ pub(super) async fn open(
     // read all the same.
     let _ = stream.write_all(&said).await;
     let mut traffic = Traffic { up_bytes: said.len() as u64, down_bytes: 0 };
-    let mut inbound = Vec::new();
+    let (mut inbound, mut arrivals) = (Vec::new(), Arrivals::default());
     let parsed = loop {
         match ServerPreface::parse(&inbound)? {
             Some(parsed) => break parsed,
             None => {
-                let received = receive(&stream, losses.as_deref_mut(), &mut inbound).await?;
+                let losses = losses.as_deref_mut();
+                let received = receive(&stream, losses, &mut arrivals, &mut inbound).await?;
                 traffic.down_bytes += received as u64;
             }
         }
@@ -115,6 +117,7 @@ pub(super) async fn open(
         outbound: Vec::new(),
         traffic,
         losses,
+        arrivals,
         welcome: godwit_wire::decode(established.payload.as_slice())?,
     })
 }

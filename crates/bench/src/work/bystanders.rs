@@ -192,7 +192,7 @@ impl Run<'_> {
         let stretch = self.conditions.stretch(self.site.processes(), &Processes::me());
         let result = meanwhile.await;
         let spent = stretch.end();
-        let [delivery_ms, accepted_ms, _] = tally.stop_recording();
+        let [delivery_ms, accepted_ms, ..] = tally.stop_recording();
         let wall_s = spent.wall.as_secs_f64();
         let stretch = Stretch {
             wall_s,

@@ -219,7 +219,7 @@ async fn measure(
 
 impl Phase {
     fn of(spent: Spent, messages: u64, tally: &Tally) -> Self {
-        let [delivery_ms, accepted_ms, done_ms] = tally.stop_recording();
+        let [delivery_ms, accepted_ms, done_ms, _] = tally.stop_recording();
         let server_cpu_us_per_message = spent.server_us_each(messages);
         Self {
             messages_per_s: spent.per_s(messages),

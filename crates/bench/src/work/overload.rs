@@ -140,7 +140,7 @@ impl Run<'_> {
         progress::seconds("offering", plan.seconds).await;
         let spent = stretch.end();
         let (sent_then, done_then, refused_then) = counts();
-        let [delivery_ms, accepted_ms, _] = tally.stop_recording();
+        let [delivery_ms, accepted_ms, ..] = tally.stop_recording();
         self.pairs.settle(plan.patience).await;
         Step {
             factor,

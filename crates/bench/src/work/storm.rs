@@ -14,7 +14,7 @@ use crate::crowd;
 use crate::device::Cast;
 use crate::error::LoadError;
 use crate::figures::{Latencies, Percentiles};
-use crate::machine::{Conditions, Processes};
+use crate::machine::{Conditions, Processes, kernel_limit};
 use crate::peak::Peak;
 use crate::progress;
 use crate::redial::{Redial, Road};
@@ -89,6 +89,8 @@ pub struct Report {
     /// Connections that ended later, or that should have stayed.
     pub broken_connections: u64,
     others_cpus: Option<f64>,
+    /// What the kernel grants of the server's listen queue: who finds no room comes a second late.
+    somaxconn: Option<u64>,
     conditions: Conditions,
 }
 
@@ -103,6 +105,13 @@ pub struct Stayed {
     pub p50_ratio: Option<f64>,
     /// The same of the 99th of a hundred.
     pub p99_ratio: Option<f64>,
+    /// The server's part of it: from before the sender wrote it to when the kernel had it for the
+    /// recipient. What this program waits for a CPU before and after is not in it.
+    pub server_ms_before: Option<Percentiles>,
+    /// From the drop until all were back.
+    pub server_ms_during: Option<Percentiles>,
+    /// The 99th of a hundred of the second to that of the first.
+    pub server_p99_ratio: Option<f64>,
 }
 
 /// How the devices of one worker came back.
@@ -142,13 +151,13 @@ async fn run_here(
     site.restart().await?;
     let mut workers = start_workers(site, cast, plan).await?;
     let (first, count) = (plan.connections, plan.pairs);
-    let pairs = Pairs::arrive(site.endpoint(), cast, first, count, BODY_BYTES).await?;
+    let pairs = Pairs::arrive_noting(site.endpoint(), cast, first, count, BODY_BYTES).await?;
 
     pairs.set(Pace::Every(pairs.distance(plan.rate)));
     sleep(plan.warm_up).await;
     pairs.tally.start_recording();
     progress::seconds("calm", plan.calm_s).await;
-    let [delivery_ms_before, ..] = pairs.tally.stop_recording();
+    let before = pairs.tally.stop_recording();
 
     let clients = Processes(workers.iter().filter_map(Worker::pid).collect());
     let rss_bytes_before = site.processes().and_then(Processes::rss_bytes);
@@ -168,7 +177,7 @@ async fn run_here(
     let peak = Peak::watch(site.processes());
     let (workers, returned) = come_back(workers, site, cast, plan, &pairs, began).await?;
     let spent = stretch.end();
-    let [delivery_ms_during, ..] = pairs.tally.stop_recording();
+    let during = pairs.tally.stop_recording();
     let rss_bytes_peak = peak.bytes();
     if !plan.kill {
         pairs.settle(plan.patience).await;
@@ -195,11 +204,12 @@ async fn run_here(
         rss_bytes_peak,
         failed: returned.failed,
         road: returned.road,
-        stayed: Stayed::of(delivery_ms_before, delivery_ms_during),
+        stayed: Stayed::of(before, during),
         lost,
         duplicated,
         broken_connections,
         others_cpus: spent.others_cpus,
+        somaxconn: kernel_limit("net/core/somaxconn"),
         conditions,
     })
 }
@@ -283,13 +293,22 @@ impl Returned {
 }
 
 impl Stayed {
-    fn of(before: Option<Percentiles>, during: Option<Percentiles>) -> Self {
-        let ratio = |of: fn(&Percentiles) -> f64| Some(of(during.as_ref()?) / of(before.as_ref()?));
+    /// Of what the pairs' tally recorded before and during.
+    fn of(before: [Option<Percentiles>; 4], during: [Option<Percentiles>; 4]) -> Self {
+        let [delivery_ms_before, _, _, server_ms_before] = before;
+        let [delivery_ms_during, _, _, server_ms_during] = during;
+        let p99_ratio = |before: Option<Percentiles>, during: Option<Percentiles>| {
+            Some(during?.p99 / before?.p99)
+        };
+        let p50s = delivery_ms_before.zip(delivery_ms_during);
         Self {
-            delivery_ms_before: before,
-            delivery_ms_during: during,
-            p50_ratio: ratio(|told| told.p50),
-            p99_ratio: ratio(|told| told.p99),
+            delivery_ms_before,
+            delivery_ms_during,
+            p50_ratio: p50s.map(|(before, during)| during.p50 / before.p50),
+            p99_ratio: p99_ratio(delivery_ms_before, delivery_ms_during),
+            server_ms_before,
+            server_ms_during,
+            server_p99_ratio: p99_ratio(server_ms_before, server_ms_during),
         }
     }
 }

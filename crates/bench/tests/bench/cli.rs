@@ -91,6 +91,13 @@ async fn in_a_storm_all_come_back_with_their_tickets_while_some_stay() {
     has(&report, &["all_back_s", "server_cpu_s", "peak_rss_ratio", "failed"]);
     has(&report, &["back_ms.p99", "stayed.delivery_ms_before.p99", "stayed.p99_ratio"]);
     assert!(report["all_back_s"].as_f64().is_some(), "{report}");
+    if cfg!(target_os = "linux") {
+        let stayed = &report["stayed"];
+        assert!(stayed["server_p99_ratio"].as_f64().is_some(), "{report}");
+        let [whole, server] = ["delivery_ms_during", "server_ms_during"]
+            .map(|name| stayed[name]["p50"].as_f64().unwrap());
+        assert!(server > 0.0 && server <= whole, "a part of the whole: {report}");
+    }
     for (name, count) in [("attempts", 120), ("resumed", 120), ("full", 0), ("failed", 0)] {
         assert_eq!(report[name], count, "{name} in {report}");
     }

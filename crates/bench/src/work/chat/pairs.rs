@@ -56,6 +56,28 @@ impl Pairs {
         Ok(pairs)
     }
 
+    /// The same with the server's part told apart.
+    ///
+    /// # Errors
+    /// The first that cannot be connected.
+    ///
+    /// # Cancel safety
+    /// Some may have been registered.
+    pub(crate) async fn arrive_noting(
+        to: Endpoint,
+        cast: Cast,
+        first: u32,
+        count: u32,
+        body_bytes: usize,
+    ) -> Result<Self, LoadError> {
+        let mut conns = crowd::arrive(to, cast, first..first + 2 * count).await?;
+        conns.iter_mut().try_for_each(Conn::note_arrivals)?;
+        let pairs = Self::resting(count);
+        pairs.tally.tell_the_server_apart();
+        pairs.start(conns, cast, first, body_bytes);
+        Ok(pairs)
+    }
+
     /// So many pairs at rest, whose tasks the caller starts.
     pub(super) fn resting(count: u32) -> Self {
         Self { tally: Rc::new(Tally::new(count)), count, pace: watch::Sender::new(Pace::Rest) }

@@ -16,14 +16,16 @@ pub(in crate::work) async fn run(
 ) -> Result<(), LoadError> {
     loop {
         let before = conn.traffic();
-        let mut newest = None;
+        let (mut newest, mut heard) = (None, Vec::new());
         conn.hear(|message| {
             if let ToClient::Deliver(deliver) = message {
                 tally.delivered(pair, deliver.counter, stamp_of(&deliver.body));
                 newest = Some(deliver.seq);
+                heard.push(deliver.counter);
             }
         })
         .await?;
+        tally.arrived(pair, &heard, conn.arrived());
         if let Some(up_to) = newest {
             conn.say(&ToServer::Ack(v1::Ack { up_to }))?;
             conn.flush().await?;

@@ -138,6 +138,7 @@ impl Sender {
         };
         let account = self.to.0;
         let recipient = v1::Recipient { account, list_version: 1, copies: vec![copy] };
+        self.tally.writes(self.pair, counter);
         self.conn.say(&ToServer::Submit(v1::Submit {
             counter,
             recipients: vec![recipient],

@@ -1,11 +1,12 @@
 //! What all pairs of a chat have seen. One thread, so cells and no locks.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::conn::Traffic;
+use crate::conn::{self, Traffic};
 use crate::error::LoadError;
 use crate::figures::{Latencies, Percentiles};
 
@@ -39,6 +40,9 @@ pub(crate) struct Tally {
     sender_traffic: Cell<Traffic>,
     recipient_traffic: Cell<Traffic>,
     recording: RefCell<Option<Recording>>,
+    /// When each message was written that has not arrived, by pair and counter; `None` where nobody
+    /// asks for the server's part.
+    written: RefCell<Option<HashMap<(u32, u64), Duration>>>,
 }
 
 #[derive(Default)]
@@ -46,6 +50,7 @@ struct Recording {
     delivery: Latencies,
     accepted: Latencies,
     done: Latencies,
+    server: Latencies,
 }
 
 /// Which latency.
@@ -71,6 +76,7 @@ impl Tally {
             sender_traffic: Cell::default(),
             recipient_traffic: Cell::default(),
             recording: RefCell::default(),
+            written: RefCell::default(),
         }
     }
 
@@ -113,6 +119,32 @@ impl Tally {
         }
     }
 
+    /// From now on the server's part of each message is told apart: from before its sender writes it to
+    /// when the kernel has it for its recipient, who may read it later.
+    pub(crate) fn tell_the_server_apart(&self) {
+        *self.written.borrow_mut() = Some(HashMap::new());
+    }
+
+    /// The sender is about to write this message; if it does so again, the first time counts.
+    pub(crate) fn writes(&self, pair: u32, counter: u64) {
+        if let Some(written) = &mut *self.written.borrow_mut() {
+            written.entry((pair, counter)).or_insert_with(conn::now);
+        }
+    }
+
+    /// The kernel had these messages for their recipient `at` this time.
+    pub(crate) fn arrived(&self, pair: u32, counters: &[u64], at: Option<Duration>) {
+        let (mut written, mut recording) =
+            (self.written.borrow_mut(), self.recording.borrow_mut());
+        let Some(written) = &mut *written else { return };
+        for counter in counters {
+            let wrote = written.remove(&(pair, *counter));
+            if let (Some(wrote), Some(at), Some(recording)) = (wrote, at, &mut *recording) {
+                recording.server.record(at.saturating_sub(wrote));
+            }
+        }
+    }
+
     /// Sets a flag of a message and returns what was set before.
     fn flag(&self, pair: u32, counter: u64, flag: u8) -> u8 {
         let mut ledgers = self.ledgers.borrow_mut();
@@ -141,10 +173,11 @@ impl Tally {
         *self.recording.borrow_mut() = Some(Recording::default());
     }
 
-    /// Delivery, acceptance, done.
-    pub(crate) fn stop_recording(&self) -> [Option<Percentiles>; 3] {
+    /// Delivery, acceptance, done, the server's part of the delivery.
+    pub(crate) fn stop_recording(&self) -> [Option<Percentiles>; 4] {
         let recording = self.recording.take().unwrap_or_default();
-        [recording.delivery, recording.accepted, recording.done].map(|l| l.percentiles())
+        [recording.delivery, recording.accepted, recording.done, recording.server]
+            .map(|latencies| latencies.percentiles())
     }
 
     /// Messages that got all their ticks.
@@ -207,6 +240,29 @@ fn grow(total: &Cell<Traffic>, before: Traffic, now: Traffic) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_servers_part_is_from_the_write_to_the_arrival_of_each_message_once() {
+        let tally = Tally::new(1);
+        let ms = Duration::from_millis;
+        tally.writes(0, 1);
+        tally.start_recording();
+        tally.arrived(0, &[1], Some(conn::now() + ms(1_000)));
+        assert_eq!(tally.stop_recording()[3], None, "nobody asked");
+
+        tally.tell_the_server_apart();
+        tally.start_recording();
+        let before = conn::now();
+        tally.writes(0, 1);
+        tally.writes(0, 2);
+        let between = conn::now() - before;
+        tally.arrived(0, &[1, 2], Some(before + ms(1_000)));
+        tally.arrived(0, &[1, 3], Some(before + ms(50_000)));
+        let told = tally.stop_recording()[3].unwrap();
+        assert!(told.max < 1_001.0, "1 came again and 3 was never written: {told:?}");
+        let least = (ms(1_000) - between).as_secs_f64() * 1e3;
+        assert!(told.p50 > least - 1.0, "{told:?} {least}");
+    }
 
     #[test]
     fn lost_is_what_was_promised_and_never_came() {
