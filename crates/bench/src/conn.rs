@@ -142,7 +142,8 @@ impl Conn {
     pub async fn hear(&mut self, mut each: impl FnMut(ToClient)) -> Result<(), LoadError> {
         if self.inbound.is_empty() || !self.take_frames(&mut each)? {
             let losses = self.losses.as_deref_mut();
-            let received = receive(&self.stream, losses, &mut self.arrivals, &mut self.inbound).await?;
+            let received =
+                receive(&self.stream, losses, &mut self.arrivals, &mut self.inbound).await?;
             self.traffic.down_bytes += received as u64;
             self.take_frames(&mut each)?;
         }

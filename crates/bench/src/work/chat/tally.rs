@@ -134,8 +134,7 @@ impl Tally {
 
     /// The kernel had these messages for their recipient `at` this time.
     pub(crate) fn arrived(&self, pair: u32, counters: &[u64], at: Option<Duration>) {
-        let (mut written, mut recording) =
-            (self.written.borrow_mut(), self.recording.borrow_mut());
+        let (mut written, mut recording) = (self.written.borrow_mut(), self.recording.borrow_mut());
         let Some(written) = &mut *written else { return };
         for counter in counters {
             let wrote = written.remove(&(pair, *counter));
