@@ -1,7 +1,7 @@
 //! What waits in which mailbox, in RAM: the order of each mailbox over a table that is in global
 //! order, and the tallies behind the quotas. Rebuilt by one scan at start.
 //!
-//! RAM: 8 B a record and a tenth more for growth, 16 B a sender in a mailbox, and about 250 B a mailbox
+//! RAM: 8 B a record and up to a quarter more for growth, 16 B a sender in a mailbox, and about 250 B a mailbox
 //! that is not empty. `godwit-bench store` tells what that is for each record.
 
 use std::collections::{HashMap, VecDeque};
