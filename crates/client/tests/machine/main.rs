@@ -35,6 +35,7 @@ mod removed;
 mod repair;
 mod replay;
 mod server;
+mod server_accounts;
 mod server_groups;
 mod server_lies;
 mod strangers;

@@ -6,7 +6,8 @@ use godwit_base::limits::GROUP_RECEIPT_POSTS_MAX;
 use godwit_base::{AccountId, DeviceId, DeviceNumber};
 use godwit_wire::{Refusal, v1};
 
-use crate::server::{Account, Entry, Server};
+use crate::server::{Entry, Server};
+use crate::server_accounts::Account;
 
 /// How many entries of a log fit in a frame here.
 const ENTRIES_AT_ONCE: usize = 3;

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use godwit_base::{AccountId, DeviceId, MessageId, Seq};
 use godwit_wire::v1;
 
-use crate::server::{Entry, Published, Server};
+use crate::server::{Entry, Server};
+use crate::server_accounts::Published;
 
 impl Server {
     /// Of a rendezvous it keeps what is left there; whoever listens waits for what a test says.
