@@ -275,7 +275,7 @@ impl Default for MailboxLimits {
 
 impl Default for StoreLimits {
     fn default() -> Self {
-        Self { reserve_bytes: 64 * 1024 * 1024, cache_bytes: 16 * 1024 * 1024 }
+        Self { reserve_bytes: 64 * 1024 * 1024, cache_bytes: 64 * 1024 * 1024 }
     }
 }
 

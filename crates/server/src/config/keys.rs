@@ -52,7 +52,7 @@ pub(super) const KEYS: &[Key] = &[
     key("mailbox", "bytes_max", "33554432", "bytes", "Bytes of bodies that a device's mailbox holds.", "10,000 records of 3.3 KB"),
     key("mailbox", "expiry_days", "30", "days", "Days after which an undelivered record is dropped.", "invariant M2"),
     key("store", "reserve_bytes", "67108864", "bytes", "Free disk space below which nothing new is stored; acknowledgements go on.", "eight of the largest batches: room for the store to delete"),
-    key("store", "cache_bytes", "16777216", "bytes", "RAM for pages of the store.", "stays in the cache of the processor; the system keeps the rest of the file in what memory it has"),
+    key("store", "cache_bytes", "67108864", "bytes", "RAM for pages of the store.", "holds what a drain of some hundred mailboxes reads again and again; a larger one makes the start slower"),
     key("media", "blob_bytes_max", "2147483648", "bytes", "Bytes of one sealed file.", "a film; 4 hours of upload at 1.2 Mbit/s"),
     key("media", "account_bytes_max", "4294967296", "bytes", "Bytes of all files that an account holds, counted in full from the moment it asks to upload one.", "two of the largest files"),
     key("media", "expiry_days", "30", "days", "Days after which a file goes that not all have fetched.", "as long as the message that names it"),

@@ -36,10 +36,10 @@ impl Default for Options {
             quotas: Quotas::default(),
             // Eight of the largest batches; a batch writes its bodies and the pages that lead to them.
             reserve_bytes: 64 * 1024 * 1024,
-            // Fits into the processor's own cache; what is read oftener than that the system keeps too.
-            // Half of it may hold pages of the open batch, which is about ten batches of 2,048 short texts; of
-            // a larger batch some pages are written before its end.
-            cache_bytes: 16 * 1024 * 1024,
+            // What some hundred mailboxes that drain at once read again and again; the system keeps the rest of
+            // the file in what memory it has. Half of it may hold pages of the open batch: about forty batches of
+            // 2,048 short texts; of a larger one some pages are written before its end.
+            cache_bytes: 64 * 1024 * 1024,
             verify_pages_on_open: true,
             disk: Arc::new(FileDisk),
         }
