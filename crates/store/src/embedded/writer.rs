@@ -30,7 +30,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Times that the writer lets go of its CPU before it takes a batch, if something for it came during the last
 /// sync. Threads that are ready to run there go first, and what they bring is in the batch too; if none is,
-/// nothing is waited for. With every CPU busy that makes batches larger: 20 to 30 of a hundred less CPU time a
+/// nothing is waited for. With every CPU busy that makes batches larger: 17 to 30 of a hundred less CPU time a
 /// message, measured (decision 0148). Who comes to a writer that rests is served at once.
 const YIELDS: u32 = 2;
 
