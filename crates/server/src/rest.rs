@@ -42,7 +42,7 @@ pub(crate) fn after(work: Work) -> bool {
 
 /// A test's thread may have worked before.
 #[cfg(test)]
-pub(crate) fn is_fresh() {
+pub(crate) fn forget() {
     WORKED.set(0);
 }
 
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_worker_rests_after_so_much_work_and_not_before() {
-        is_fresh();
+        forget();
         for (work, times) in [(Work::Handshake, 4), (Work::End, 32)] {
             for _ in 0..3 {
                 assert!((1..times).all(|_| !after(work)), "{work:?}: too early");
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn work_of_both_kinds_is_added_up() {
-        is_fresh();
+        forget();
         assert!((0..3).all(|_| !after(Work::Handshake)));
         assert!((0..7).all(|_| !after(Work::End)));
         assert!(after(Work::End));

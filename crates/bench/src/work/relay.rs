@@ -22,6 +22,7 @@ use crate::figures::{Latencies, Percentiles};
 use crate::machine::{Conditions, Processes};
 use crate::progress;
 use crate::server::Site;
+use crate::work::chat::tally::bump;
 use crate::work::presence::{CONNECTIONS_MAX, presence};
 
 /// Pairs: two connections each.
@@ -307,10 +308,6 @@ impl Round {
 async fn says_now(conn: &mut Conn, message: &ToServer) -> Result<(), LoadError> {
     conn.say(message)?;
     conn.flush().await
-}
-
-fn bump(count: &Cell<u64>, by: u64) {
-    count.set(count.get() + by);
 }
 
 #[cfg(test)]

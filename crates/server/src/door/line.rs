@@ -210,7 +210,7 @@ mod tests {
     #[tokio::test]
     async fn workers_rest_in_a_storm_and_not_in_a_short_line() {
         for (others, noted) in [(STORM - 1, 0), (STORM, 1)] {
-            rest::is_fresh();
+            rest::forget();
             let line = Line::new(1, 1_024);
             let storm: Vec<_> = (0..others).map(|_| Waits::in_line(&line.waiting)).collect();
             assert!(matches!(soon(Box::pin(line.turn(Mode::Resume))).await, Poll::Ready(Some(_))));

@@ -7,7 +7,6 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet, LocalSet, spawn_blocking};
-use tokio::time::{Instant, sleep};
 
 use super::Plan;
 use super::talker::Talker;
@@ -15,6 +14,7 @@ use crate::conn::{Conn, Endpoint};
 use crate::crowd;
 use crate::device::Cast;
 use crate::error::LoadError;
+use crate::work::chat::pairs::until_none;
 use crate::work::chat::tally::Tally;
 use crate::work::chat::{BODY_BYTES, WINDOW_MAX, recipient};
 use crate::work::offline::{self, drain, enqueue};
@@ -180,14 +180,7 @@ async fn noise(to: Endpoint, cast: Cast, plan: &Plan, cues: Cues) -> Result<Done
 /// Waits until all is answered and what was accepted has come, or nothing has come for a while.
 async fn settle(talker: &mut Talker, tally: &Tally, patience: Duration) -> Result<(), LoadError> {
     talker.falls_silent(patience).await?;
-    let (mut missing, mut since) = (tally.verdict().0, Instant::now());
-    while missing > 0 && since.elapsed() < patience {
-        sleep(Duration::from_millis(50)).await;
-        let now = tally.verdict().0;
-        if now != missing {
-            (missing, since) = (now, Instant::now());
-        }
-    }
+    until_none(|| tally.verdict().0, patience).await;
     Ok(())
 }
 

@@ -50,10 +50,7 @@ impl Pairs {
         count: u32,
         body_bytes: usize,
     ) -> Result<Self, LoadError> {
-        let conns = crowd::arrive(to, cast, first..first + 2 * count).await?;
-        let pairs = Self::resting(count);
-        pairs.start(conns, cast, first, body_bytes);
-        Ok(pairs)
+        Self::connected(to, cast, first, count, body_bytes, false).await
     }
 
     /// The same with the server's part told apart.
@@ -70,10 +67,23 @@ impl Pairs {
         count: u32,
         body_bytes: usize,
     ) -> Result<Self, LoadError> {
+        Self::connected(to, cast, first, count, body_bytes, true).await
+    }
+
+    async fn connected(
+        to: Endpoint,
+        cast: Cast,
+        first: u32,
+        count: u32,
+        body_bytes: usize,
+        noting: bool,
+    ) -> Result<Self, LoadError> {
         let mut conns = crowd::arrive(to, cast, first..first + 2 * count).await?;
-        conns.iter_mut().try_for_each(Conn::note_arrivals)?;
         let pairs = Self::resting(count);
-        pairs.tally.tell_the_server_apart();
+        if noting {
+            conns.iter_mut().try_for_each(Conn::note_arrivals)?;
+            pairs.tally.tell_the_server_apart();
+        }
         pairs.start(conns, cast, first, body_bytes);
         Ok(pairs)
     }
@@ -123,13 +133,21 @@ impl Pairs {
     /// Safe; they rest.
     pub(crate) async fn settle(&self, patience: Duration) {
         self.set(Pace::Rest);
-        let tally = &self.tally;
-        let mut last = (tally.done(), Instant::now());
-        while tally.on_their_way() > 0 && last.1.elapsed() < patience {
-            sleep(Duration::from_millis(20)).await;
-            if tally.done() != last.0 {
-                last = (tally.done(), Instant::now());
-            }
+        until_none(|| self.tally.on_their_way(), patience).await;
+    }
+}
+
+/// Waits until none is missing, or as many have been missing for so long.
+///
+/// # Cancel safety
+/// Safe.
+pub(in crate::work) async fn until_none(missing: impl Fn() -> u64, patience: Duration) {
+    let (mut last, mut since) = (missing(), Instant::now());
+    while last > 0 && since.elapsed() < patience {
+        sleep(Duration::from_millis(20)).await;
+        let now = missing();
+        if now != last {
+            (last, since) = (now, Instant::now());
         }
     }
 }

@@ -224,7 +224,7 @@ impl Tally {
     }
 }
 
-fn bump(count: &Cell<u64>, by: u64) {
+pub(in crate::work) fn bump(count: &Cell<u64>, by: u64) {
     count.set(count.get() + by);
 }
 

@@ -17,7 +17,7 @@ use crate::progress;
 /// How long the room is waited for, in times of what is measured.
 const PATIENCE: u32 = 6;
 
-/// And at least: a million records gave their room back after 9.5 s.
+/// And at least: when a million records gave their room back it took 9.5 s.
 const PATIENCE_MIN: Duration = Duration::from_secs(30);
 
 /// Between two looks.
