@@ -117,6 +117,19 @@ fn turn_away(node: &Node, stream: &TcpStream, full: Full) {
     let _ = stream.try_write(&handshake::refusal(Refusal::Busy, retry_after_ms));
 }
 
+/// A native client that comes by something else than the port, until it is a session or refused; within the
+/// deadline.
+#[cfg(feature = "driven")]
+pub(crate) async fn enter_by(node: Arc<Node>, socket: Socket, address: std::net::IpAddr) {
+    Meters::count(&node.meters.connections, "native");
+    let deadline = Duration::from_millis(node.config.session.handshake_timeout_ms);
+    let first = Vec::with_capacity(handshake::FIRST_BYTES);
+    let admitted = handshake::admit(&node, Visitor { socket, first, address });
+    if timeout(deadline, Box::pin(admitted)).await.is_err() {
+        Meters::count(&node.meters.handshakes, "too late");
+    }
+}
+
 /// A connection until it is a session, an answered request, or refused; within the deadline.
 async fn enter(node: Arc<Node>, mut stream: TcpStream, address: SocketAddr, place: Place) {
     // Frames are gathered already; the system must not wait for more.

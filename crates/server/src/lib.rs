@@ -11,6 +11,7 @@
 //! - `node`: what all of them share; `rate`, `strangers`, `reports`, `quarantine`, `meters`, `keys`
 //!   belong to it.
 //! - [`Server`]: the supervision tree around all this; `drain`, `sweeper`, [`admin`] are its parts.
+//! - `driven`: the same without port and threads, for simulation.
 //! - [`config`], [`cli`], [`announce`]: what the operator touches.
 
 #[cfg(test)]
@@ -24,6 +25,8 @@ pub mod config;
 pub mod crash;
 mod door;
 mod drain;
+#[cfg(feature = "driven")]
+mod driven;
 pub mod keys;
 mod media;
 mod meters;
@@ -44,5 +47,7 @@ mod stories;
 mod strangers;
 mod sweeper;
 
+#[cfg(feature = "driven")]
+pub use driven::Driven;
 pub use media::MediaError;
 pub use serve::{Server, Setup, StartError, default_data};

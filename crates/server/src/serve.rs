@@ -212,7 +212,7 @@ fn tree(node: &Arc<Node>, listener: Arc<TcpListener>) -> Supervisor {
         ))
 }
 
-fn child<F>(
+pub(crate) fn child<F>(
     name: &'static str,
     node: &Arc<Node>,
     run: impl Fn(ChildContext, Arc<Node>) -> F + Send + 'static,
@@ -312,7 +312,7 @@ pub(crate) fn store_options(
 }
 
 /// The data folder, for its owner alone.
-fn prepare(data: &Path) -> io::Result<()> {
+pub(crate) fn prepare(data: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
     if std::fs::metadata(data)?.permissions().mode() & 0o077 != 0 {
         tracing::warn!(

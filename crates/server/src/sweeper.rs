@@ -19,9 +19,14 @@ const AGE_ROUNDS: usize = 60;
 
 /// Sweeps until told to stop.
 pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
+    tokio::spawn(media::tidy(Arc::clone(&node)));
+    sweep(child, node, true).await
+}
+
+/// Sweeps until told to stop; the files too, if they are to be.
+pub(crate) async fn sweep(child: ChildContext, node: Arc<Node>, with_files: bool) -> Exit {
     let mut clock = interval(ROUND);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    tokio::spawn(media::tidy(Arc::clone(&node)));
     for round in 1.. {
         tokio::select! {
             biased;
@@ -37,7 +42,9 @@ pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
             node.renew_tickets();
             node.forget_rates();
             expire(&child, &node).await;
-            media::sweep(&node).await;
+            if with_files {
+                media::sweep(&node).await;
+            }
         }
     }
     Exit::Stopped

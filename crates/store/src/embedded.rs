@@ -8,6 +8,8 @@ mod archive;
 mod batch;
 mod calendar;
 mod check;
+#[cfg(feature = "driven")]
+mod driven;
 mod fault;
 mod groups;
 mod holds;
@@ -56,6 +58,8 @@ use task::{Reply, Task};
 use writer::Writer;
 
 pub use archive::restore;
+#[cfg(feature = "driven")]
+pub use driven::Driver;
 pub use media::EmbeddedMedia;
 pub use options::{Disk, FileDisk, Options};
 
@@ -100,15 +104,28 @@ impl Embedded {
     pub fn open(dir: &Path, options: Options, sink: Arc<dyn Sink>) -> Result<Self, OpenError> {
         let path = dir.join(shared::FILE_NAME);
         let refused = |source| OpenError::Io { path: path.clone(), source };
-        std::fs::create_dir_all(dir).map_err(refused)?;
         let readers = Readers::start().map_err(refused)?;
+        let (mut store, writer) = Self::with_readers(dir, options, sink, readers)?;
+        store.writer = Mutex::new(Some(Running::start(writer).map_err(refused)?));
+        Ok(store)
+    }
+
+    /// The store without its writer's thread, and the writer.
+    fn with_readers(
+        dir: &Path,
+        options: Options,
+        sink: Arc<dyn Sink>,
+        readers: Readers,
+    ) -> Result<(Self, Writer), OpenError> {
+        let path = dir.join(shared::FILE_NAME);
+        std::fs::create_dir_all(dir)
+            .map_err(|source| OpenError::Io { path: path.clone(), source })?;
         let opened = guarded_read(|| Shared::open(dir.to_owned(), readers, &options));
         let (shared, state) = opened.map_err(|fault| open_error(&path, fault))?;
         let shared = Arc::new(shared);
         let writer =
             Writer::new(Arc::clone(&shared), options.clone(), Arc::clone(&sink), Some(state));
-        let writer = Mutex::new(Some(Running::start(writer).map_err(refused)?));
-        Ok(Self { shared, options, sink, writer })
+        Ok((Self { shared, options, sink, writer: Mutex::new(None) }, writer))
     }
 
     fn task<T, E>(&self, task: impl FnOnce(Reply<T, E>) -> Task) -> Answer<T, E>

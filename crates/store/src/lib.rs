@@ -48,4 +48,6 @@ pub use api::media::{
 pub use api::operations::{BackupReport, META_BYTES_MAX, Operations, Stats, Swept, VerifyReport};
 pub use api::prekeys::{KeysError, Prekeys, TakenKeys};
 pub use api::{Quotas, Store};
+#[cfg(feature = "driven")]
+pub use embedded::Driver;
 pub use embedded::{Disk, Embedded, EmbeddedMedia, FileDisk, Options, restore};

@@ -193,10 +193,15 @@ impl Device {
 
     /// Takes the next batch from the core, unless one waits for its commit.
     pub(crate) fn flush(&mut self, now: Now) {
+        self.has_batch(now);
+    }
+
+    /// The same. Whether one waits for its commit now.
+    pub(crate) fn has_batch(&mut self, now: Now) -> bool {
         if self.uncommitted.is_some() {
-            return;
+            return true;
         }
-        let Some(core) = &mut self.core else { return };
+        let Some(core) = &mut self.core else { return false };
         while let Some(wanted) = core.history_wanted() {
             core.give_history(self.history.past(wanted), now);
         }
@@ -205,6 +210,7 @@ impl Device {
         if !batch.is_empty() {
             self.uncommitted = Some(batch);
         }
+        self.uncommitted.is_some()
     }
 
     /// Commits the waiting batch, and does what follows it unless the device crashes in between.

@@ -12,7 +12,7 @@ const THREADS: usize = 2;
 /// Jobs that may wait: 4,096 x about 100 B plus 8 B a record they name.
 pub(crate) const JOBS_MAX: usize = 4_096;
 
-type Job = Box<dyn FnOnce() + Send>;
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// The reading threads.
 #[derive(Debug)]
@@ -22,8 +22,14 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    pub(crate) fn start() -> std::io::Result<Self> {
+    /// None, and the jobs for whoever does them instead.
+    pub(crate) fn nobody() -> (Self, Receiver<Job>) {
         let (jobs, queue) = sync_channel(JOBS_MAX);
+        (Self { jobs: Mutex::new(Some(jobs)), threads: Mutex::default() }, queue)
+    }
+
+    pub(crate) fn start() -> std::io::Result<Self> {
+        let (readers, queue) = Self::nobody();
         let queue = Arc::new(Mutex::new(queue));
         let threads = (0..THREADS)
             .map(|_| {
@@ -31,7 +37,7 @@ impl Readers {
                 Builder::new().name("store-reader".into()).spawn(move || read_on(&queue))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { jobs: Mutex::new(Some(jobs)), threads: Mutex::new(threads) })
+        Ok(Self { threads: Mutex::new(threads), ..readers })
     }
 
     /// Has `job` run by one of the threads. A job must not panic: it guards what it calls.

@@ -6,9 +6,9 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use godwit_base::{DeviceId, Seq};
+use godwit_base::{Clock, DeviceId, Seq};
 
 use super::batch::{BATCH_DELETES_MAX, Batch, Out, Terms};
 use super::fault::{Fault, guarded, guarded_read};
@@ -52,8 +52,8 @@ pub(crate) struct Writer {
 struct Trouble {
     fault: Fault,
     failures: u32,
-    /// Nothing is written before this moment.
-    until: Instant,
+    /// Nothing is written before this moment of the clock.
+    until_ns: u64,
 }
 
 impl Writer {
@@ -94,6 +94,21 @@ impl Writer {
         self.shared.close_database();
     }
 
+    /// Whether a turn would do something.
+    #[cfg(feature = "driven")]
+    pub(crate) fn is_due(&self) -> bool {
+        let may_reopen = self.state.is_none() && self.may_write();
+        may_reopen || self.is_half_done() || self.shared.intake.waiting() > 0
+    }
+
+    /// One turn with what is there, for whoever is the writer's thread.
+    #[cfg(feature = "driven")]
+    pub(crate) fn turn_now(&mut self) {
+        if self.shared.intake.take(&mut self.work, Some(Duration::ZERO)) == Wakeup::Work {
+            self.turn();
+        }
+    }
+
     /// A batch took all that it may of what was handed out.
     fn is_half_done(&self) -> bool {
         !self.acks.is_empty() || !self.work.is_empty()
@@ -105,7 +120,7 @@ impl Writer {
             return Some(Duration::ZERO);
         }
         let trouble = self.trouble.as_ref().filter(|_| self.state.is_none())?;
-        Some(trouble.until.saturating_duration_since(Instant::now()))
+        Some(Duration::from_nanos(trouble.until_ns.saturating_sub(self.now_ns())))
     }
 
     fn turn(&mut self) {
@@ -312,12 +327,17 @@ impl Writer {
         // Whatever the free bytes say: the next batch that becomes durable knows better.
         self.shared.stats(|stats| stats.disk_full |= fault == Fault::Full);
         let failures = self.trouble.as_ref().map_or(0, |trouble| trouble.failures) + 1;
-        let pause = pause_after(failures);
-        self.trouble = Some(Trouble { fault, failures, until: Instant::now() + pause });
+        let pause_ns = u64::try_from(pause_after(failures).as_nanos()).unwrap_or(u64::MAX);
+        let until_ns = self.now_ns().saturating_add(pause_ns);
+        self.trouble = Some(Trouble { fault, failures, until_ns });
     }
 
     fn may_write(&self) -> bool {
-        self.trouble.as_ref().is_none_or(|trouble| Instant::now() >= trouble.until)
+        self.trouble.as_ref().is_none_or(|trouble| self.now_ns() >= trouble.until_ns)
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.options.clock.monotonic_ns()
     }
 
     /// Tells everybody in this batch that it did not happen. Acknowledgements are dropped: the records

@@ -1,0 +1,141 @@
+//! A server that somebody else drives, for simulation: sessions, handshake, router, registry, store, sweeper
+//! and presence as they are, without port, admin socket, files, or a thread. Connections are given to it, and
+//! whoever has it says when the store writes and reads.
+
+use std::net::IpAddr;
+use std::sync::{Arc, RwLock};
+
+use godwit_actor::{ChildContext, Exit, Strategy, Supervisor};
+use godwit_base::JoinLink;
+use godwit_store::{Driver, Embedded};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::media::Media;
+use crate::meters::Meters;
+use crate::node::{self, Identity, Node, Parts};
+use crate::registry::Registry;
+use crate::router::Router;
+use crate::serve::{STORE_FOLDER, Setup, StartError, child, prepare, store_options};
+use crate::session::Socket;
+use crate::{door, drain, keys, presence, sweeper};
+
+/// A server that is driven. Dropped without its runtime it goes on; a runtime that is dropped takes all its
+/// sessions along where they stand, as the end of a process would.
+pub struct Driven {
+    node: Arc<Node>,
+    driver: Driver,
+    tree: godwit_actor::Running,
+}
+
+impl Driven {
+    /// Starts a server in the data folder of `setup`, on the tokio runtime that the caller is in. Blocks.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left running.
+    pub fn start(setup: Setup) -> Result<Self, StartError> {
+        let Setup { config, clock, disk } = setup;
+        let data = config.data.clone().ok_or(StartError::NoData)?;
+        prepare(&data).map_err(|cause| StartError::Data { path: data.clone(), cause })?;
+        let registry = Arc::new(Registry::default());
+        let meters = Arc::new(Meters::default());
+        let router = Router { registry: Arc::clone(&registry), meters: Arc::clone(&meters) };
+        let options = store_options(&config, Arc::clone(&clock), Arc::clone(&disk));
+        let folder = data.join(STORE_FOLDER);
+        let (store, driver) = Embedded::open_driven(&folder, options, Arc::new(router))?;
+        let identity = Identity::new(&config, keys::server_keys(&data)?, config.listen);
+        let tickets = keys::ticket_keys(&data, node::ticket_term(&config, &*clock))?;
+        let node = Arc::new(Node::new(Parts {
+            media: Media::open(&config, &data, disk)?,
+            identity: RwLock::new(Arc::new(identity)),
+            config,
+            data,
+            clock,
+            tickets: tickets.into(),
+            store: Arc::new(store),
+            registry,
+            meters,
+        }));
+        let tree = tree(&node).start();
+        let _ = node.tree.set(tree.tree_handle());
+        Ok(Self { node, driver, tree })
+    }
+
+    /// A native client comes in by `stream`.
+    ///
+    /// # Panics
+    /// Outside the tokio runtime.
+    pub fn enter(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        address: IpAddr,
+    ) {
+        let socket = Socket::Boxed(Box::new(stream));
+        tokio::spawn(door::enter_by(Arc::clone(&self.node), socket, address));
+    }
+
+    /// What a client has to know to come in.
+    pub fn join(&self) -> JoinLink {
+        self.node.identity().join.clone()
+    }
+
+    /// The threads of the store.
+    pub fn store(&mut self) -> &mut Driver {
+        &mut self.driver
+    }
+
+    /// Live sessions.
+    pub fn live(&self) -> usize {
+        self.node.registry.live()
+    }
+
+    /// Sessions that ended by a panic.
+    pub fn session_panics(&self) -> u64 {
+        self.node.meters.session_panics.get()
+    }
+
+    /// Sends everybody home and ends its parts; the store stays open.
+    ///
+    /// # Cancel safety
+    /// The stop goes on when this is dropped.
+    pub async fn stop(self) -> Exit {
+        self.tree.stop().await
+    }
+}
+
+/// As the tree of a whole server, without what needs a port or a thread.
+fn tree(node: &Arc<Node>) -> Supervisor {
+    let sweep = |child: ChildContext, node| sweeper::sweep(child, node, false);
+    Supervisor::new("root", Strategy::RestForOne)
+        .child(child("sessions", node, drain::run))
+        .child(child("sweeper", node, sweep))
+        .child(child("presence", node, presence::run))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::Config;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    #[tokio::test(start_paused = true)]
+    async fn who_enters_is_answered_and_the_patience_is_that_of_the_door() {
+        let data = tempfile::TempDir::new().unwrap();
+        let config = Config { data: Some(data.path().to_owned()), ..Config::default() };
+        let patience = Duration::from_millis(config.session.handshake_timeout_ms);
+        let driven = Driven::start(Setup::new(config)).unwrap();
+        let address = IpAddr::from([127, 0, 0, 1]);
+        let (mut silent, theirs) = duplex(1_024);
+        driven.enter(theirs, address);
+        let begun = tokio::time::Instant::now();
+        assert_eq!(silent.read(&mut [0; 16]).await.unwrap(), 0, "closed");
+        assert!(begun.elapsed() >= patience);
+        let (mut wrong, theirs) = duplex(1_024);
+        driven.enter(theirs, address);
+        wrong.write_all(b"GX").await.unwrap();
+        assert!(wrong.read(&mut [0; 16]).await.unwrap() > 0, "a refusal");
+        assert_eq!((driven.live(), driven.session_panics()), (0, 0));
+        assert_eq!(driven.stop().await, Exit::Stopped);
+    }
+}
