@@ -6,6 +6,7 @@ mod fuzz;
 mod peers;
 mod s3;
 mod shell;
+mod sim;
 mod test;
 mod tools;
 mod up;
@@ -29,6 +30,8 @@ enum Task {
     Crash(crash::Args),
     /// Run every fuzz target for some seconds.
     Fuzz(fuzz::Args),
+    /// Play seeds: the real server and clients in a simulated world.
+    Sim(sim::Args),
     /// Give other people's servers and ours the same loads and print one table.
     Peers(peers::Args),
 }
@@ -39,6 +42,7 @@ fn main() -> anyhow::Result<()> {
         Task::Test(args) => test::run(&args),
         Task::Crash(args) => crash::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
+        Task::Sim(args) => sim::run(&args),
         Task::Peers(args) => peers::run(&args),
     }
 }

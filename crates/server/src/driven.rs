@@ -83,6 +83,11 @@ impl Driven {
         &mut self.driver
     }
 
+    /// Batches that the store has made durable since it was opened.
+    pub fn batches(&self) -> u64 {
+        self.node.store.stats().batches
+    }
+
     /// Live sessions.
     pub fn live(&self) -> usize {
         self.node.registry.live()

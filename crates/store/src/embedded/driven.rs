@@ -46,7 +46,7 @@ impl Embedded {
     ) -> Result<(Self, Driver), OpenError> {
         let (readers, reads) = Readers::nobody();
         let (store, writer) = Self::with_readers(dir, options, sink, readers)?;
-        Ok((store, Driver { writer, reads }))
+        Ok((store, Driver { writer: writer.paused_by_its_clock(), reads }))
     }
 }
 

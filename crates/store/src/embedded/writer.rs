@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use godwit_base::{Clock, DeviceId, Seq};
+use godwit_base::{Clock, DeviceId, Seq, SystemClock};
 
 use super::batch::{BATCH_DELETES_MAX, Batch, Out, Terms};
 use super::fault::{Fault, guarded, guarded_read};
@@ -46,13 +46,15 @@ pub(crate) struct Writer {
     out: Out,
     holds: Holds,
     trouble: Option<Trouble>,
+    /// What its pauses are measured by: it waits for them in real time, unless it is driven.
+    pauses: Arc<dyn Clock>,
 }
 
 /// Failures since the last batch that became durable.
 struct Trouble {
     fault: Fault,
     failures: u32,
-    /// Nothing is written before this moment of the clock.
+    /// Nothing is written before this moment.
     until_ns: u64,
 }
 
@@ -73,7 +75,15 @@ impl Writer {
             out: Out::default(),
             holds: Holds::default(),
             trouble: None,
+            pauses: Arc::new(SystemClock),
         }
+    }
+
+    /// Measures its pauses by the clock of its options.
+    #[cfg(feature = "driven")]
+    pub(crate) fn paused_by_its_clock(mut self) -> Self {
+        self.pauses = Arc::clone(&self.options.clock);
+        self
     }
 
     /// Works until the intake is closed and empty.
@@ -337,7 +347,7 @@ impl Writer {
     }
 
     fn now_ns(&self) -> u64 {
-        self.options.clock.monotonic_ns()
+        self.pauses.monotonic_ns()
     }
 
     /// Tells everybody in this batch that it did not happen. Acknowledgements are dropped: the records

@@ -1,0 +1,132 @@
+//! One case: a seed, from the beginning of its world to what must hold at the end.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use anyhow::{Result, anyhow};
+use fastrand::Rng;
+
+use crate::check;
+use crate::facts::Plant;
+use crate::plan::{self, Scenario};
+use crate::replay::{self, Transcript};
+use crate::world::World;
+
+/// Everything has arrived within so much time after it healed: a half-dead connection is noticed after some
+/// minutes, and the longest pause between two attempts is 90 s.
+const PATIENCE_MS: u64 = 1_800_000;
+
+/// And nothing more comes in this time.
+const AFTERWARDS_MS: u64 = 5_000;
+
+/// What came of a case.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What happened.
+    pub transcript: Transcript,
+    /// How long it took, by its own clock.
+    pub simulated_ms: u64,
+    /// Messages that were sent.
+    pub messages: usize,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+}
+
+/// Why a case failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Which check.
+    pub check: String,
+    /// What was seen.
+    pub what: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.check, self.what)
+    }
+}
+
+/// How a case is played.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    /// The seed.
+    pub seed: u64,
+    /// What it is about.
+    pub scenario: &'static Scenario,
+    /// A planted fault.
+    pub plant: Plant,
+    /// Everything is printed.
+    pub shown: bool,
+}
+
+impl Case {
+    /// The case of a seed, of the scenario that it has.
+    pub fn of(seed: u64) -> Self {
+        Self { seed, scenario: plan::of_seed(seed), plant: Plant::Nothing, shown: false }
+    }
+}
+
+/// Plays a case in a thread of its own, whose keys and ids come from the seed.
+pub fn play(case: Case) -> Outcome {
+    let played = godwit_chance::seeded(case.seed, move || {
+        replay::begin(case.shown);
+        let mut outcome = Outcome {
+            transcript: Transcript::default(),
+            simulated_ms: 0,
+            messages: 0,
+            failure: None,
+        };
+        let ended = catch_unwind(AssertUnwindSafe(|| live(case, &mut outcome)));
+        let failed = |check: &str, what| Some(Failure { check: check.to_owned(), what });
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                outcome.failure = match error.downcast::<Failure>() {
+                    Ok(failure) => Some(failure),
+                    Err(error) => failed("the world goes on", format!("{error:#}")),
+                };
+            }
+            Err(panic) => outcome.failure = failed("no panic", words(&*panic)),
+        }
+        outcome.transcript = replay::transcript();
+        outcome
+    });
+    played.unwrap_or_else(|panic| Outcome {
+        transcript: Transcript::default(),
+        simulated_ms: 0,
+        messages: 0,
+        failure: Some(Failure { check: "no panic".to_owned(), what: words(&*panic) }),
+    })
+}
+
+impl std::error::Error for Failure {}
+
+fn live(case: Case, outcome: &mut Outcome) -> Result<()> {
+    let mut rng = Rng::with_seed(case.seed);
+    let scenario = case.scenario;
+    let people = rng.usize(scenario.people.0..=scenario.people.1);
+    let mut world = World::new(people, rng.fork(), case.plant)?;
+    world.plan(plan::draw(scenario, people, &mut rng));
+    world.run(scenario.seconds * 1_000)?;
+    world.heal();
+    let is_done = world.run_until_done(PATIENCE_MS)?;
+    if is_done {
+        world.run(AFTERWARDS_MS)?;
+    }
+    outcome.simulated_ms = world.now_ms();
+    let is_sent = |fact: &&crate::facts::Fact| matches!(fact, crate::facts::Fact::Sent { .. });
+    outcome.messages = world.facts.all().iter().filter(is_sent).count();
+    check::all(world.facts.all(), &world.people)
+        .map_err(|broken| Failure { check: broken.check.to_owned(), what: broken.what })?;
+    match is_done {
+        true => Ok(()),
+        false => Err(anyhow!("nobody comes to an end: {}", world.status())),
+    }
+}
+
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+}

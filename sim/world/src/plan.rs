@@ -1,0 +1,335 @@
+//! What happens in a case: scenarios, and how a seed draws from them.
+
+use fastrand::Rng;
+
+use crate::disk::{End, Full};
+
+/// A kind of case.
+#[derive(Debug, Clone, Copy)]
+pub struct Scenario {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it is about.
+    pub about: &'static str,
+    /// How many people there are, at least and at most.
+    pub people: (usize, usize),
+    /// How long it lasts until everything heals, seconds.
+    pub seconds: u64,
+    /// Messages that are sent in this time, at most.
+    pub says: usize,
+    /// Faults in this time, at most.
+    pub faults: usize,
+    /// Which faults, and how often beside each other.
+    pub kinds: &'static [(Kind, u32)],
+}
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A connection ends, for one side or both.
+    Cut,
+    /// Bytes of a connection vanish from now on, one way or both.
+    Silence,
+    /// A phone has no network for a while.
+    Away,
+    /// Bytes arrive changed, twice, or out of order.
+    Garble,
+    /// All connections end at once.
+    Storm,
+    /// A phone's process dies.
+    PhoneDies,
+    /// The server dies: now, or with one of the next steps of its disk.
+    HouseDies,
+    /// The disk is slow for a while.
+    Slow,
+    /// The disk is full for a while.
+    FullDisk,
+    /// A sync fails.
+    BadSync,
+    /// A wall clock jumps.
+    Leap,
+}
+
+/// One thing that happens.
+#[derive(Debug, Clone, Copy)]
+pub enum Act {
+    /// A phone sends a text to a person.
+    Say {
+        /// Which phone.
+        phone: usize,
+        /// To whom.
+        to: usize,
+    },
+    /// A phone's user has read a chat.
+    Read {
+        /// Which phone.
+        phone: usize,
+        /// With whom.
+        with: usize,
+    },
+    /// The connection of a phone ends.
+    Cut {
+        /// Which phone.
+        phone: usize,
+        /// It is told.
+        phone_knows: bool,
+        /// The server is told.
+        house_knows: bool,
+        /// What was under way to the server still arrives.
+        rest_arrives: bool,
+    },
+    /// Bytes vanish.
+    Silence {
+        /// Of which phone.
+        phone: usize,
+        /// To the server.
+        up: bool,
+        /// To the phone.
+        down: bool,
+    },
+    /// No network.
+    Away {
+        /// Which phone.
+        phone: usize,
+        /// For so long.
+        ms: u64,
+    },
+    /// The next bytes arrive wrong.
+    Garble {
+        /// Of which phone.
+        phone: usize,
+        /// To the server, else to the phone.
+        up: bool,
+    },
+    /// Everybody is cut.
+    Storm,
+    /// A phone's process ends and comes back.
+    PhoneDies {
+        /// Which.
+        phone: usize,
+        /// What was about to be committed is, and nothing that follows it happens.
+        after_commit: bool,
+        /// The server learns that the connection is gone.
+        house_knows: bool,
+        /// Comes back after.
+        ms: u64,
+    },
+    /// The server ends and comes back.
+    HouseDies {
+        /// How.
+        end: End,
+        /// With so many steps of the disk; none: now.
+        steps: Option<u32>,
+        /// Comes back after.
+        ms: u64,
+    },
+    /// Each turn of the writer, and each read, takes up to this much longer.
+    Slow {
+        /// How much.
+        by_ms: u64,
+        /// For so long.
+        ms: u64,
+    },
+    /// The disk is full.
+    FullDisk {
+        /// How it is learned.
+        full: Full,
+        /// For so long.
+        ms: u64,
+    },
+    /// Syncs fail.
+    BadSync {
+        /// So many.
+        count: u32,
+    },
+    /// The server's wall clock, or a phone's, is off by so much from now on.
+    Leap {
+        /// Which phone; none: the server.
+        phone: Option<usize>,
+        /// By how much.
+        off_ms: i64,
+    },
+}
+
+const NETWORK: [(Kind, u32); 4] =
+    [(Kind::Cut, 6), (Kind::Silence, 3), (Kind::Away, 2), (Kind::Garble, 1)];
+
+/// All scenarios, in the order in which seeds take them.
+pub const SCENARIOS: [Scenario; 7] = [
+    Scenario {
+        name: "calm",
+        about: "nothing goes wrong",
+        people: (2, 3),
+        seconds: 10,
+        says: 20,
+        faults: 0,
+        kinds: &[],
+    },
+    Scenario {
+        name: "network",
+        about: "cuts, silence, no network, wrong bytes",
+        people: (2, 4),
+        seconds: 40,
+        says: 40,
+        faults: 16,
+        kinds: &NETWORK,
+    },
+    Scenario {
+        name: "crash",
+        about: "server and phones die between any two steps",
+        people: (2, 4),
+        seconds: 40,
+        says: 40,
+        faults: 12,
+        kinds: &[(Kind::HouseDies, 4), (Kind::PhoneDies, 3), (Kind::Cut, 1)],
+    },
+    Scenario {
+        name: "disk",
+        about: "slow disk, full disk, syncs that fail, power cuts",
+        people: (2, 4),
+        seconds: 40,
+        says: 40,
+        faults: 10,
+        kinds: &[(Kind::Slow, 3), (Kind::FullDisk, 3), (Kind::BadSync, 2), (Kind::HouseDies, 2)],
+    },
+    Scenario {
+        name: "clock",
+        about: "wall clocks jump, with crashes and cuts",
+        people: (2, 4),
+        seconds: 40,
+        says: 30,
+        faults: 12,
+        kinds: &[(Kind::Leap, 5), (Kind::HouseDies, 2), (Kind::PhoneDies, 1), (Kind::Cut, 2)],
+    },
+    Scenario {
+        name: "storm",
+        about: "everybody comes back at once, again and again",
+        people: (6, 10),
+        seconds: 30,
+        says: 60,
+        faults: 8,
+        kinds: &[(Kind::Storm, 6), (Kind::HouseDies, 2), (Kind::Silence, 1), (Kind::Slow, 2)],
+    },
+    Scenario {
+        name: "all",
+        about: "everything",
+        people: (3, 5),
+        seconds: 60,
+        says: 60,
+        faults: 24,
+        kinds: &[
+            (Kind::Cut, 5),
+            (Kind::Silence, 3),
+            (Kind::Away, 2),
+            (Kind::Garble, 1),
+            (Kind::Storm, 1),
+            (Kind::PhoneDies, 3),
+            (Kind::HouseDies, 4),
+            (Kind::Slow, 2),
+            (Kind::FullDisk, 2),
+            (Kind::BadSync, 1),
+            (Kind::Leap, 1),
+        ],
+    },
+];
+
+/// The scenario of a name.
+pub fn named(name: &str) -> Option<&'static Scenario> {
+    SCENARIOS.iter().find(|scenario| scenario.name == name)
+}
+
+/// The scenario that a seed plays when none is named.
+pub fn of_seed(seed: u64) -> &'static Scenario {
+    let [first, ..] = &SCENARIOS;
+    let count = SCENARIOS.len() as u64;
+    usize::try_from(seed % count).ok().and_then(|at| SCENARIOS.get(at)).unwrap_or(first)
+}
+
+/// What happens, and when, in milliseconds from the beginning.
+pub fn draw(scenario: &Scenario, people: usize, rng: &mut Rng) -> Vec<(u64, Act)> {
+    let span_ms = scenario.seconds * 1_000;
+    let mut plan = Vec::new();
+    if scenario.says > 0 {
+        for _ in 0..rng.usize(scenario.says / 2..=scenario.says) {
+            let act = say(people, rng);
+            // Now and then several at once: what a batch is made of.
+            let at_ms = rng.u64(0..span_ms);
+            for _ in 0..if rng.u8(0..6) == 0 { rng.usize(2..6) } else { 1 } {
+                plan.push((at_ms, act));
+            }
+        }
+    }
+    let weights: u32 = scenario.kinds.iter().map(|(_, weight)| weight).sum();
+    if weights > 0 {
+        for _ in 0..rng.usize(1..=scenario.faults.max(1)) {
+            let mut drawn = rng.u32(0..weights);
+            let kind = scenario.kinds.iter().find(|(_, weight)| {
+                let is_it = drawn < *weight;
+                drawn = drawn.saturating_sub(*weight);
+                is_it
+            });
+            if let Some((kind, _)) = kind {
+                plan.push((rng.u64(0..span_ms), fault(*kind, people, rng)));
+            }
+        }
+    }
+    plan.sort_by_key(|(at_ms, _)| *at_ms);
+    plan
+}
+
+fn say(people: usize, rng: &mut Rng) -> Act {
+    let phone = rng.usize(0..people);
+    let other = (phone + rng.usize(1..people)) % people;
+    if rng.u8(0..8) == 0 { Act::Read { phone, with: other } } else { Act::Say { phone, to: other } }
+}
+
+/// How long something is gone: mostly moments, now and then longer than any patience.
+fn while_ms(rng: &mut Rng) -> u64 {
+    match rng.u8(0..8) {
+        0 => rng.u64(0..20),
+        1 => rng.u64(10_000..60_000),
+        _ => rng.u64(20..3_000),
+    }
+}
+
+fn fault(kind: Kind, people: usize, rng: &mut Rng) -> Act {
+    let phone = rng.usize(0..people);
+    match kind {
+        Kind::Cut => {
+            let who = rng.u8(0..4);
+            Act::Cut {
+                phone,
+                phone_knows: who != 0,
+                house_knows: who != 1,
+                rest_arrives: rng.bool(),
+            }
+        }
+        Kind::Silence => {
+            let who = rng.u8(0..3);
+            Act::Silence { phone, up: who != 0, down: who != 1 }
+        }
+        Kind::Away => Act::Away { phone, ms: while_ms(rng) },
+        Kind::Garble => Act::Garble { phone, up: rng.bool() },
+        Kind::Storm => Act::Storm,
+        Kind::PhoneDies => Act::PhoneDies {
+            phone,
+            after_commit: rng.bool(),
+            house_knows: rng.bool(),
+            ms: while_ms(rng),
+        },
+        Kind::HouseDies => Act::HouseDies {
+            end: if rng.bool() { End::Kill } else { End::Power },
+            steps: (rng.u8(0..4) > 0).then(|| rng.u32(0..40)),
+            ms: while_ms(rng),
+        },
+        Kind::Slow => Act::Slow { by_ms: rng.u64(10..5_000), ms: while_ms(rng) },
+        Kind::FullDisk => Act::FullDisk {
+            full: if rng.bool() { Full::Told } else { Full::Felt },
+            ms: while_ms(rng),
+        },
+        Kind::BadSync => Act::BadSync { count: rng.u32(1..4) },
+        Kind::Leap => {
+            Act::Leap { phone: rng.bool().then_some(phone), off_ms: rng.i64(-7_200_000..7_200_000) }
+        }
+    }
+}
