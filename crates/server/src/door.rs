@@ -23,6 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use crate::appointments::Hours;
+use crate::config::Config;
 use crate::meters::Meters;
 use crate::node::Node;
 use crate::session::Socket;
@@ -54,14 +55,15 @@ const SAID_BYTES: usize = 512;
 ///
 /// # Errors
 /// Whatever the system says, an address in use above all.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn bind(config: &Config) -> io::Result<TcpListener> {
+    let address = config.listen;
     let socket = Socket2::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted server takes its port again while old connections are still fading.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(queue::BACKLOG)?;
-    queue::warn_if_short();
+    queue::tell_if_short(config.session.connections_max);
     TcpListener::from_std(socket.into())
 }
 

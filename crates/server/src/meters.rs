@@ -26,6 +26,7 @@ pub(crate) struct Meters {
     pub(crate) sessions_closed: Family<Kind, Counter>,
     pub(crate) session_panics: Counter,
     pub(crate) slow_turns: Counter,
+    pub(crate) holds: Counter,
     pub(crate) submissions: Counter,
     pub(crate) accepted: Counter,
     pub(crate) refused: Family<Kind, Counter>,
@@ -77,6 +78,7 @@ impl Meters {
             "Turns of sessions that took longer than 10 ms",
             &self.slow_turns,
         );
+        add("session_holds", "Times that a session deaf to refusals was not read", &self.holds);
         add("submissions", "Messages that sessions submitted", &self.submissions);
         add("submissions_accepted", "Messages durable and ticked", &self.accepted);
         add("records_delivered", "Messages written to their devices", &self.delivered);

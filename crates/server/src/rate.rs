@@ -74,6 +74,16 @@ impl Meter {
         }
     }
 
+    /// Takes one at `now_ns`, allowed or not. Returns the milliseconds for which the rate is overdrawn, 0
+    /// if one was allowed.
+    pub(crate) fn overdraw(&mut self, rate: Rate, now_ns: u64) -> u32 {
+        let over_ms = self.take(rate, now_ns).err().unwrap_or(0);
+        if over_ms > 0 {
+            self.paid_at_ns = self.paid_at_ns.saturating_add(rate.cost_ns);
+        }
+        over_ms
+    }
+
     /// It was never taken from, and did not come from [`RateTable::begin`].
     pub(crate) fn is_new(&self) -> bool {
         self.paid_at_ns == 0
@@ -212,6 +222,15 @@ mod tests {
         assert_eq!(meter.take(rate, start), Err(400));
         assert_eq!(meter.take_many(1_000, rate, start + 399 * NS_PER_MS), Err(1));
         assert_eq!(meter.take(rate, start + 400 * NS_PER_MS), Ok(()), "a refusal takes nothing");
+    }
+
+    #[test]
+    fn what_is_overdrawn_is_owed_as_well() {
+        let (rate, mut meter, start) = (Rate::per_second(10, 3), Meter::default(), NS_PER_S);
+        let over: Vec<_> = (0..6).map(|_| meter.overdraw(rate, start)).collect();
+        assert_eq!(over, [0, 0, 0, 100, 200, 300]);
+        assert_eq!(meter.take(rate, start + 399 * NS_PER_MS), Err(1));
+        assert_eq!(meter.overdraw(rate, start + 400 * NS_PER_MS), 0);
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Server {
         let data = config.data.clone().or_else(default_data).ok_or(StartError::NoData)?;
         prepare(&data).map_err(|cause| StartError::Data { path: data.clone(), cause })?;
         config.data = Some(data.clone());
-        let listener = door::bind(config.listen)
+        let listener = door::bind(&config)
             .map_err(|cause| StartError::Bind { address: config.listen, cause })?;
         let address = listener
             .local_addr()

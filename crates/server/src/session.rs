@@ -11,6 +11,7 @@ mod keepalive;
 mod looking;
 mod outbound;
 mod protocol;
+mod refusals;
 mod requests;
 mod socket;
 #[cfg(test)]
@@ -62,16 +63,27 @@ pub(crate) struct Session {
     jobs: Jobs,
     feed: Feed,
     looking: Option<Box<Looking>>,
-    /// A goodbye was said: only what is unsent still goes out, until then.
-    leaving: Option<Pin<Box<Sleep>>>,
-    /// All of it has gone out.
-    lingers: bool,
+    stage: Stage,
+    /// When a hold or a goodbye is over. No other session has a timer.
+    until: Option<Pin<Box<Sleep>>>,
     /// A lone byte wakes nobody: it is a keepalive, and the sweep sees to it.
     dozes: bool,
 }
 
 // A million of them: the design allows 1 KB each with inboxes, registry and task.
 const _: () = assert!(size_of::<Session>() <= 256, "the memory of an idle session is promised");
+
+/// How much of a session is still going on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// The device does not listen to refusals: for a while it is told what there is, and not read.
+    Held,
+    /// A goodbye was said: only what is unsent still goes out, for a while.
+    Leaving,
+    /// All of it has gone out.
+    Lingering,
+}
 
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,8 +163,8 @@ impl Session {
             jobs: Jobs::default(),
             feed: Feed::Off,
             looking: None,
-            leaving: None,
-            lingers: false,
+            stage: Stage::Open,
+            until: None,
             dozes: false,
         }
     }
@@ -168,6 +180,7 @@ impl Session {
         if self.outbound.unsent_bytes() > 0 {
             self.outbound.write(&mut self.socket, cx, &[]).map_err(|_| Over::Gone)?;
         }
+        let is_held = self.is_held(cx);
         let mut turn = Turn {
             node: &self.node,
             seat: &self.seat,
@@ -187,6 +200,8 @@ impl Session {
             held_back: false,
             goodbye: false,
             looks: false,
+            is_held,
+            hold_ms: 0,
         };
         let mut next = turn.listen(cx, &mut self.socket, &mut self.inbound, &mut worker.read)?;
         // In order of importance: orders and ticks, answers, records.
@@ -198,9 +213,12 @@ impl Session {
         turn.records(cx)?;
         turn.presence(matches!(next, Next::Wait))?;
         turn.finish()?;
-        let Turn { tally, held_back, goodbye, .. } = turn;
+        let Turn { tally, held_back, goodbye, hold_ms, .. } = turn;
         if goodbye {
-            self.leaving = Some(Box::pin(sleep(LEAVE_TIME)));
+            self.lasts(Stage::Leaving, LEAVE_TIME);
+        } else if hold_ms > 0 && !is_held {
+            self.hold(hold_ms, now_ns);
+            next = Next::Again;
         }
         let sent =
             self.outbound.write(&mut self.socket, cx, &worker.sealed).map_err(|_| Over::Gone)?;
@@ -217,10 +235,38 @@ impl Session {
         Ok(next)
     }
 
+    fn lasts(&mut self, stage: Stage, long: Duration) {
+        self.stage = stage;
+        self.until = Some(Box::pin(sleep(long)));
+    }
+
+    /// Reads nothing for so long. The sweep does not take it for silent meanwhile: that it says nothing is
+    /// our doing. Whether it has gone is seen when it is read again, or when it is written to.
+    #[cold]
+    fn hold(&mut self, hold_ms: u32, now_ns: u64) {
+        self.node.meters.holds.inc();
+        tracing::debug!(device = ?self.machine.device(), hold_ms, "session held");
+        let until_ns = now_ns.saturating_add(u64::from(hold_ms) * 1_000_000);
+        self.seat.heard(Node::seconds(until_ns));
+        self.lasts(Stage::Held, Duration::from_millis(hold_ms.into()));
+    }
+
+    /// Whether nothing is read in this turn; the task is registered for the end of that.
+    fn is_held(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.stage != Stage::Held {
+            return false;
+        }
+        let is_over = self.until.as_mut().is_none_or(|until| until.as_mut().poll(cx).is_ready());
+        if is_over {
+            (self.stage, self.until) = (Stage::Open, None);
+        }
+        !is_over
+    }
+
     /// After the goodbye: send what is unsent, say that nothing follows, and read until the peer has
     /// closed too. Closing at once would let the system throw the goodbye away.
     fn leave(&mut self, cx: &mut Context<'_>, worker: &mut Worker) -> Poll<Over> {
-        if self.leaving.as_mut().is_some_and(|until| until.as_mut().poll(cx).is_ready()) {
+        if self.until.as_mut().is_some_and(|until| until.as_mut().poll(cx).is_ready()) {
             return Poll::Ready(Over::Left);
         }
         match self.outbound.write(&mut self.socket, cx, &[]) {
@@ -228,7 +274,7 @@ impl Session {
             Ok(_) if self.outbound.unsent_bytes() > 0 => return Poll::Pending,
             Ok(_) => {}
         }
-        if !std::mem::replace(&mut self.lingers, true) {
+        if std::mem::replace(&mut self.stage, Stage::Lingering) != Stage::Lingering {
             self.looks_no_more();
             self.node.registry.leave(&self.seat, self.machine.device());
             self.node.registry.count_lingering(true);
@@ -249,12 +295,12 @@ impl Session {
     fn poll_turn(&mut self, cx: &mut Context<'_>, now_ns: u64) -> Poll<Over> {
         WORKER.with_borrow_mut(|worker| {
             worker.clear();
-            if self.leaving.is_some() {
+            if self.is_leaving() {
                 return self.leave(cx, worker);
             }
             match self.turn(cx, worker, now_ns) {
                 Err(over) => Poll::Ready(over),
-                Ok(_) if self.leaving.is_some() => self.leave(cx, worker),
+                Ok(_) if self.is_leaving() => self.leave(cx, worker),
                 Ok(Next::Wait) => Poll::Pending,
                 Ok(Next::Again) => {
                     cx.waker().wake_by_ref();
@@ -262,6 +308,10 @@ impl Session {
                 }
             }
         })
+    }
+
+    fn is_leaving(&self) -> bool {
+        matches!(self.stage, Stage::Leaving | Stage::Lingering)
     }
 
     /// Its device is not there any more, and has no chat open.
@@ -330,7 +380,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.looks_no_more();
         self.node.registry.leave(&self.seat, self.machine.device());
-        if self.lingers {
+        if self.stage == Stage::Lingering {
             self.node.registry.count_lingering(false);
         }
     }

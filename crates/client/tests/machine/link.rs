@@ -2,6 +2,7 @@
 
 use godwit_client::core::{LinkOrder, Now};
 use godwit_client::{ConnectionState, Error, Event, WarningKind};
+use godwit_wire::frame::{Header, decode_header};
 use godwit_wire::{Refusal, v1};
 
 use crate::world::World;
@@ -179,6 +180,33 @@ fn quiet_is_filled_with_one_byte_and_too_much_of_it_ends_the_link() {
     world.drive(0);
     assert_eq!(world.devices[0].order, Some(LinkOrder::Close));
     assert_eq!(offline(&mut world, "alice").unwrap().1, "the server went silent");
+}
+
+/// Whatever goes out or comes in says that somebody is there: a byte beside it, or soon after it, would say it again.
+#[test]
+fn who_has_just_said_or_heard_something_sends_no_keepalive_of_its_own() {
+    let mut world = World::with(&["alice"]);
+    let due_ms = world.device("alice").core().deadline().unwrap();
+    world.pass(due_ms - world.mono_ms);
+    world.device("alice").core().set_here(false);
+    world.drive(0);
+    let said = std::mem::take(&mut world.devices[0].to_server);
+    let Ok(Header::Frame { header, body }) = decode_header(&said) else { panic!("{said:?}") };
+    assert_eq!(said.len(), header + body, "one frame, in the moment in which a keepalive was due");
+    world.pass(14_999);
+    world.drive(0);
+    assert!(world.devices[0].to_server.is_empty(), "nothing came for less than 45 s");
+
+    let mut world = World::with(&["alice"]);
+    let account = world.account("alice").0;
+    let due_ms = world.device("alice").core().deadline().unwrap();
+    world.pass(due_ms - world.mono_ms - 1);
+    world.server.say(0, v1::Presence { account, ..v1::Presence::default() });
+    world.carry_down(0, usize::MAX);
+    world.pass(1);
+    world.drive(0);
+    assert!(world.devices[0].to_server.is_empty(), "something came a millisecond ago");
+    assert!(world.device("alice").core().deadline().unwrap() > world.mono_ms);
 }
 
 /// Passes the time until the device says something by itself, through a network that forgets a connection after so

@@ -16,6 +16,7 @@ use godwit_wire::frame::PLAINTEXT_BYTES_MAX;
 use godwit_wire::{Refusal, ToClient, ToServer, v1};
 
 use super::groups::group_id;
+use super::refusals::Refusals;
 use crate::appointments::Hours;
 use crate::rate::{Meter, Rate};
 use crate::seat::IN_FLIGHT_MAX;
@@ -129,9 +130,7 @@ pub(super) struct Machine {
     peer: Peer,
     /// Newest record that was written to the device on this link.
     last_sent: Seq,
-    /// The first counter refused for now: everything after it is refused until it comes again, so
-    /// that messages stay in order (M4). 0: none.
-    refused_from: u64,
+    refusals: Refusals,
     submitted: Meter,
     in_flight: u16,
     requests: u8,
@@ -144,7 +143,7 @@ impl Machine {
         Self {
             peer,
             last_sent: Seq::ZERO,
-            refused_from: 0,
+            refusals: Refusals::default(),
             submitted: Meter::default(),
             in_flight: 0,
             requests: 0,
@@ -321,20 +320,23 @@ impl Machine {
             Peer::Device(_) => return refuse(counter, Refusal::NotAttached, 0),
             Peer::Stranger(_) | Peer::Revoked => return refuse(counter, Refusal::NotRegistered, 0),
         };
-        if self.refused_from != 0 && counter > self.refused_from {
-            return refuse(counter, Refusal::AfterRefusal, BUSY_MS);
+        if let Some(wait_ms) = self.refusals.hold_up(counter, now_ns) {
+            return refuse(counter, Refusal::AfterRefusal, wait_ms);
         }
         if self.in_flight >= IN_FLIGHT_MAX {
-            return Effect::Say(self.refuse_for_now(counter, Refusal::Busy, BUSY_MS));
+            return Effect::Say(self.refuse_for_now(counter, Refusal::Busy, BUSY_MS, now_ns));
         }
         let copies: usize = submit.recipients.iter().map(|to| to.copies.len()).sum();
         let cost = u32::try_from(copies).unwrap_or(u32::MAX).max(1);
         if let Err(wait_ms) = self.submitted.take_many(cost, rate, now_ns) {
-            return Effect::Say(self.refuse_for_now(counter, Refusal::RateLimited, wait_ms));
+            return Effect::Say(self.refuse_for_now(
+                counter,
+                Refusal::RateLimited,
+                wait_ms,
+                now_ns,
+            ));
         }
-        if counter == self.refused_from {
-            self.refused_from = 0;
-        }
+        self.refusals.end(counter);
         self.in_flight += 1;
         let recipients = submit.recipients.iter().map(recipient).collect();
         let post = submit.group.as_ref().and_then(group_post);
@@ -353,13 +355,13 @@ impl Machine {
         let more = members.saturating_sub(1); // one is paid
         let wait_ms = self.submitted.take_many(more, rate, now_ns).err()?;
         self.in_flight = self.in_flight.saturating_sub(1);
-        Some(self.refuse_for_now(submission.counter, Refusal::RateLimited, wait_ms))
+        Some(self.refuse_for_now(submission.counter, Refusal::RateLimited, wait_ms, now_ns))
     }
 
     /// The store's queue had no room for the submission just made.
-    pub(super) fn not_taken(&mut self, counter: u64, retry_ms: u32) -> ToClient {
+    pub(super) fn not_taken(&mut self, counter: u64, retry_ms: u32, now_ns: u64) -> ToClient {
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.refuse_for_now(counter, Refusal::Busy, retry_ms)
+        self.refuse_for_now(counter, Refusal::Busy, retry_ms, now_ns)
     }
 
     /// The submission just made begins more conversations than its account may. Final, and nothing
@@ -370,7 +372,7 @@ impl Machine {
     }
 
     /// The store decided a submission.
-    pub(super) fn settled(&mut self, counter: u64, outcome: Outcome) -> ToClient {
+    pub(super) fn settled(&mut self, counter: u64, outcome: Outcome, now_ns: u64) -> ToClient {
         self.in_flight = self.in_flight.saturating_sub(1);
         let refusal = match outcome {
             Outcome::Accepted { at_ms } | Outcome::Repeated { at_ms } => {
@@ -378,10 +380,10 @@ impl Machine {
             }
             Outcome::Mismatch(list) => return mismatch(counter, list).into(),
             Outcome::DiskFull => {
-                return self.refuse_for_now(counter, Refusal::DiskFull, DISK_FULL_MS);
+                return self.refuse_for_now(counter, Refusal::DiskFull, DISK_FULL_MS, now_ns);
             }
             Outcome::ReceiptsWaiting => {
-                return self.refuse_for_now(counter, Refusal::ReceiptsWaiting, RECEIPTS_MS);
+                return self.refuse_for_now(counter, Refusal::ReceiptsWaiting, RECEIPTS_MS, now_ns);
             }
             Outcome::UnknownAccount(_) => Refusal::UnknownAccount,
             Outcome::MailboxFull(_) => Refusal::MailboxFull,
@@ -394,17 +396,28 @@ impl Machine {
             Outcome::GroupListsStale => Refusal::GroupListsStale,
             Outcome::Malformed => Refusal::Malformed,
             // Unavailable, and what a later store may say: it may help to ask again.
-            _ => return self.refuse_for_now(counter, Refusal::Unavailable, UNAVAILABLE_MS),
+            _ => return self.refuse_for_now(counter, Refusal::Unavailable, UNAVAILABLE_MS, now_ns),
         };
         refused(counter, 0, refusal, 0).into()
     }
 
-    /// Refuses so that a retry helps, and with it everything after, until this counter comes again.
-    fn refuse_for_now(&mut self, counter: u64, refusal: Refusal, retry_ms: u32) -> ToClient {
-        if self.refused_from == 0 || counter < self.refused_from {
-            self.refused_from = counter;
-        }
-        refused(counter, 0, refusal, retry_ms.max(1)).into()
+    /// Refuses so that a retry helps, and with it everything after, until this counter comes again: in 100 ms
+    /// at the earliest, or whole windows would come for each single one that a rate gives back.
+    fn refuse_for_now(
+        &mut self,
+        counter: u64,
+        refusal: Refusal,
+        retry_ms: u32,
+        now_ns: u64,
+    ) -> ToClient {
+        let retry_ms = retry_ms.max(BUSY_MS);
+        self.refusals.begin(counter, retry_ms, now_ns);
+        refused(counter, 0, refusal, retry_ms).into()
+    }
+
+    /// Something that cost the device nothing is refused. For how many milliseconds to read no more of it.
+    pub(super) fn says_no(&mut self, retry_ms: u32, now_ns: u64) -> u32 {
+        self.refusals.said(retry_ms, now_ns)
     }
 
     /// A request was answered.

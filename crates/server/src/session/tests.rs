@@ -1,5 +1,8 @@
 //! The session's bounds, on a pipe instead of a socket.
 
+mod deaf;
+mod order;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -9,7 +12,7 @@ use bytes::Bytes;
 use godwit_actor::Push;
 use godwit_base::{AccountId, DeviceId, ManualClock, Seq};
 use godwit_link::{Initiator, Responder, ServerKeys, StaticKey, Transport};
-use godwit_store::{Entry, Record};
+use godwit_store::{Entry, Outcome, Record};
 use godwit_wire::frame::{Header, TAG_BYTES, decode_header, encode_header};
 use godwit_wire::{ToClient, ToServer, v1};
 use tempfile::TempDir;
@@ -23,6 +26,9 @@ use crate::presence::{Moment, Rule};
 use crate::{Server, Setup};
 
 const ALICE: DeviceId = DeviceId::new(1, 1);
+
+/// Longer than anything takes; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server for its node; its sessions are made by hand.
 async fn lab(change: impl FnOnce(&mut Setup)) -> (Server, TempDir) {
@@ -59,12 +65,61 @@ fn session_from(
 }
 
 fn frame(transport: &mut Transport, message: impl Into<ToServer>) -> Vec<u8> {
+    frame_of(transport, &[message.into()])
+}
+
+fn frame_of(transport: &mut Transport, messages: &[ToServer]) -> Vec<u8> {
     let mut plain = Vec::new();
-    message.into().encode_into(&mut plain);
+    messages.iter().for_each(|message| message.encode_into(&mut plain));
     let mut bytes = Vec::new();
     encode_header(plain.len() + TAG_BYTES, &mut bytes).unwrap();
     transport.seal_into(&plain, &mut bytes).unwrap();
     bytes
+}
+
+/// One turn, after which the session waits.
+fn turn(session: &mut Session) {
+    let turn = Pin::new(session).poll(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(turn, Poll::Pending);
+}
+
+/// Turn after turn, in between which the store has its own, until it is so.
+async fn turns_until(session: &mut Session, mut is_so: impl FnMut(&Session) -> bool) {
+    let turns = async {
+        while !is_so(session) {
+            turn(session);
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, turns).await.unwrap();
+}
+
+/// Takes the mailbox and has it drained.
+async fn attach(session: &mut Session, far: &mut DuplexStream, client: &mut Transport) {
+    far.write_all(&frame(client, v1::Attach {})).await.unwrap();
+    turns_until(session, |session| session.feed == Feed::Live).await;
+}
+
+/// All that the device has been sent and has not read yet.
+async fn hears(far: &mut DuplexStream, client: &mut Transport) -> Vec<&'static str> {
+    let mut received = Vec::with_capacity(1 << 16);
+    far.read_buf(&mut received).await.unwrap();
+    said(&received, client).iter().map(ToClient::name).collect()
+}
+
+/// A submission with so many copies. The store refuses it for good: it knows neither Alice nor the recipient.
+fn submission(counter: u64, copies: u32) -> ToServer {
+    let body = Bytes::from_static(b"sealed");
+    let copies = (1..=copies).map(|device| v1::SealedCopy { device, kind: 0, body: body.clone() });
+    let recipient = v1::Recipient { account: 99, list_version: 1, copies: copies.collect() };
+    v1::Submit { counter, recipients: vec![recipient], group: None }.into()
+}
+
+/// How often this was the refusal.
+fn refused(node: &Node, refusal: Refusal) -> u64 {
+    let page = node.meters.page(0, &node.store.stats());
+    let row = format!("godwit_submissions_refused_total{{kind=\"{}\"}} ", refusal.name());
+    page.lines().find_map(|line| line.strip_prefix(&row)?.parse().ok()).unwrap_or(0)
 }
 
 #[tokio::test]
@@ -237,29 +292,29 @@ fn record(n: u64) -> Record {
     Record { seq: Seq(n), entry: Entry::Message { from: DeviceId::new(3, 1), counter: n, body } }
 }
 
+/// Opens the chat with that account, and is told how it is.
+async fn watch(
+    account: AccountId,
+    session: &mut Session,
+    far: &mut DuplexStream,
+    client: &mut Transport,
+) {
+    let visibility = v1::Visibility::Everyone.into();
+    let chat = v1::OpenChat { account: account.0, ..v1::OpenChat::default() };
+    let set = v1::PresenceSet { here: true, visibility, pass: Bytes::new() };
+    far.write_all(&frame(client, set)).await.unwrap();
+    far.write_all(&frame(client, v1::PresenceWatch { chats: vec![chat] })).await.unwrap();
+    turn(session);
+}
+
 #[tokio::test]
 async fn under_load_presence_waits_and_then_says_the_newest_and_messages_do_not_wait() {
     const BOB: AccountId = AccountId(2);
     let (server, _data) = lab(|_| {}).await;
     let (node, meters) = (&server.node, &server.node.meters);
     let (mut session, mut far, mut client) = session(node, 256);
-    let turn = |session: &mut Session| {
-        let turn = Pin::new(session).poll(&mut Context::from_waker(Waker::noop()));
-        assert_eq!(turn, Poll::Pending);
-    };
-    let everyone = v1::Visibility::Everyone.into();
-    let chat = v1::OpenChat { account: BOB.0, ..v1::OpenChat::default() };
-    for message in [
-        ToServer::from(v1::Attach {}),
-        v1::PresenceSet { here: true, visibility: everyone, pass: Bytes::new() }.into(),
-        v1::PresenceWatch { chats: vec![chat] }.into(),
-    ] {
-        far.write_all(&frame(&mut client, message)).await.unwrap();
-    }
-    while session.feed != Feed::Live {
-        turn(&mut session);
-        tokio::task::yield_now().await;
-    }
+    attach(&mut session, &mut far, &mut client).await;
+    watch(BOB, &mut session, &mut far, &mut client).await;
     assert_eq!(meters.presences.get(), 1, "what there is to tell at first");
     (1..=10).for_each(|n| assert_eq!(session.seat.hand(record(n)), Push::Pushed));
     turn(&mut session);

@@ -75,6 +75,10 @@ pub(super) struct Turn<'a> {
     pub(super) goodbye: bool,
     /// The sweep wants to know whether a keepalive waits.
     pub(super) looks: bool,
+    /// Nothing is read, because the device does not listen to refusals.
+    pub(super) is_held: bool,
+    /// For how long nothing is to be read after this turn.
+    pub(super) hold_ms: u32,
 }
 
 impl Turn<'_> {
@@ -84,7 +88,7 @@ impl Turn<'_> {
             let Poll::Ready(next) = self.seat.words.poll_next(cx) else { return Ok(()) };
             match next {
                 actor::Next::Item(Word::Settled { counter, outcome }) => {
-                    let answer = self.machine.settled(counter, outcome);
+                    let answer = self.machine.settled(counter, outcome, self.now_ns);
                     if let ToClient::Accepted(_) = answer {
                         fail_point!("server::accepted");
                         self.tally.accepted += 1;
@@ -119,7 +123,7 @@ impl Turn<'_> {
                         Some(Made::Claimant(account)) => self.machine.claimed(account),
                         None => {}
                     }
-                    self.say(&reply.message)?;
+                    self.answer(&reply.message)?;
                 }
             }
         }
@@ -202,6 +206,9 @@ impl Turn<'_> {
         inbound: &mut Inbound,
         buffer: &mut [u8],
     ) -> Result<Next, Over> {
+        if self.is_held {
+            return Ok(Next::Wait);
+        }
         let mut frames_left = TURN_FRAMES_MAX;
         let mut bytes_left = TURN_BYTES_MAX;
         let mut alive = false;
@@ -209,7 +216,7 @@ impl Turn<'_> {
             self.cut(inbound, &mut [], &mut frames_left)?;
         }
         for _ in 0..TURN_READS_MAX {
-            if self.goodbye || frames_left == 0 || bytes_left == 0 {
+            if self.goodbye || self.hold_ms > 0 || frames_left == 0 || bytes_left == 0 {
                 break;
             }
             let room = buffer.get_mut(..bytes_left).unwrap_or_default();
@@ -239,7 +246,7 @@ impl Turn<'_> {
         inbound: &mut Inbound,
         buffer: &mut [u8],
     ) -> Result<Next, Over> {
-        if !self.looks || self.goodbye {
+        if !self.looks || self.goodbye || self.is_held {
             return Ok(Next::Wait);
         }
         let Some(read) = socket.take_quietly(buffer) else { return Ok(Next::Wait) };
@@ -312,7 +319,7 @@ impl Turn<'_> {
         }
         match self.machine.hears(message, self.seat.token, rate, self.now_ns) {
             Effect::Nothing => Ok(()),
-            Effect::Say(message) => self.say(&message),
+            Effect::Say(message) => self.answer(&message),
             Effect::Submit(submission) => self.submit(submission),
             Effect::Acknowledge(device, up_to) => {
                 fail_point!("server::ack");
@@ -400,7 +407,7 @@ impl Turn<'_> {
             let rate = self.node.submission_rate;
             let over = self.machine.pay_for(&submission, members, rate, self.now_ns);
             if let Some(refused) = over {
-                return self.say(&refused);
+                return self.answer(&refused);
             }
         }
         if let Err(wait_ms) = self.node.strangers.allow(&submission, self.now_ns) {
@@ -411,8 +418,8 @@ impl Turn<'_> {
             Ok(()) => Ok(()),
             Err(_full) => {
                 let retry_ms = self.node.submit_again.next_ms(self.now_ns);
-                let refused = self.machine.not_taken(counter, retry_ms);
-                self.say(&refused)
+                let refused = self.machine.not_taken(counter, retry_ms, self.now_ns);
+                self.answer(&refused)
             }
         }
     }
@@ -427,6 +434,15 @@ impl Turn<'_> {
         }
         *self.feed = Feed::Behind;
         Ok(())
+    }
+
+    /// Says what came of a message that no rate has counted: too many refusals hold its device's input.
+    fn answer(&mut self, message: &ToClient) -> Result<(), Over> {
+        if let ToClient::Refused(refused) = message {
+            let hold_ms = self.machine.says_no(refused.retry_after_ms, self.now_ns);
+            self.hold_ms = self.hold_ms.max(hold_ms);
+        }
+        self.say(message)
     }
 
     fn say(&mut self, message: &ToClient) -> Result<(), Over> {

@@ -62,7 +62,7 @@ fn after_a_refusal_for_now_everything_later_waits_for_that_counter() {
         for counter in 5..=7 {
             assert!(is_taken(&hears(&mut machine, submit(counter))));
         }
-        let ToClient::Refused(refused) = machine.settled(5, outcome) else { panic!() };
+        let ToClient::Refused(refused) = machine.settled(5, outcome, 1) else { panic!() };
         assert_eq!(Refusal::from_number(refused.code), Some(refusal));
         assert!(refused.retry_after_ms > 0);
         assert_eq!(code(&hears(&mut machine, submit(8))), Some(Refusal::AfterRefusal));
@@ -79,8 +79,8 @@ fn the_earliest_refused_counter_is_the_one_waited_for() {
     for counter in 5..=6 {
         assert!(is_taken(&hears(&mut machine, submit(counter))));
     }
-    machine.settled(6, Outcome::Unavailable);
-    machine.settled(5, Outcome::Unavailable);
+    machine.settled(6, Outcome::Unavailable, 1);
+    machine.settled(5, Outcome::Unavailable, 1);
     assert_eq!(code(&hears(&mut machine, submit(6))), Some(Refusal::AfterRefusal));
     assert!(is_taken(&hears(&mut machine, submit(5))));
 }
@@ -97,7 +97,7 @@ fn a_final_refusal_concerns_that_message_alone() {
     ] {
         let mut machine = attached();
         assert!(is_taken(&hears(&mut machine, submit(1))));
-        let said = Effect::Say(machine.settled(1, outcome));
+        let said = Effect::Say(machine.settled(1, outcome, 1));
         assert_eq!(code(&said), Some(refusal));
         assert!(is_taken(&hears(&mut machine, submit(2))), "{refusal:?}");
     }
@@ -111,7 +111,7 @@ fn unsettled_submissions_and_requests_are_bounded_on_both_sides() {
         assert!(is_taken(&hears(&mut machine, submit(counter))));
     }
     assert_eq!(code(&hears(&mut machine, submit(last + 1))), Some(Refusal::Busy));
-    machine.settled(1, Outcome::Accepted { at_ms: 1 });
+    machine.settled(1, Outcome::Accepted { at_ms: 1 }, 1);
     assert!(is_taken(&hears(&mut machine, submit(last + 1))));
 
     let terms = |request| ToServer::Terms(v1::TermsRequest { request });
@@ -133,7 +133,7 @@ fn a_mismatch_of_many_lists_still_fits_in_a_frame() {
         extra: (1..=8).map(DeviceNumber).collect(),
     };
     let mut machine = attached();
-    let said = machine.settled(1, Outcome::Mismatch((0..1_024).map(one).collect()));
+    let said = machine.settled(1, Outcome::Mismatch((0..1_024).map(one).collect()), 1);
     assert!(said.encoded_len() <= PLAINTEXT_BYTES_MAX, "{}", said.encoded_len());
     let ToClient::Refused(refused) = said else { panic!("{said:?}") };
     assert!(refused.mismatches.len() > 1);
