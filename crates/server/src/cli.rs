@@ -12,7 +12,7 @@ use crate::config::{Config, ConfigError, example, reference};
 use crate::serve::{StartError, default_data};
 
 pub use operator::{
-    CommandError, backup, invite, reports, restore, rotate_key, status, tree, verify,
+    CommandError, backup, compact, invite, reports, restore, rotate_key, status, tree, verify,
 };
 
 /// The server of Godwit. Without arguments: serves from your own data folder, and prints the join
@@ -46,6 +46,8 @@ pub enum Command {
     Restore(Restore),
     /// Check every row of the store of a stopped server.
     Verify(Look),
+    /// Give the room that the store of a stopped server leaves unused back to the disk.
+    Compact(Look),
     /// Make a new server key for join links, in use at once; the present one stays valid until the next rotation.
     RotateKey(Look),
 }

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Command::Restore(wish) => print(cli::restore(&wish)),
         Command::Reports(wish) => print(cli::reports(&wish)),
         Command::Verify(wish) => print(cli::verify(&wish)),
+        Command::Compact(wish) => print(cli::compact(&wish)),
         Command::RotateKey(wish) => print(cli::rotate_key(&wish)),
     };
     match done {

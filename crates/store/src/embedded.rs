@@ -2,7 +2,8 @@
 //!
 //! Requests go through bounded queues ([`intake`]) to the [`writer`], which decides everything; it
 //! answers from RAM ([`state`]: [`index`], [`windows`], [`roster`], [`groups`]) and writes [`batch`] by batch.
-//! Bodies are read by the [`readers`]. [`tables`] and [`row`] say what lies in the file.
+//! Bodies are read by the [`readers`]. [`tables`] and [`row`] say what lies in the file, and [`room`] when it is
+//! exchanged for a shorter one.
 
 mod archive;
 mod batch;
@@ -22,6 +23,7 @@ mod reach;
 mod readers;
 mod reading;
 mod roll;
+mod room;
 mod roster;
 mod row;
 mod shared;
@@ -62,6 +64,7 @@ pub use archive::restore;
 pub use driven::Driver;
 pub use media::EmbeddedMedia;
 pub use options::{Disk, FileDisk, Options};
+pub use room::compact;
 
 /// A store in one file of a folder. Dropping it closes it.
 pub struct Embedded {
@@ -122,6 +125,8 @@ impl Embedded {
             .map_err(|source| OpenError::Io { path: path.clone(), source })?;
         let opened = guarded_read(|| Shared::open(dir.to_owned(), readers, &options));
         let (shared, state) = opened.map_err(|fault| open_error(&path, fault))?;
+        room::clear(&shared);
+        room::give_back(&shared, &options, room::OPENING_LIVE_BYTES_MAX);
         let shared = Arc::new(shared);
         let writer =
             Writer::new(Arc::clone(&shared), options.clone(), Arc::clone(&sink), Some(state));

@@ -45,9 +45,11 @@ pub use api::media::{
     Blob, Held, Hold, HoldError, MEDIA_FETCHERS_MAX, MEDIA_HOLDERS_MAX, MEDIA_HOLDS_MAX, MediaBook,
     MediaStats, SweptMedia,
 };
-pub use api::operations::{BackupReport, META_BYTES_MAX, Operations, Stats, Swept, VerifyReport};
+pub use api::operations::{
+    BackupReport, CompactReport, META_BYTES_MAX, Operations, Stats, Swept, VerifyReport,
+};
 pub use api::prekeys::{KeysError, Prekeys, TakenKeys};
 pub use api::{Quotas, Store};
 #[cfg(feature = "driven")]
 pub use embedded::Driver;
-pub use embedded::{Disk, Embedded, EmbeddedMedia, FileDisk, Options, restore};
+pub use embedded::{Disk, Embedded, EmbeddedMedia, FileDisk, Options, compact, restore};

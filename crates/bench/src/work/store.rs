@@ -179,14 +179,19 @@ pub async fn run(data: &Path, plan: &Plan, conditions: Conditions) -> Result<Rep
         });
         let began = Instant::now();
         drop(store);
-        let store = open()?;
+        let mut store = open()?;
         let reopened = began.elapsed();
         let each = Room::now(&data).each_since(&empty, plan.backlog);
         let standing = Standing { laid, reopened, each, cache_bytes_max };
         let mut report = measure(&mut driver, &store, &plan, &standing, conditions);
         if plan.spike > 0 {
             let people = people.late();
-            report.spike = Some(spike::run(&mut driver, &store, &data, &plan, people)?);
+            let mut spike = spike::run(&mut driver, &store, &data, &plan, people)?;
+            let began = Instant::now();
+            drop(store);
+            store = open()?;
+            spike.reopened(&data, began.elapsed());
+            report.spike = Some(spike);
         }
         if plan.expire {
             let message_us = report.store_cpu_us_per_message;

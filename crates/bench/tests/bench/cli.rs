@@ -171,7 +171,8 @@ async fn the_store_tells_what_a_spike_leaves_and_what_expiry_costs() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     has(&report, &["rss_bytes_per_record", "disk_bytes_per_record", "cache_bytes_max"]);
     has(&report["spike"], &["disk_bytes_before", "disk_bytes_peak", "disk_bytes_drained"]);
-    has(&report["spike"], &["disk_bytes_after", "returned_after_s"]);
+    has(&report["spike"], &["disk_bytes_after", "returned_after_s", "durable_ms"]);
+    has(&report["spike"], &["disk_bytes_reopened", "reopened_s"]);
     let spike = |name: &str| report["spike"][name].as_u64().unwrap();
     for at in ["disk_bytes_before", "disk_bytes_drained"] {
         assert!(spike(at) <= spike("disk_bytes_peak"), "{report}");

@@ -9,7 +9,8 @@ use std::task::{Context, Poll, Wake};
 
 use godwit_base::SystemClock;
 use godwit_store::{
-    Appended, Directory, Embedded, FileDisk, OpenError, Operations, Settled, Sink, StoreError,
+    Appended, CompactReport, Directory, Embedded, FileDisk, OpenError, Operations, Settled, Sink,
+    StoreError,
 };
 use serde_json::{Value, json};
 
@@ -198,6 +199,23 @@ pub fn verify(look: &Look) -> Result<String, CommandError> {
     Ok(match look.json {
         true => format!("{}\n", json!({ "rows": report.rows, "records": report.records })),
         false => format!("{} rows are whole, {} of them records\n", report.rows, report.records),
+    })
+}
+
+/// Makes the store of a stopped server as short as what lies in it.
+///
+/// # Errors
+/// There is no store, it is damaged, or in use.
+pub fn compact(look: &Look) -> Result<String, CommandError> {
+    let data = look.place.data()?;
+    let options = store_options(&look.place.config()?, Arc::new(SystemClock), Arc::new(FileDisk));
+    let CompactReport { before_bytes, after_bytes } =
+        godwit_store::compact(&data.join(STORE_FOLDER), &options)?;
+    Ok(match look.json {
+        true => {
+            format!("{}\n", json!({ "before_bytes": before_bytes, "after_bytes": after_bytes }))
+        }
+        false => format!("{before_bytes} bytes before, {after_bytes} bytes now\n"),
     })
 }
 

@@ -23,7 +23,8 @@ pub trait Operations: Send + Sync + 'static {
 
     /// Drops a bounded slice of what nobody may read any more: records older than the expiry, and
     /// records of removed devices. The server calls it each minute, and at once again while
-    /// [`Swept::more`].
+    /// [`Swept::more`]. Then, when there is no more, room that most of the files' bytes leave unused is given
+    /// back to the disk.
     ///
     /// # Errors
     /// Any [`StoreError`](crate::StoreError). # Cancel safety: may have happened; call it again.
@@ -122,6 +123,15 @@ pub struct BackupReport {
     pub rows: u64,
     /// Bytes of the file.
     pub file_bytes: u64,
+}
+
+/// What a compaction did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CompactReport {
+    /// Bytes of the file before.
+    pub before_bytes: u64,
+    /// And after.
+    pub after_bytes: u64,
 }
 
 /// What a verification read.

@@ -23,7 +23,7 @@ const COPY_ROWS: usize = 10_000;
 pub(crate) fn verify(shared: &Arc<Shared>) -> Answer<VerifyReport> {
     let (reply, answer) = oneshot::channel();
     on_own_thread(shared, reply, StoreError::Busy, |shared| {
-        guarded_read(|| check::snapshot(&shared.snapshot()?)).map_err(|fault| fault.answer())
+        guarded_read(|| check::snapshot(&*shared.snapshot()?)).map_err(|fault| fault.answer())
     });
     reading::later(answer)
 }
@@ -65,7 +65,12 @@ fn write_backup(shared: &Shared, to: &Path) -> Result<BackupReport, OpenError> {
     let partial = beside(to, "partial");
     remove_if_there(&partial).map_err(refused)?;
     create_private(&partial).map_err(refused)?;
-    let rows = guarded_read(|| copy_all(&shared.snapshot()?, &partial));
+    let rows = guarded_read(|| {
+        let to = Database::create(&partial)?;
+        let rows = copy_all(&*shared.snapshot()?, &to)?;
+        to.close()?;
+        Ok(rows)
+    });
     let rows = rows.map_err(|fault| open_error(to, fault));
     let rows = rows.inspect_err(|_| drop(std::fs::remove_file(&partial)))?;
     publish(&partial, to).map_err(refused)?;
@@ -73,28 +78,27 @@ fn write_backup(shared: &Shared, to: &Path) -> Result<BackupReport, OpenError> {
     Ok(BackupReport { rows, file_bytes })
 }
 
-fn copy_all(from: &ReadTransaction, path: &Path) -> Result<u64, Fault> {
-    let to = Database::create(path)?;
-    let rows = copy(from, &to, tables::MAILBOX)?
-        + copy(from, &to, tables::JOURNAL)?
-        + copy(from, &to, tables::WINDOW)?
-        + copy(from, &to, tables::ACCOUNT)?
-        + copy(from, &to, tables::HANDLE)?
-        + copy(from, &to, tables::LINK)?
-        + copy(from, &to, tables::ONE_TIME)?
-        + copy(from, &to, tables::DEVICE)?
-        + copy(from, &to, tables::INVITE)?
-        + copy(from, &to, tables::META)?
-        + copy(from, &to, tables::DEVICE_SET)?
-        + copy(from, &to, tables::GROUP)?
-        + copy(from, &to, tables::GROUP_LOG)?
-        + copy(from, &to, tables::GROUP_FORMER)?
-        + copy(from, &to, tables::POST)?
-        + copy(from, &to, tables::REACH)?
-        + copy(from, &to, tables::ENGINE)?;
+/// Copies all rows into an empty database, durably.
+pub(crate) fn copy_all(from: &ReadTransaction, to: &Database) -> Result<u64, Fault> {
+    let rows = copy(from, to, tables::MAILBOX)?
+        + copy(from, to, tables::JOURNAL)?
+        + copy(from, to, tables::WINDOW)?
+        + copy(from, to, tables::ACCOUNT)?
+        + copy(from, to, tables::HANDLE)?
+        + copy(from, to, tables::LINK)?
+        + copy(from, to, tables::ONE_TIME)?
+        + copy(from, to, tables::DEVICE)?
+        + copy(from, to, tables::INVITE)?
+        + copy(from, to, tables::META)?
+        + copy(from, to, tables::DEVICE_SET)?
+        + copy(from, to, tables::GROUP)?
+        + copy(from, to, tables::GROUP_LOG)?
+        + copy(from, to, tables::GROUP_FORMER)?
+        + copy(from, to, tables::POST)?
+        + copy(from, to, tables::REACH)?
+        + copy(from, to, tables::ENGINE)?;
     // The copies before were not synced one by one: this commit makes them durable.
     to.begin_write()?.commit()?;
-    to.close()?;
     Ok(rows)
 }
 
@@ -169,14 +173,14 @@ fn require_absent(path: &Path) -> Result<(), OpenError> {
     if path.exists() { Err(OpenError::Exists(path.to_owned())) } else { Ok(()) }
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
     name.push(ending);
     PathBuf::from(name)
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_if_there(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -187,6 +191,11 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 fn publish(partial: &Path, path: &Path) -> io::Result<()> {
     File::open(partial)?.sync_all()?;
     std::fs::rename(partial, path)?;
+    sync_folder(path)
+}
+
+/// Makes durable which files are in the folder of `path`.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     File::open(dir.unwrap_or(Path::new(".")))?.sync_all()
 }

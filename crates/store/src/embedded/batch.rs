@@ -55,6 +55,8 @@ pub(crate) struct Out {
     pub(crate) removed: Vec<DeviceId>,
     pub(crate) acknowledged: u64,
     pub(crate) expired: u64,
+    /// A sweep left nothing to do.
+    pub(crate) is_swept: bool,
     row: Vec<u8>,
     journal: Vec<u8>,
 }
@@ -69,6 +71,7 @@ impl Out {
         self.removed.clear();
         self.acknowledged = 0;
         self.expired = 0;
+        self.is_swept = false;
     }
 }
 
@@ -149,7 +152,11 @@ impl<'a> Batch<'a> {
             Task::PutMeta(name, value, reply) => {
                 Pending::new(reply, answer(self.put_meta(name, &value))?)
             }
-            Task::Sweep(reply) => Pending::new(reply, Ok::<_, StoreError>(self.sweep()?)),
+            Task::Sweep(reply) => {
+                let swept = self.sweep()?;
+                self.out.is_swept = !swept.more;
+                Pending::new(reply, Ok::<_, StoreError>(swept))
+            }
         };
         self.out.pending.push(pending);
         Ok(())

@@ -118,6 +118,15 @@ impl From<redb::DatabaseError> for Fault {
     }
 }
 
+impl From<redb::CompactionError> for Fault {
+    fn from(error: redb::CompactionError) -> Self {
+        match error {
+            redb::CompactionError::Storage(error) => error.into(),
+            other => Self::Io(other.to_string()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ use super::fault::{Fault, guarded_read};
 use super::groups::Group;
 use super::reach::Reach;
 use super::row::{Head, Kind};
-use super::shared::Shared;
+use super::shared::{Shared, Snapshot};
 use super::tables::GroupKey;
 use super::task::{Reply, send};
 use super::{row, tables};
@@ -23,7 +23,7 @@ use crate::{
 /// Has a reading thread answer with a mailbox's page, whose records are at `places`.
 pub(crate) fn page(
     shared: &Shared,
-    snapshot: Arc<ReadTransaction>,
+    snapshot: Arc<Snapshot>,
     device: DeviceId,
     places: Vec<Seq>,
     more: bool,
@@ -163,7 +163,7 @@ pub(crate) fn ask<T: Send + 'static>(
     let (reply, answer) = oneshot::channel();
     let asked = Arc::clone(shared);
     let job = move || {
-        let read = guarded_read(|| read(&asked.snapshot()?));
+        let read = guarded_read(|| read(&*asked.snapshot()?));
         send(reply, read.map_err(|fault| fault.answer()));
     };
     match shared.readers.run(job) {

@@ -1,10 +1,12 @@
 //! What the handle, the writer and the reading threads share.
 
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError, RwLock};
 
-use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
+use redb::{Builder, Database, ReadTransaction, ReadableDatabase, WriteTransaction};
+use tokio::sync::mpsc;
 
 use super::fault::Fault;
 use super::intake::Intake;
@@ -29,9 +31,64 @@ pub(crate) struct Shared {
     pub(crate) waiting: Waiting,
     /// A backup or a verification is under way: one at a time, because each reads everything.
     pub(crate) is_reading_all: AtomicBool,
-    /// Replaced by the writer after a failure; everybody else takes snapshots from it.
-    database: RwLock<Option<Database>>,
+    /// Replaced by the writer after a failure or a move; everybody else takes snapshots from it.
+    database: RwLock<Option<Open>>,
     stats: Mutex<Stats>,
+}
+
+/// The open file, and who reads it.
+#[derive(Debug)]
+struct Open {
+    database: Database,
+    /// Each snapshot holds a clone; nothing is ever sent.
+    readers: mpsc::Sender<()>,
+    unread: mpsc::Receiver<()>,
+}
+
+impl From<Database> for Open {
+    fn from(database: Database) -> Self {
+        let (readers, unread) = mpsc::channel(1);
+        Self { database, readers, unread }
+    }
+}
+
+/// What was durable when it was taken, readable as it was.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    txn: ReadTransaction,
+    /// Keeps a file open that the store has moved out of.
+    _reader: mpsc::Sender<()>,
+}
+
+impl Deref for Snapshot {
+    type Target = ReadTransaction;
+
+    fn deref(&self) -> &ReadTransaction {
+        &self.txn
+    }
+}
+
+/// A file that the store has moved out of.
+#[derive(Debug)]
+pub(crate) struct Old(Option<Open>);
+
+impl Old {
+    /// Waits until nobody reads it any more, then closes it.
+    pub(crate) fn close_when_unread(self) {
+        if let Some(Open { database, readers, mut unread }) = self.0 {
+            drop(readers);
+            let _: Option<()> = unread.blocking_recv();
+            drop(database);
+        }
+    }
+}
+
+/// How the file is opened.
+pub(crate) fn builder(options: &Options) -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(options.cache_bytes);
+    builder.set_check_integrity_on_open(options.verify_pages_on_open);
+    builder
 }
 
 impl Shared {
@@ -60,41 +117,43 @@ impl Shared {
     /// Closes the file if it is open, opens it and loads it anew.
     pub(crate) fn reopen(&self, options: &Options) -> Result<State, Fault> {
         self.close_database();
-        let mut builder = Database::builder();
-        builder.set_cache_size(options.cache_bytes);
-        builder.set_check_integrity_on_open(options.verify_pages_on_open);
-        let database = options.disk.open(&builder, &self.path)?;
+        let database = options.disk.open(&builder(options), &self.path)?;
         state::prepare(&database)?;
         let (mut state, rolled) = state::load(&database)?;
         self.roll.replace(rolled);
         state.index.take_turned(); // what was loaded is told whole
         self.waiting.replace(state.index.owners());
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
+        drop(self.replace_database(database));
         Ok(state)
     }
 
+    /// From now on everybody reads and writes this one.
+    pub(crate) fn replace_database(&self, database: Database) -> Old {
+        let mut open = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        Old(open.replace(database.into()))
+    }
+
     pub(crate) fn close_database(&self) {
-        let database = self.database.write().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Err(error)) = database.map(Database::close) {
+        let open = self.database.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Err(error)) = open.map(|open| open.database.close()) {
             tracing::warn!(%error, "closing the store failed");
         }
     }
 
     /// What is durable now, and stays readable as it is.
-    pub(crate) fn snapshot(&self) -> Result<ReadTransaction, Fault> {
-        self.with_database(|database| Ok(database.begin_read()?))
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, Fault> {
+        self.with_open(|open| {
+            Ok(Snapshot { txn: open.database.begin_read()?, _reader: open.readers.clone() })
+        })
     }
 
     pub(crate) fn begin_write(&self) -> Result<WriteTransaction, Fault> {
-        self.with_database(|database| Ok(database.begin_write()?))
+        self.with_open(|open| Ok(open.database.begin_write()?))
     }
 
-    fn with_database<T>(
-        &self,
-        work: impl FnOnce(&Database) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        work(database.as_ref().ok_or_else(|| Fault::Io("the file is closed".into()))?)
+    fn with_open<T>(&self, work: impl FnOnce(&Open) -> Result<T, Fault>) -> Result<T, Fault> {
+        let open = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        work(open.as_ref().ok_or_else(|| Fault::Io("the file is closed".into()))?)
     }
 
     /// Changes the counts.
@@ -120,5 +179,38 @@ impl State {
         stats.devices = self.roster.devices();
         stats.groups = self.groups.count();
         stats.posts = self.posts.count();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded::tables;
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+    use std::time::Duration;
+
+    /// Not how long it takes: how long it must not end meanwhile.
+    const A_WHILE: Duration = Duration::from_millis(200);
+
+    #[test]
+    fn an_old_file_stays_open_while_somebody_reads_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options::default();
+        let readers = Readers::start().unwrap();
+        let (shared, _) = Shared::open(dir.path().to_owned(), readers, &options).unwrap();
+        let snapshot = shared.snapshot().unwrap();
+        let anew = Database::create(dir.path().join("another")).unwrap();
+        let old = shared.replace_database(anew);
+        let (closed, closing) = channel();
+        let thread = std::thread::spawn(move || {
+            old.close_when_unread();
+            closed.send(()).unwrap();
+        });
+        assert_eq!(closing.recv_timeout(A_WHILE), Err(RecvTimeoutError::Timeout));
+        let engine = snapshot.open_table(tables::ENGINE).unwrap();
+        assert_eq!(engine.get(tables::SCHEMA_NAME).unwrap().unwrap().value(), tables::SCHEMA);
+        drop((engine, snapshot));
+        thread.join().unwrap();
+        assert_eq!(closing.try_recv(), Ok(()));
     }
 }

@@ -16,6 +16,7 @@ use super::holds::Holds;
 use super::intake::{Read, Urgent, Wakeup, Work};
 use super::options::Options;
 use super::reading;
+use super::room;
 use super::shared::Shared;
 use super::state::State;
 use super::task::send;
@@ -146,7 +147,13 @@ impl Writer {
             return self.refuse(&fault.unwrap_or(Fault::Io("the file is closed".into())));
         }
         match guarded(|| self.write()) {
-            Ok(()) => self.tell(),
+            Ok(()) => {
+                let is_swept = self.out.is_swept;
+                self.tell();
+                if is_swept {
+                    room::give_back(&self.shared, &self.options, room::SERVING_LIVE_BYTES_MAX);
+                }
+            }
             Err(fault) => self.fail(&fault),
         }
     }

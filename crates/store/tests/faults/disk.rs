@@ -65,6 +65,8 @@ pub(crate) struct Faults {
     /// Writes fail where nothing was written before, as on a full disk.
     pub(crate) no_space: bool,
     pub(crate) hold_syncs: bool,
+    /// Syncs before this one go through all the same.
+    pub(crate) hold_from: u64,
     pub(crate) available_bytes: u64,
 }
 
@@ -76,6 +78,7 @@ impl Default for Faults {
             open: false,
             no_space: false,
             hold_syncs: false,
+            hold_from: 0,
             available_bytes: u64::MAX,
         }
     }
@@ -202,7 +205,10 @@ impl StorageBackend for SimFile {
         let mut state = self.lock()?;
         state.waiting_syncs += 1;
         self.disk.0.changed.notify_all();
-        let held = |state: &mut State| state.faults.hold_syncs && state.power == self.power;
+        let held = |state: &mut State| {
+            let Faults { hold_syncs, hold_from, .. } = state.faults;
+            hold_syncs && state.counts.syncs >= hold_from && state.power == self.power
+        };
         // Bounded, so that a test that fails while it holds the disk ends.
         let (waited, _) = self.disk.0.changed.wait_timeout_while(state, PATIENCE, held).unwrap();
         state = waited;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use godwit_base::Seq;
 use godwit_store::conformance::{World, block_on, first_keys};
-use godwit_store::{Entry, KeyUpload, Outcome, Publisher, Who};
+use godwit_store::{Entry, KeyUpload, OpenError, Outcome, Publisher, Who, compact};
 
 use crate::Bench;
 
@@ -142,4 +142,47 @@ fn a_list_is_replaced_whole_or_not_at_all_by_any_cut() {
     }
     assert!(went_through > 0 && undone > 0, "both happened: {went_through} and {undone}");
     block_on(world.store().verify()).unwrap();
+}
+
+/// Cut off at any of its syncs, whatever of the last writes is on the disk, a compaction leaves a whole store.
+#[test]
+fn a_compaction_loses_nothing_to_any_cut() {
+    /// A compaction of a file like this one syncs more often than that.
+    const SYNCS: u64 = 12;
+    let mut chance = Chance(13);
+    let mut bench = Bench::new();
+    let (disk, options) = (bench.disk.clone(), bench.options.clone());
+    let dir = bench.dir.path().to_owned();
+    std::fs::write(dir.join("store.redb"), []).unwrap(); // what is asked for before the disk is
+    let mut world = World::new(&mut bench);
+    let (alice, bob, carol) = (world.person(1, 1), world.person(2, 1), world.person(3, 1));
+    let (from, mut counter) = (alice.device(1), 0);
+    for cut in 0..3 * SYNCS {
+        for _ in 0..20 {
+            counter += 1;
+            let body = "x".repeat(20_000);
+            let spike = world.submit(from, counter, vec![bob.copies(from, &body)]);
+            assert!(matches!(world.outcome(spike), Outcome::Accepted { .. }));
+        }
+        counter += 1;
+        world.text(from, counter, &carol);
+        world.acknowledge(bob.device(1), Seq(u64::MAX));
+        let kept = world.mailbox(carol.device(1));
+        world.store().close();
+
+        let hold_from = disk.counts().syncs + cut % SYNCS;
+        disk.set(|faults| (faults.hold_syncs, faults.hold_from) = (true, hold_from));
+        let compacted = std::thread::scope(|scope| {
+            let compacting = scope.spawn(|| compact(&dir, &options));
+            disk.wait_for_held_sync();
+            let odds = [100, 0, chance.below(101)][usize::try_from(cut % 3).unwrap()];
+            disk.cut_power(|| chance.below(100) < odds);
+            compacting.join().unwrap()
+        });
+        assert!(matches!(compacted, Err(OpenError::Io { .. })), "cut {cut}: {compacted:?}");
+        disk.heal();
+        world.reopen();
+        assert_eq!(world.mailbox(carol.device(1)), kept, "cut {cut}");
+        block_on(world.store().verify()).unwrap();
+    }
 }
