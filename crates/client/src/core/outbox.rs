@@ -365,7 +365,10 @@ impl Outbox {
     /// The server cannot take it now, and refuses everything after it until it comes again.
     pub(crate) fn is_awaited(&mut self, counter: u64) {
         self.in_flight.remove(&counter);
-        self.recovery = Recovery { settles: true, awaited: Some(counter) };
+        // Of several that it refused at once it is the first that it waits for.
+        let earlier = self.recovery.awaited.filter(|awaited| *awaited < counter);
+        let earlier = earlier.filter(|awaited| self.pending.contains_key(awaited));
+        self.recovery = Recovery { settles: true, awaited: Some(earlier.unwrap_or(counter)) };
     }
 
     /// It was refused because an earlier one was. False if there is no earlier one: the two sides
@@ -634,6 +637,24 @@ mod tests {
         outbox.accept(2);
         assert_eq!(outbox.due(), [1, 3, 4, 5]);
         assert!(!outbox.is_after_refusal(3), "after what?");
+    }
+
+    /// A batch of the store fails whole, and with it all that one link had in it.
+    #[test]
+    fn of_several_that_were_refused_the_first_is_awaited() {
+        let mut outbox = Outbox::default();
+        (1..=3).for_each(|counter| outbox.push(counter, sealed(1)));
+        (1..=3).for_each(|counter| outbox.submitted(counter));
+        (1..=3).for_each(|counter| outbox.is_awaited(counter));
+        assert_eq!(outbox.due(), [1], "the server refuses all others until 1 comes again");
+        outbox.submitted(1);
+        outbox.accept(1);
+        assert_eq!(outbox.due(), [2, 3]);
+        (2..=3).for_each(|counter| outbox.submitted(counter));
+        outbox.is_awaited(3);
+        assert!(outbox.due().is_empty());
+        outbox.accept(2);
+        assert_eq!(outbox.due(), [3], "1 is done and awaited by nobody");
     }
 
     #[test]

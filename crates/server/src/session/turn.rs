@@ -27,6 +27,10 @@ use crate::seat::{Seat, Word};
 const PAGE_RECORDS_MAX: usize = 256;
 const PAGE_BYTES_MAX: usize = 64 * 1024;
 
+/// Retry after a header that begins no frame. It is not sealed, so somebody on the way may have changed it, and
+/// a client that is told not to come back stays away until its user acts.
+const ALTERED_MS: u32 = 1_000;
+
 /// Where the device's records come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Feed {
@@ -281,8 +285,10 @@ impl Turn<'_> {
             Ok(()) if keepalive && !self.goodbye => self.speech.keepalive().map_err(|_| Over::Gone),
             Ok(()) => Ok(()),
             Err(Stop::Taker(over)) => Err(over),
-            Err(Stop::Frame(FrameError::TooLarge)) => self.goodbye(Refusal::FrameTooLarge, 0),
-            Err(Stop::Frame(_)) => self.goodbye(Refusal::Malformed, 0),
+            Err(Stop::Frame(FrameError::TooLarge)) => {
+                self.goodbye(Refusal::FrameTooLarge, ALTERED_MS)
+            }
+            Err(Stop::Frame(_)) => self.goodbye(Refusal::Malformed, ALTERED_MS),
         }
     }
 
