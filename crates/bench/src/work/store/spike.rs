@@ -150,7 +150,8 @@ fn live_until(
 ) -> Option<f64> {
     let (began, mut look, mut took) = (Instant::now(), None, None);
     driver.go(store, QUIET, |_| {
-        if look.is_none_or(|look: Instant| look.elapsed() >= LOOK_EVERY) {
+        let is_due = look.is_none_or(|look: Instant| look.elapsed() >= LOOK_EVERY);
+        if took.is_none() && is_due {
             look = Some(Instant::now());
             took = done().then(|| began.elapsed().as_secs_f64());
         }
