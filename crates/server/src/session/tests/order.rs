@@ -82,6 +82,8 @@ async fn with_a_full_outbound_presence_waits_first_then_records_and_nothing_else
     while session.outbound.unsent_bytes() > 0 || session.seat.has_marks() {
         far.read_buf(&mut received).await.unwrap();
         turn(&mut session);
+        let is_told = meters.presences.get() > presences;
+        assert!(!is_told || session.outbound.unsent_bytes() < 100, "nothing else is unsent");
     }
     drop(session);
     far.read_to_end(&mut received).await.unwrap();
