@@ -105,16 +105,16 @@ struct Tally {
 fn many(args: &Args) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = if args.jobs == 0 { cores } else { args.jobs };
-    let seeds: Vec<u64> =
-        regressions()?.into_iter().chain(args.first..args.first + args.seeds).collect();
-    let bar = ProgressBar::new(seeds.len() as u64);
+    let drawn = (args.first..args.first + args.seeds).map(|seed| case(args, seed));
+    let cases: Vec<Case> = regressions()?.into_iter().chain(drawn).collect();
+    let bar = ProgressBar::new(cases.len() as u64);
     bar.set_style(ProgressStyle::with_template(
         "{bar:40} {pos}/{len} seeds, {per_sec}, {eta} left, {msg}",
     )?);
     let (next, tally, began) = (AtomicU64::new(0), Mutex::new(Tally::default()), Instant::now());
     std::thread::scope(|scope| {
         for _ in 0..jobs {
-            scope.spawn(|| work(args, &seeds, &next, &tally, &bar));
+            scope.spawn(|| work(&cases, &next, &tally, &bar));
         }
     });
     bar.finish_and_clear();
@@ -137,11 +137,13 @@ fn many(args: &Args) -> Result<()> {
     bail!("{} seeds failed, at commit {}", tally.failures.len(), commit());
 }
 
-fn work(args: &Args, seeds: &[u64], next: &AtomicU64, tally: &Mutex<Tally>, bar: &ProgressBar) {
+fn work(cases: &[Case], next: &AtomicU64, tally: &Mutex<Tally>, bar: &ProgressBar) {
     loop {
         let at = next.fetch_add(1, Ordering::Relaxed);
-        let Some(seed) = usize::try_from(at).ok().and_then(|at| seeds.get(at)) else { return };
-        let case = case(args, *seed);
+        let Some(case) = usize::try_from(at).ok().and_then(|at| cases.get(at)).copied() else {
+            return;
+        };
+        let seed = case.seed;
         let outcome = play(case);
         bar.inc(1);
         let Ok(mut tally) = tally.lock() else { return };
@@ -153,7 +155,7 @@ fn work(args: &Args, seeds: &[u64], next: &AtomicU64, tally: &Mutex<Tally>, bar:
                 "seed {seed} ({name}) fails: {failure}\n  again: cargo xtask sim --seed {seed} --scenario {name}"
             );
             bar.suspend(|| eprintln!("{text}"));
-            tally.failures.insert(*seed, text);
+            tally.failures.insert(seed, text);
             bar.set_message(format!("{} failed", tally.failures.len()));
             if tally.failures.len() >= FAILURES_MAX {
                 next.store(u64::MAX / 2, Ordering::Relaxed);
@@ -162,13 +164,16 @@ fn work(args: &Args, seeds: &[u64], next: &AtomicU64, tally: &Mutex<Tally>, bar:
     }
 }
 
-/// The seeds of the file, one a line, with a comment behind `#`.
-fn regressions() -> Result<Vec<u64>> {
+/// The cases of the file: seed and scenario in a line, with a comment behind `#`.
+fn regressions() -> Result<Vec<Case>> {
     let lines = REGRESSIONS.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
-    let seeds = lines
-        .filter(|line| !line.is_empty())
-        .map(|line| line.parse().with_context(|| format!("{line} in regressions.txt is no seed")));
-    seeds.collect()
+    let cases = lines.filter(|line| !line.is_empty()).map(|line| {
+        let wrong = || format!("{line} in regressions.txt is no seed with a scenario");
+        let (seed, name) = line.split_once(' ').with_context(wrong)?;
+        let scenario = named(name.trim()).with_context(wrong)?;
+        Ok(Case { scenario, ..Case::of(seed.parse().with_context(wrong)?) })
+    });
+    cases.collect()
 }
 
 /// Which commit this is, for whoever plays the seed again.

@@ -187,7 +187,11 @@ impl Link {
     /// Something came. Returns whether a longer interval is used from now on.
     fn heard(&mut self, now: Now) -> bool {
         self.received_at_ms = now.mono_ms;
-        (self.awaiting_since_ms, self.probed_at_ms) = (None, None);
+        self.probed_at_ms = None;
+        // A part of the welcome is no answer: nobody asks by keepalives yet whether the rest will come.
+        if !matches!(self.state, State::Shaking { .. }) {
+            self.awaiting_since_ms = None;
+        }
         let quiet_ms = self.quiet_before_ms.take();
         let was_whole = quiet_ms.is_some_and(|quiet_ms| quiet_ms >= self.paces.interval_ms());
         was_whole && self.paces.answered(now.mono_ms)
@@ -385,6 +389,7 @@ impl Core {
             return;
         };
         self.link.state = State::Joining(channel);
+        self.link.awaiting_since_ms = None;
         self.read_clock(welcome.time_ms, now);
         let [base_ms, longest_ms] = [welcome.keepalive_s, welcome.keepalive_max_s]
             .map(|s| (u64::from(s) * 1_000).clamp(*KEEPALIVE_MS.start(), *KEEPALIVE_MS.end()));

@@ -30,6 +30,29 @@ fn a_second_link_resumes_and_a_refused_ticket_falls_back() {
     assert!(world.server.connections.contains_key(&0), "by the full handshake");
 }
 
+/// The network dies in the middle of the welcome: there is no link yet that keepalives would find dead.
+#[test]
+fn a_welcome_of_which_the_rest_does_not_come_is_not_waited_for() {
+    let mut world = World::with(&["alice"]);
+    world.cut(0);
+    while !world.server.connections.contains_key(&0) {
+        world.pass(50);
+        world.drive(0);
+        world.obey(0);
+    }
+    world.drive(0);
+    world.carry_up(0, usize::MAX);
+    world.carry_down(0, 40);
+    world.pass(19_999);
+    world.drive(0);
+    assert_eq!(world.devices[0].order, None, "it may still come");
+    for _ in 0..60 {
+        world.pass(50);
+        world.drive(0);
+    }
+    assert_eq!(world.devices[0].order, Some(LinkOrder::Dial));
+}
+
 /// A refusal before the link is encrypted is nobody's word: it delays, and no more.
 #[test]
 fn a_forged_refusal_keeps_nobody_away_for_good() {
