@@ -1,6 +1,8 @@
 //! `cargo xtask sim`: the real server and clients in a simulated world, many seeds or one. What is simulated is
 //! in `docs/simulation.md`.
 
+use std::process::Command;
+
 use anyhow::Result;
 
 use crate::shell::{cargo, root, run as run_command};
@@ -16,9 +18,20 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let mut sim = cargo();
-    // The target folder is that of the product: what both are built from is built once.
-    sim.current_dir(root().join("sim")).env("CARGO_TARGET_DIR", root().join("target"));
-    sim.args(["run", "--quiet", "--locked", "-p", "godwit-sim", "--"]);
+    let mut sim = sim(&["run", "--quiet", "--locked", "-p", "godwit-sim", "--"]);
     run_command(sim.arg("--seeds").arg(args.seeds.to_string()).args(&args.rest))
+}
+
+/// A seed is the whole case, and each check sees what it is there for.
+pub(crate) fn tests() -> Result<()> {
+    run_command(&mut sim(&["test", "--locked", "-p", "godwit-sim"]))
+}
+
+/// Cargo in the workspace of the simulation. The target folder is that of the product: what both are built from
+/// is built once.
+fn sim(args: &[&str]) -> Command {
+    let mut sim = cargo();
+    sim.current_dir(root().join("sim")).env("CARGO_TARGET_DIR", root().join("target"));
+    sim.args(args);
+    sim
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::s3::{self, S3};
 use crate::shell::{cargo, root, run as run_command};
-use crate::{crash, fuzz, tools};
+use crate::{crash, fuzz, sim, tools};
 
 /// Crates that must also build for the browser, with the flags that leave native parts out.
 const BROWSER: [&str; 5] =
@@ -19,6 +19,9 @@ const CRASH_KILLS: u32 = 25;
 /// Seconds a fuzz target in CI: enough to meet its corpus and a few hundred thousand mutations.
 const FUZZ_SECONDS: u32 = 5;
 
+/// Seeds of the simulation in CI, beside those that failed once. A night has 100,000.
+const SIM_SEEDS: u64 = 200;
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Run only the checks with these names.
@@ -28,7 +31,7 @@ pub(crate) struct Args {
 
 type Check = (&'static str, fn() -> Result<()>);
 
-const CHECKS: [Check; 11] = [
+const CHECKS: [Check; 12] = [
     ("fmt", fmt),
     ("clippy", clippy),
     ("deny", deny),
@@ -39,6 +42,7 @@ const CHECKS: [Check; 11] = [
     ("interop", interop),
     ("s3", bucket),
     ("fuzz", fuzz_smoke),
+    ("sim", sim_smoke),
     ("crash", crash_smoke),
 ];
 
@@ -141,4 +145,9 @@ fn fuzz_smoke() -> Result<()> {
 
 fn crash_smoke() -> Result<()> {
     crash::run(&crash::Args { kills: CRASH_KILLS, ..crash::Args::default() })
+}
+
+fn sim_smoke() -> Result<()> {
+    sim::tests()?;
+    sim::run(&sim::Args { seeds: SIM_SEEDS, rest: Vec::new() })
 }

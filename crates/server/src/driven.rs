@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, RwLock};
 
 use godwit_actor::{ChildContext, Exit, Strategy, Supervisor};
-use godwit_base::JoinLink;
-use godwit_store::{Driver, Embedded};
+use godwit_base::{AccountId, JoinLink};
+use godwit_store::{Answer, Driver, Embedded, Profile, Who};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::media::Media;
@@ -81,6 +81,11 @@ impl Driven {
     /// The threads of the store.
     pub fn store(&mut self) -> &mut Driver {
         &mut self.driver
+    }
+
+    /// What the store has of an account.
+    pub fn profile(&self, account: AccountId) -> Answer<Option<Profile>> {
+        self.node.store.profile(Who::Account(account))
     }
 
     /// Batches that the store has made durable since it was opened.

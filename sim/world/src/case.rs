@@ -107,7 +107,7 @@ fn live(case: Case, outcome: &mut Outcome) -> Result<()> {
     let mut rng = Rng::with_seed(case.seed);
     let scenario = case.scenario;
     let people = rng.usize(scenario.people.0..=scenario.people.1);
-    let mut world = World::new(people, rng.fork(), case.plant)?;
+    let mut world = World::new(scenario, people, rng.fork(), case.plant)?;
     world.plan(plan::draw(scenario, people, &mut rng));
     world.run(scenario.seconds * 1_000)?;
     world.heal();

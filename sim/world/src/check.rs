@@ -15,6 +15,15 @@ pub struct People {
     pub phones: Vec<Vec<usize>>,
 }
 
+impl People {
+    /// All phones of these people, and those of whoever has the phone `from`, but for that one.
+    fn reached(&self, to: &[usize], from: usize) -> impl Iterator<Item = usize> {
+        let theirs = to.iter().filter_map(|person| self.phones.get(*person));
+        let own = self.phones.iter().filter(move |phones| phones.contains(&from));
+        theirs.chain(own).flatten().copied().filter(move |phone| *phone != from)
+    }
+}
+
 /// A promise that was broken, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
@@ -52,29 +61,29 @@ fn is_on_its_way(state: MessageState) -> bool {
     matches!(state, MessageState::Pending | MessageState::Accepted)
 }
 
-/// What is durable on the sender's phone comes to all phones of the recipient, with its text, and the sender
-/// is told. What was accepted is thereby shown.
+/// What is durable on the sender's phone comes to all phones of the recipients, and to the sender's other ones,
+/// with its text, and the sender is told. What was accepted is thereby shown.
 fn arrives(facts: &[Fact], people: &People) -> Result<(), String> {
-    let mut asked: BTreeMap<MessageId, (usize, &str)> = BTreeMap::new();
+    let mut asked: BTreeMap<MessageId, (&[usize], &str)> = BTreeMap::new();
     let mut shown: BTreeSet<(usize, MessageId, Option<&str>)> = BTreeSet::new();
     let mut states: BTreeMap<MessageId, MessageState> = BTreeMap::new();
     for fact in facts {
         match fact {
-            Fact::Asked { id, to, text, .. } => drop(asked.insert(*id, (*to, text))),
+            Fact::Asked { id, to, text, .. } => drop(asked.insert(*id, (to, text))),
             Fact::Shown { phone, id, text } => drop(shown.insert((*phone, *id, text.as_deref()))),
             Fact::State { id, state, .. } => drop(states.insert(*id, *state)),
             _ => {}
         }
     }
     for fact in facts {
-        let Fact::Sent { id, .. } = fact else { continue };
+        let Fact::Sent { phone: from, id } = fact else { continue };
         let (to, text) = *asked.get(id).ok_or(format!("{id} was sent and nobody asked for it"))?;
         let state = states.get(id).copied().unwrap_or(MessageState::Pending);
         if let MessageState::Failed(why) = state {
             return Err(format!("{id} failed: {why}"));
         }
-        for phone in people.phones.get(to).into_iter().flatten() {
-            if !shown.contains(&(*phone, *id, Some(text))) {
+        for phone in people.reached(to, *from) {
+            if !shown.contains(&(phone, *id, Some(text))) {
                 return Err(format!("{id} is {state} and was not shown on phone {phone}"));
             }
         }
@@ -98,38 +107,44 @@ fn shown_once(facts: &[Fact], _: &People) -> Result<(), String> {
     Ok(())
 }
 
-/// A phone shows what another one said in the order in which it was said (M4).
+/// A phone shows what another one said in a chat in the order in which it was said (M4). Between chats there is
+/// none: what a group's log or key is awaited for holds up nobody's words to one person.
 fn in_order(facts: &[Fact], _: &People) -> Result<(), String> {
-    let mut last: BTreeMap<(usize, DeviceId), u64> = BTreeMap::new();
+    let mut chats: BTreeMap<MessageId, &[usize]> = BTreeMap::new();
+    let mut last: BTreeMap<(usize, DeviceId, &[usize]), u64> = BTreeMap::new();
     for fact in facts {
-        let Fact::Shown { phone, id, .. } = fact else { continue };
-        let last = last.entry((*phone, id.device)).or_default();
-        if id.counter < *last {
-            return Err(format!("{id} was shown on phone {phone} after counter {last}"));
+        match fact {
+            Fact::Asked { id, to, .. } => drop(chats.insert(*id, to)),
+            Fact::Shown { phone, id, .. } => {
+                let chat = chats.get(id).copied().unwrap_or_default();
+                let last = last.entry((*phone, id.device, chat)).or_default();
+                if id.counter < *last {
+                    return Err(format!("{id} was shown on phone {phone} after counter {last}"));
+                }
+                *last = id.counter;
+            }
+            _ => {}
         }
-        *last = id.counter;
     }
     Ok(())
 }
 
 /// Nothing is shown that was not sent before, with another text, or to somebody else.
 fn no_ghost(facts: &[Fact], people: &People) -> Result<(), String> {
-    let mut asked: BTreeMap<MessageId, (usize, usize, &str)> = BTreeMap::new();
+    let mut asked: BTreeMap<MessageId, (usize, &[usize], &str)> = BTreeMap::new();
     let mut sent = BTreeSet::new();
     for fact in facts {
         match fact {
-            Fact::Asked { phone, id, to, text } => drop(asked.insert(*id, (*phone, *to, text))),
+            Fact::Asked { phone, id, to, text } => drop(asked.insert(*id, (*phone, to, text))),
             Fact::Sent { id, .. } => drop(sent.insert(*id)),
             Fact::Shown { phone, id, text } => {
                 let Some((from, to, said)) = asked.get(id).filter(|_| sent.contains(id)) else {
                     return Err(format!("{id} was shown on phone {phone} and never sent"));
                 };
-                let is_for = |phones: &Vec<usize>| phones.contains(phone);
-                let own = people.phones.iter().find(|phones| phones.contains(from));
-                if !people.phones.get(*to).is_some_and(is_for) && !own.is_some_and(is_for) {
+                if !people.reached(to, *from).any(|reached| reached == *phone) {
                     return Err(format!("{id} was shown on phone {phone}, to whom nobody sent it"));
                 }
-                if text.as_deref() != Some(said) {
+                if text.as_deref() != Some(*said) {
                     return Err(format!("{id} says {text:?} on phone {phone} and not {said:?}"));
                 }
             }
@@ -151,19 +166,22 @@ fn durable(facts: &[Fact], _: &People) -> Result<(), String> {
     }
 }
 
-/// Two ticks only after a phone of the recipient has the message (M5), and one tick before.
+/// Two ticks only after a phone of each recipient has the message (M5).
 fn ticks(facts: &[Fact], people: &People) -> Result<(), String> {
-    let mut asked: BTreeMap<MessageId, usize> = BTreeMap::new();
+    let mut asked: BTreeMap<MessageId, &[usize]> = BTreeMap::new();
     let mut shown: BTreeSet<(usize, MessageId)> = BTreeSet::new();
     for fact in facts {
         match fact {
-            Fact::Asked { id, to, .. } => drop(asked.insert(*id, *to)),
+            Fact::Asked { id, to, .. } => drop(asked.insert(*id, to)),
             Fact::Shown { phone, id, .. } => drop(shown.insert((*phone, *id))),
             Fact::State { id, state: MessageState::Delivered | MessageState::Read, .. } => {
-                let phones = asked.get(id).and_then(|to| people.phones.get(*to));
-                let has_it = |phone: &usize| shown.contains(&(*phone, *id));
-                if !phones.is_some_and(|phones| phones.iter().any(has_it)) {
-                    return Err(format!("{id} had two ticks before anybody had it"));
+                let to = asked.get(id).copied().unwrap_or_default();
+                let has_it = |person: &usize| {
+                    let mut phones = people.phones.get(*person).into_iter().flatten();
+                    phones.any(|phone| shown.contains(&(*phone, *id)))
+                };
+                if to.is_empty() || !to.iter().all(has_it) {
+                    return Err(format!("{id} had two ticks before everybody had it"));
                 }
             }
             _ => {}

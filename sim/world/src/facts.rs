@@ -16,8 +16,8 @@ pub enum Fact {
         phone: usize,
         /// Which message.
         id: MessageId,
-        /// To which person.
-        to: usize,
+        /// To which people.
+        to: Vec<usize>,
         /// What.
         text: String,
     },

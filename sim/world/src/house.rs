@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use godwit_base::{Clock, JoinLink};
+use godwit_base::{AccountId, Clock, JoinLink};
 use godwit_server::config::Config;
 use godwit_server::{Driven, Setup};
 use tokio::runtime::{Builder, Runtime};
@@ -115,6 +115,16 @@ impl House {
     fn inside<T>(&self, work: impl FnOnce(&Driven) -> T) -> Option<T> {
         let _in = self.runtime.as_ref()?.enter();
         Some(work(&self.driven))
+    }
+
+    /// The device list of an account, as its owner signed it.
+    pub fn list_of(&mut self, account: AccountId) -> Option<Vec<u8>> {
+        let asked = self.inside(|driven| driven.profile(account))?;
+        while let Some(read) = self.next_read() {
+            self.read(read);
+        }
+        let profile = self.runtime.as_ref()?.block_on(asked).ok()??;
+        Some(profile.list.signed.to_vec())
     }
 
     /// What clients have to know.

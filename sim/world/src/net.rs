@@ -38,4 +38,8 @@ impl Link {
             has_ended: false,
         }
     }
+    /// Whether what either side says comes to the other.
+    pub(crate) const fn works(&self) -> bool {
+        !(self.up_lost || self.down_lost || self.is_orphan || self.has_ended)
+    }
 }

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use godwit_base::{JoinLink, MessageId};
+use godwit_base::{Handle, JoinLink, MessageId};
 use godwit_client::MessageState;
-use godwit_client::core::Now;
+use godwit_client::core::{Now, Seat};
 
 use crate::device::Device;
 use crate::facts::Fact;
@@ -37,9 +37,18 @@ pub struct Phone {
 impl Phone {
     /// A phone whose owner wants this handle.
     pub fn new(handle: &str, join: &JoinLink, now_ms: u64) -> Self {
+        Self::of(Device::new(handle, join, Now { wall_ms: BEGIN_MS + now_ms, mono_ms: now_ms }))
+    }
+
+    /// A further phone, which is on the list of its account.
+    pub fn linked(handle: &Handle, join: &JoinLink, seat: Seat, now_ms: u64) -> Self {
         let now = Now { wall_ms: BEGIN_MS + now_ms, mono_ms: now_ms };
+        Self::of(Device::linked(handle, join, seat, now))
+    }
+
+    fn of(device: Device) -> Self {
         Self {
-            device: Device::new(handle, join, now),
+            device,
             link: None,
             commits: false,
             life: 0,

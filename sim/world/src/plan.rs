@@ -13,6 +13,10 @@ pub struct Scenario {
     pub about: &'static str,
     /// How many people there are, at least and at most.
     pub people: (usize, usize),
+    /// How many phones each has.
+    pub phones: usize,
+    /// How often, of a hundred, something is said to the group of all.
+    pub group_percent: u8,
     /// How long it lasts until everything heals, seconds.
     pub seconds: u64,
     /// Messages that are sent in this time, at most.
@@ -57,8 +61,8 @@ pub enum Act {
     Say {
         /// Which phone.
         phone: usize,
-        /// To whom.
-        to: usize,
+        /// To whom; none: to the group.
+        to: Option<usize>,
     },
     /// A phone's user has read a chat.
     Read {
@@ -154,12 +158,28 @@ pub enum Act {
 const NETWORK: [(Kind, u32); 4] =
     [(Kind::Cut, 6), (Kind::Silence, 3), (Kind::Away, 2), (Kind::Garble, 1)];
 
+const FAULTS: [(Kind, u32); 11] = [
+    (Kind::Cut, 5),
+    (Kind::Silence, 3),
+    (Kind::Away, 2),
+    (Kind::Garble, 1),
+    (Kind::Storm, 1),
+    (Kind::PhoneDies, 3),
+    (Kind::HouseDies, 4),
+    (Kind::Slow, 2),
+    (Kind::FullDisk, 2),
+    (Kind::BadSync, 1),
+    (Kind::Leap, 1),
+];
+
 /// All scenarios, in the order in which seeds take them.
-pub const SCENARIOS: [Scenario; 7] = [
+pub const SCENARIOS: [Scenario; 9] = [
     Scenario {
         name: "calm",
         about: "nothing goes wrong",
         people: (2, 3),
+        phones: 1,
+        group_percent: 0,
         seconds: 10,
         says: 20,
         faults: 0,
@@ -169,6 +189,8 @@ pub const SCENARIOS: [Scenario; 7] = [
         name: "network",
         about: "cuts, silence, no network, wrong bytes",
         people: (2, 4),
+        phones: 1,
+        group_percent: 0,
         seconds: 40,
         says: 40,
         faults: 16,
@@ -178,6 +200,8 @@ pub const SCENARIOS: [Scenario; 7] = [
         name: "crash",
         about: "server and phones die between any two steps",
         people: (2, 4),
+        phones: 1,
+        group_percent: 0,
         seconds: 40,
         says: 40,
         faults: 12,
@@ -187,6 +211,8 @@ pub const SCENARIOS: [Scenario; 7] = [
         name: "disk",
         about: "slow disk, full disk, syncs that fail, power cuts",
         people: (2, 4),
+        phones: 1,
+        group_percent: 0,
         seconds: 40,
         says: 40,
         faults: 10,
@@ -196,6 +222,8 @@ pub const SCENARIOS: [Scenario; 7] = [
         name: "clock",
         about: "wall clocks jump, with crashes and cuts",
         people: (2, 4),
+        phones: 1,
+        group_percent: 0,
         seconds: 40,
         says: 30,
         faults: 12,
@@ -205,31 +233,45 @@ pub const SCENARIOS: [Scenario; 7] = [
         name: "storm",
         about: "everybody comes back at once, again and again",
         people: (6, 10),
+        phones: 1,
+        group_percent: 0,
         seconds: 30,
         says: 60,
         faults: 8,
         kinds: &[(Kind::Storm, 6), (Kind::HouseDies, 2), (Kind::Silence, 1), (Kind::Slow, 2)],
     },
     Scenario {
+        name: "phones",
+        about: "two phones each, with cuts and crashes",
+        people: (2, 3),
+        phones: 2,
+        group_percent: 0,
+        seconds: 40,
+        says: 40,
+        faults: 14,
+        kinds: &FAULTS,
+    },
+    Scenario {
+        name: "group",
+        about: "a group of all, with cuts and crashes",
+        people: (3, 4),
+        phones: 1,
+        group_percent: 70,
+        seconds: 40,
+        says: 40,
+        faults: 14,
+        kinds: &FAULTS,
+    },
+    Scenario {
         name: "all",
         about: "everything",
         people: (3, 5),
+        phones: 1,
+        group_percent: 0,
         seconds: 60,
         says: 60,
         faults: 24,
-        kinds: &[
-            (Kind::Cut, 5),
-            (Kind::Silence, 3),
-            (Kind::Away, 2),
-            (Kind::Garble, 1),
-            (Kind::Storm, 1),
-            (Kind::PhoneDies, 3),
-            (Kind::HouseDies, 4),
-            (Kind::Slow, 2),
-            (Kind::FullDisk, 2),
-            (Kind::BadSync, 1),
-            (Kind::Leap, 1),
-        ],
+        kinds: &FAULTS,
     },
 ];
 
@@ -245,13 +287,13 @@ pub fn of_seed(seed: u64) -> &'static Scenario {
     usize::try_from(seed % count).ok().and_then(|at| SCENARIOS.get(at)).unwrap_or(first)
 }
 
-/// What happens, and when, in milliseconds from the beginning.
+/// What happens, and when, in milliseconds from the beginning. Phone `n` is one of person `n % people`.
 pub fn draw(scenario: &Scenario, people: usize, rng: &mut Rng) -> Vec<(u64, Act)> {
     let span_ms = scenario.seconds * 1_000;
     let mut plan = Vec::new();
     if scenario.says > 0 {
         for _ in 0..rng.usize(scenario.says / 2..=scenario.says) {
-            let act = say(people, rng);
+            let act = say(scenario, people, rng);
             // Now and then several at once: what a batch is made of.
             let at_ms = rng.u64(0..span_ms);
             for _ in 0..if rng.u8(0..6) == 0 { rng.usize(2..6) } else { 1 } {
@@ -269,7 +311,7 @@ pub fn draw(scenario: &Scenario, people: usize, rng: &mut Rng) -> Vec<(u64, Act)
                 is_it
             });
             if let Some((kind, _)) = kind {
-                plan.push((rng.u64(0..span_ms), fault(*kind, people, rng)));
+                plan.push((rng.u64(0..span_ms), fault(*kind, people * scenario.phones, rng)));
             }
         }
     }
@@ -277,10 +319,14 @@ pub fn draw(scenario: &Scenario, people: usize, rng: &mut Rng) -> Vec<(u64, Act)
     plan
 }
 
-fn say(people: usize, rng: &mut Rng) -> Act {
-    let phone = rng.usize(0..people);
+fn say(scenario: &Scenario, people: usize, rng: &mut Rng) -> Act {
+    let phone = rng.usize(0..people * scenario.phones);
     let other = (phone + rng.usize(1..people)) % people;
-    if rng.u8(0..8) == 0 { Act::Read { phone, with: other } } else { Act::Say { phone, to: other } }
+    if rng.u8(0..8) == 0 {
+        return Act::Read { phone, with: other };
+    }
+    let is_for_all = scenario.group_percent > 0 && rng.u8(0..100) < scenario.group_percent;
+    Act::Say { phone, to: (!is_for_all).then_some(other) }
 }
 
 /// How long something is gone: mostly moments, now and then longer than any patience.
@@ -292,8 +338,8 @@ fn while_ms(rng: &mut Rng) -> u64 {
     }
 }
 
-fn fault(kind: Kind, people: usize, rng: &mut Rng) -> Act {
-    let phone = rng.usize(0..people);
+fn fault(kind: Kind, phones: usize, rng: &mut Rng) -> Act {
+    let phone = rng.usize(0..phones);
     match kind {
         Kind::Cut => {
             let who = rng.u8(0..4);

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicI64;
 
 use anyhow::{Context as _, Result, bail};
 use fastrand::Rng;
-use godwit_base::JoinLink;
+use godwit_base::{GroupId, JoinLink};
 use tempfile::TempDir;
 
 use crate::check::People;
@@ -17,7 +17,7 @@ use crate::house::{House, Read};
 use crate::net::Link;
 use crate::phone::Phone;
 use crate::pipe::pipe;
-use crate::plan::Act;
+use crate::plan::{Act, Scenario};
 use crate::replay::{at, note};
 
 /// The longest step of time while something is under way, and when nothing has been for a while. Within a step
@@ -29,6 +29,9 @@ const CALM_AFTER_MS: u64 = 200;
 
 /// When somebody starts a server again that did not come up.
 const AGAIN_MS: u64 = 1_000;
+
+/// Within so much time everybody has joined, or linked a phone, while nothing goes wrong.
+const BEGINNING_MS: u64 = 60_000;
 
 /// How long a phone waits for a network that does not answer.
 const DIAL_MS: u64 = 10_000;
@@ -92,6 +95,8 @@ pub struct World {
     latency_ms: (u64, u64),
     join: JoinLink,
     phones: Vec<Phone>,
+    /// The group of all, if there is one.
+    group: Option<GroupId>,
     links: BTreeMap<u64, Link>,
     linked: u64,
     /// What was observed.
@@ -105,7 +110,7 @@ impl World {
     ///
     /// # Errors
     /// When not even that works.
-    pub fn new(people: usize, rng: Rng, plant: Plant) -> Result<Self> {
+    pub fn new(scenario: &Scenario, people: usize, rng: Rng, plant: Plant) -> Result<Self> {
         let mut rng = rng;
         let disk = SimDisk::new(rng.fork());
         let data = tempfile::tempdir()?;
@@ -135,6 +140,7 @@ impl World {
             slow_ms: 0,
             latency_ms,
             phones: Vec::new(),
+            group: None,
             links: BTreeMap::new(),
             linked: 0,
             facts: Facts::new(plant),
@@ -144,8 +150,14 @@ impl World {
             world.people.phones.push(vec![world.phones.len()]);
             world.phones.push(Phone::new(name, &world.join, 0));
         }
-        if !world.run_until_done(60_000)? {
+        if !world.run_until_done(BEGINNING_MS)? {
             bail!("not everybody has joined within a minute");
+        }
+        for _ in 1..scenario.phones {
+            (0..people).try_for_each(|person| world.links_phone(person))?;
+        }
+        if scenario.group_percent > 0 {
+            world.founds_group()?;
         }
         if plant == Plant::LyingDisk {
             world.disk.lie();
@@ -192,9 +204,13 @@ impl World {
         Ok(true)
     }
 
-    /// Whether everybody is here, has everything, and knows that everything came.
+    /// Whether everybody is here by a connection that works, has everything, and knows that everything came.
     fn is_done(&self) -> bool {
-        self.house.is_some() && self.phones.iter().all(Phone::is_done)
+        let works = |phone: &Phone| {
+            let link = phone.link.and_then(|id| self.links.get(&id));
+            link.is_some_and(Link::works)
+        };
+        self.house.is_some() && self.phones.iter().all(|phone| works(phone) && phone.is_done())
     }
 
     /// Everything is well from here on, as far as somebody would mend it. Connections on which bytes vanish
@@ -680,6 +696,7 @@ impl World {
 }
 
 mod acts;
+mod begin;
 
 /// A plan needs at least two people.
 fn handle(at: usize) -> Result<godwit_base::Handle> {

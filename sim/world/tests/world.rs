@@ -21,41 +21,41 @@ fn a_seed_is_the_whole_case() {
     assert!(!transcripts.contains(&first), "other seeds are other cases");
 }
 
-/// Which check sees a planted fault first, in one of a few seeds of a scenario.
-fn seen(plant: Plant, scenario: &str) -> String {
-    let scenario = named(scenario).unwrap();
-    let found = (1..20).find_map(|seed| play(Case { plant, scenario, ..Case::of(seed) }).failure);
-    found.unwrap_or_else(|| panic!("nobody sees {plant:?}")).check
+/// Whether a check is the first to see a planted fault, in one of a few calm cases.
+fn is_seen(plant: Plant, check: &str) -> bool {
+    let scenario = named("calm").unwrap();
+    let fails = |seed| play(Case { plant, scenario, ..Case::of(seed) }).failure;
+    (1..20).filter_map(fails).any(|failure| failure.check == check)
 }
 
 #[test]
 fn what_was_accepted_and_not_shown_is_seen() {
-    assert_eq!(seen(Plant::Loses, "calm"), "sent arrives");
+    assert!(is_seen(Plant::Loses, "sent arrives"));
 }
 
 #[test]
 fn what_is_shown_twice_is_seen() {
-    assert_eq!(seen(Plant::Repeats, "calm"), "shown once");
+    assert!(is_seen(Plant::Repeats, "shown once"));
 }
 
 #[test]
 fn what_is_shown_out_of_order_is_seen() {
-    assert_eq!(seen(Plant::Swaps, "calm"), "in order");
+    assert!(is_seen(Plant::Swaps, "in order"));
 }
 
 #[test]
 fn what_nobody_said_is_seen() {
-    assert_eq!(seen(Plant::Ghost, "calm"), "no ghost");
+    assert!(is_seen(Plant::Ghost, "no ghost"));
 }
 
 #[test]
 fn two_ticks_too_early_are_seen() {
-    assert_eq!(seen(Plant::TicksEarly, "calm"), "two ticks after shown");
+    assert!(is_seen(Plant::TicksEarly, "two ticks after shown"));
 }
 
 #[test]
 fn a_tick_before_the_disk_is_seen() {
-    assert_eq!(seen(Plant::LyingDisk, "calm"), "one tick after durable");
+    assert!(is_seen(Plant::LyingDisk, "one tick after durable"));
 }
 
 /// What the lie costs: the server comes back without what it said it had.

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use godwit_client::ChatId;
+
 use super::{Happens, World, handle};
 use crate::facts::Fact;
 use crate::plan::Act;
@@ -71,16 +73,28 @@ impl World {
         self.links.get_mut(&link)
     }
 
-    fn say(&mut self, at: usize, to: usize) {
+    fn say(&mut self, at: usize, to: Option<usize>) {
         let now_ms = self.now_ms;
         let text = format!("{} by {at}", self.facts.all().len());
-        let (Some(phone), Ok(to_handle)) = (self.phones.get_mut(at), handle(to)) else { return };
-        if phone.device.core.is_none() {
-            return; // nobody is there to be asked
-        }
-        let now = phone.now(now_ms);
-        match phone.device.try_send(&to_handle, &text, now) {
-            Ok(id) => self.facts.add(Fact::Asked { phone: at, id, to, text }),
+        let me = self.person_of(at);
+        let (chat, to): (ChatId, Vec<usize>) = match (to.map(handle), to, self.group) {
+            (Some(Ok(handle)), Some(to), _) => (handle.into(), vec![to]),
+            (None, _, Some(group)) => {
+                (group.into(), (0..self.people.phones.len()).filter(|to| *to != me).collect())
+            }
+            _ => return,
+        };
+        let Some(phone) = self.phones.get_mut(at) else { return };
+        let (now, key) = (phone.now(now_ms), phone.device.key());
+        // None: nobody is there to be asked.
+        let Some(core) = &mut phone.device.core else { return };
+        match core.send(key, &chat, std::slice::from_ref(&text), now) {
+            Ok(ids) => {
+                for id in ids {
+                    let (to, text) = (to.clone(), text.clone());
+                    self.facts.add(Fact::Asked { phone: at, id, to, text });
+                }
+            }
             Err(error) => note(format_args!("{at} does not send: {error}"), &[]),
         }
     }
