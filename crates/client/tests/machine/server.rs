@@ -42,6 +42,8 @@ pub(crate) struct Connection {
 pub(crate) struct Mischief {
     /// So many of the next submissions are refused as busy.
     pub(crate) busy: u32,
+    /// So many of the next submissions are in a batch that fails: each of them is refused for now.
+    pub(crate) fails: u32,
     /// With this instead of Busy.
     pub(crate) busy_with: Option<Refusal>,
     /// So many of the next fetches are refused as rate limited.
@@ -398,6 +400,12 @@ impl Server {
         self.submitted.extend(first.map(|copy| copy.body.to_vec()));
         let connection = self.connections.get_mut(&at).unwrap();
         assert!(connection.attached, "a submission before the mailbox was taken");
+        if self.mischief.fails > 0 {
+            self.mischief.fails -= 1;
+            connection.awaited =
+                Some(connection.awaited.map_or(counter, |first| first.min(counter)));
+            return self.refuse(at, counter, 0, Refusal::Unavailable, 50);
+        }
         if connection.awaited.is_some_and(|awaited| awaited != counter) {
             return self.refuse(at, counter, 0, Refusal::AfterRefusal, 50);
         }

@@ -97,6 +97,21 @@ fn what_was_refused_for_now_comes_later_and_in_order() {
     assert_eq!(world.texts("bob", "alice"), expected);
 }
 
+/// Found by the model (`docs/model.md`): the client went back to the last of them, and was told for ever that another
+/// one comes first.
+#[test]
+fn several_of_one_failed_batch_are_sent_again_from_the_first() {
+    let mut world = World::with(&["alice", "bob"]);
+    world.send("alice", "bob", "0");
+    world.settle();
+    world.server.mischief.fails = 3;
+    for n in 1..5 {
+        world.send("alice", "bob", &n.to_string());
+    }
+    world.settle();
+    assert_eq!(world.texts("bob", "alice"), ["0", "1", "2", "3", "4"]);
+}
+
 /// Its own receipts pile up: nobody is at fault, and nothing fails.
 #[test]
 fn a_device_told_to_take_its_receipts_first_sends_again_in_order() {
