@@ -4,7 +4,7 @@
 //! bring who were ready to run on this CPU. A turn is: answer reads from what is durable, then write one batch,
 //! sync, and only then tell.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,10 @@ const PAUSE_FIRST: Duration = Duration::from_millis(50);
 /// Longest pause: what an operator who has just made room waits at most.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
+/// Acknowledgements kept while nothing can be written, one a device: as many as may wait for a batch, 65,536 x
+/// 24 B = 1.5 MiB. Of a device beyond that the next one says the same, or the records come again on its next link.
+const KEPT_ACKS_MAX: usize = super::intake::URGENT_MAX;
+
 /// Times that the writer lets go of its CPU before it takes a batch, if something for it came during the last
 /// sync. Threads that are ready to run there go first, and what they bring is in the batch too; if none is,
 /// nothing is waited for. With every CPU busy that makes batches larger: 17 to 30 of a hundred less CPU time a
@@ -44,6 +48,8 @@ pub(crate) struct Writer {
     state: Option<State>,
     work: Work,
     acks: VecDeque<(DeviceId, Seq)>,
+    /// Those of the batch that is being written.
+    acks_in_batch: Vec<(DeviceId, Seq)>,
     out: Out,
     holds: Holds,
     trouble: Option<Trouble>,
@@ -73,6 +79,7 @@ impl Writer {
             state,
             work: Work::default(),
             acks: VecDeque::new(),
+            acks_in_batch: Vec::new(),
             out: Out::default(),
             holds: Holds::default(),
             trouble: None,
@@ -108,8 +115,9 @@ impl Writer {
     /// Whether a turn would do something.
     #[cfg(feature = "driven")]
     pub(crate) fn is_due(&self) -> bool {
-        let may_reopen = self.state.is_none() && self.may_write();
-        may_reopen || self.is_half_done() || self.shared.intake.waiting() > 0
+        let has_kept = self.state.is_none() || !self.acks.is_empty();
+        let may_go_on = has_kept && self.may_write();
+        may_go_on || !self.work.is_empty() || self.shared.intake.waiting() > 0
     }
 
     /// One turn with what is there, for whoever is the writer's thread.
@@ -125,12 +133,14 @@ impl Writer {
         !self.acks.is_empty() || !self.work.is_empty()
     }
 
-    /// How long to wait for work: not at all if something is half done, for ever if all is well.
+    /// How long to wait for work: not at all if something is half done, but after a failure not before writing
+    /// may go on; for ever if all is well.
     fn patience(&self) -> Option<Duration> {
-        if self.is_half_done() {
-            return Some(Duration::ZERO);
-        }
-        let trouble = self.trouble.as_ref().filter(|_| self.state.is_none())?;
+        let is_half_done = self.is_half_done();
+        let Some(trouble) = self.trouble.as_ref().filter(|_| is_half_done || self.state.is_none())
+        else {
+            return is_half_done.then_some(Duration::ZERO);
+        };
         Some(Duration::from_nanos(trouble.until_ns.saturating_sub(self.now_ns())))
     }
 
@@ -207,6 +217,7 @@ impl Writer {
         while budget > 0
             && let Some((device, up_to)) = self.acks.pop_front()
         {
+            self.acks_in_batch.push((device, up_to));
             if !batch.acknowledge(device, up_to, &mut budget)? {
                 self.acks.push_front((device, up_to));
             }
@@ -255,6 +266,7 @@ impl Writer {
         }
         self.count();
         self.holds.learn(&self.out.settled);
+        self.acks_in_batch.clear();
         self.tell_sink();
         for pending in self.out.pending.drain(..) {
             pending.send(Ok(()));
@@ -357,8 +369,8 @@ impl Writer {
         self.pauses.monotonic_ns()
     }
 
-    /// Tells everybody in this batch that it did not happen. Acknowledgements are dropped: the records
-    /// are delivered again.
+    /// Tells everybody in this batch that it did not happen. Acknowledgements are kept: nobody would say them
+    /// again on the same link, and their senders would wait for their receipts as long as it lasts.
     fn refuse(&mut self, fault: &Fault) {
         let outcome = match fault {
             Fault::Full => Outcome::DiskFull,
@@ -383,9 +395,23 @@ impl Writer {
         for task in self.work.tasks.drain(..) {
             task.refuse(fault.answer());
         }
-        self.acks.clear();
+        self.acks.extend(self.acks_in_batch.drain(..));
+        keep_newest(&mut self.acks);
         self.out.clear();
     }
+}
+
+/// Of the acknowledgements of a device the last says all; of so many devices those that came first are kept.
+fn keep_newest(acks: &mut VecDeque<(DeviceId, Seq)>) {
+    let mut newest: HashMap<DeviceId, Seq> = HashMap::with_capacity(acks.len());
+    for (device, up_to) in acks.drain(..) {
+        if newest.len() >= KEPT_ACKS_MAX && !newest.contains_key(&device) {
+            continue;
+        }
+        let known = newest.entry(device).or_insert(up_to);
+        *known = up_to.max(*known);
+    }
+    acks.extend(newest);
 }
 
 /// How long to wait after so many failures in a row.
@@ -399,6 +425,19 @@ fn pause_after(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_the_acknowledgements_of_a_device_the_newest_is_kept_and_devices_are_bounded() {
+        let device = |number: usize| DeviceId::new(number as u64, 1);
+        let mut acks: VecDeque<_> = (0..KEPT_ACKS_MAX).map(|n| (device(n), Seq(1))).collect();
+        acks.extend([(device(0), Seq(7)), (device(0), Seq(5))]);
+        keep_newest(&mut acks);
+        assert_eq!(acks.len(), KEPT_ACKS_MAX);
+        assert!(acks.contains(&(device(0), Seq(7))));
+        acks.push_back((device(KEPT_ACKS_MAX), Seq(1)));
+        keep_newest(&mut acks);
+        assert_eq!(acks.len(), KEPT_ACKS_MAX, "one device more");
+    }
 
     #[test]
     fn a_pause_doubles_up_to_the_longest() {
