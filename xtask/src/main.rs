@@ -3,6 +3,7 @@
 mod crash;
 mod edges;
 mod fuzz;
+mod model;
 mod peers;
 mod s3;
 mod shell;
@@ -24,7 +25,7 @@ struct Args {
 enum Task {
     /// Install what is missing, build, start a server and say how to join.
     Up(up::Args),
-    /// Run every check: format, lints, dependencies, documents, tests, wasm, fuzz smoke, crash smoke.
+    /// Run every check: format, lints, dependencies, documents, tests, wasm, model, fuzz smoke, crash smoke.
     Test(test::Args),
     /// Kill server and clients at random points and show that nothing is lost or repeated.
     Crash(crash::Args),
@@ -32,6 +33,8 @@ enum Task {
     Fuzz(fuzz::Args),
     /// Play seeds: the real server and clients in a simulated world.
     Sim(sim::Args),
+    /// Look at every state of the delivery protocol.
+    Model(model::Args),
     /// Give other people's servers and ours the same loads and print one table.
     Peers(peers::Args),
 }
@@ -43,6 +46,7 @@ fn main() -> anyhow::Result<()> {
         Task::Crash(args) => crash::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Sim(args) => sim::run(&args),
+        Task::Model(args) => model::run(&args),
         Task::Peers(args) => peers::run(&args),
     }
 }

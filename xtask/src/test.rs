@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::s3::{self, S3};
 use crate::shell::{cargo, root, run as run_command};
-use crate::{crash, fuzz, sim, tools};
+use crate::{crash, fuzz, model, sim, tools};
 
 /// Crates that must also build for the browser, with the flags that leave native parts out.
 const BROWSER: [&str; 5] =
@@ -31,7 +31,7 @@ pub(crate) struct Args {
 
 type Check = (&'static str, fn() -> Result<()>);
 
-const CHECKS: [Check; 12] = [
+const CHECKS: [Check; 13] = [
     ("fmt", fmt),
     ("clippy", clippy),
     ("deny", deny),
@@ -40,6 +40,7 @@ const CHECKS: [Check; 12] = [
     ("docs", docs),
     ("wasm", wasm),
     ("interop", interop),
+    ("model", model_smoke),
     ("s3", bucket),
     ("fuzz", fuzz_smoke),
     ("sim", sim_smoke),
@@ -137,6 +138,12 @@ fn bucket() -> Result<()> {
     test.env("GODWIT_TEST_S3", s3.endpoint());
     test.env("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", s3::SECRET_KEY);
     run_command(&mut test)
+}
+
+/// The model as a change needs it, and everything about its code.
+fn model_smoke() -> Result<()> {
+    model::check()?;
+    model::run(&model::Args { deep: false })
 }
 
 fn fuzz_smoke() -> Result<()> {

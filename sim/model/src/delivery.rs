@@ -1,0 +1,195 @@
+//! The model, and what must hold.
+
+use stateright::{Model, Property};
+
+use crate::action::Action;
+use crate::fault::Fault;
+use crate::scope::Scope;
+use crate::state::{Counter, Entry, State, ToClient, Word};
+
+/// The delivery protocol, in one scope, perhaps built wrong.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery {
+    /// How large.
+    pub scope: Scope,
+    /// What is done wrong; nothing, in the protocol as it is.
+    pub fault: Option<Fault>,
+}
+
+/// Names of what must hold, as the checker tells them.
+pub mod promise {
+    /// M1.
+    pub const TICKED: &str =
+        "M1: what is ticked lies in the mailbox or is committed, for every device";
+    /// M2.
+    pub const KEPT: &str = "M2: what has left a mailbox was committed by its device";
+    /// M3, at the server.
+    pub const STORED_ONCE: &str = "M3: a message is stored once";
+    /// M3, at the recipient.
+    pub const SHOWN_ONCE: &str = "M3: a message is shown once";
+    /// M4.
+    pub const IN_ORDER: &str =
+        "M4: messages of one sender are shown in the order in which they were written";
+    /// M5.
+    pub const RECEIPT: &str = "M5: a receipt covers only what its device committed";
+    /// Decision 0006.
+    pub const AGREED: &str = "client and server agree on what was refused";
+    /// Nothing is forgotten.
+    pub const DONE: &str = "at rest everything is accepted, shown on every device, and told so";
+}
+
+impl Delivery {
+    /// The protocol as it is.
+    pub const fn new(scope: Scope) -> Self {
+        Self { scope, fault: None }
+    }
+
+    /// Whether this is done wrong.
+    pub fn has(&self, fault: Fault) -> bool {
+        self.fault == Some(fault)
+    }
+}
+
+impl Model for Delivery {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![State::first(&self.scope)]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        state.steps(&mut |action| actions.push(action));
+        state.troubles(self, &mut |action| actions.push(action));
+    }
+
+    fn next_state(&self, state: &State, action: Action) -> Option<State> {
+        Some(state.after(action, self))
+    }
+
+    fn format_action(&self, action: &Action) -> String {
+        action.to_string()
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always(promise::TICKED, |_, state: &State| state.ticked_is_kept()),
+            Property::always(promise::KEPT, |_, state: &State| state.deleted_is_committed()),
+            Property::always(promise::STORED_ONCE, |_, state: &State| state.is_stored_once()),
+            Property::always(promise::SHOWN_ONCE, |_, state: &State| state.is_shown_once()),
+            Property::always(promise::IN_ORDER, |_, state: &State| state.is_shown_in_order()),
+            Property::always(promise::RECEIPT, |_, state: &State| state.receipts_are_true()),
+            Property::always(promise::AGREED, |_, state: &State| !state.disagrees()),
+            Property::always(promise::DONE, |_, state: &State| {
+                !state.is_at_rest() || state.is_done()
+            }),
+        ]
+    }
+}
+
+impl State {
+    fn there(&self) -> impl Iterator<Item = usize> {
+        (0..self.devices.len()).filter(|device| self.has_device(*device))
+    }
+
+    /// Whether the server, or the client, says or is about to say that a message is accepted.
+    fn is_ticked(&self, sender: usize, counter: Counter) -> bool {
+        let link = &self.links[sender];
+        self.senders[sender].accepted.has(counter)
+            || link.now.iter().chain(&link.before).any(|session| {
+                session.down.contains(&ToClient::Accepted(counter))
+                    || session.words.contains(&Word::Accepted(counter))
+            })
+    }
+
+    fn ticked_is_kept(&self) -> bool {
+        let said = |sender: usize| 1..=self.senders[sender].said;
+        let ticked = (0..self.senders.len())
+            .flat_map(|sender| said(sender).map(move |counter| (sender, counter)))
+            .filter(|(sender, counter)| self.is_ticked(*sender, *counter));
+        ticked.into_iter().all(|(sender, counter)| {
+            self.there().all(|device| self.is_kept(device, sender, counter))
+        })
+    }
+
+    fn is_kept(&self, device: usize, sender: usize, counter: Counter) -> bool {
+        let deleted = usize::from(self.store.deleted[device]);
+        let waits = self.store.log.iter().skip(deleted);
+        self.devices[device].shown[sender].contains(&counter)
+            || waits.into_iter().any(|(from, of)| (usize::from(*from), *of) == (sender, counter))
+    }
+
+    fn deleted_is_committed(&self) -> bool {
+        self.there().all(|device| {
+            let deleted = self.store.log.iter().take(self.store.deleted[device].into());
+            deleted.into_iter().all(|(from, counter)| {
+                self.devices[device].shown[usize::from(*from)].contains(counter)
+            })
+        })
+    }
+
+    fn is_stored_once(&self) -> bool {
+        let log = &self.store.log;
+        log.iter().enumerate().all(|(index, one)| !log[..index].contains(one))
+    }
+
+    fn each_shown(&self) -> impl Iterator<Item = &[Counter]> {
+        self.devices.iter().flat_map(|device| &device.shown).map(|shown| shown.as_slice())
+    }
+
+    fn is_shown_once(&self) -> bool {
+        self.each_shown()
+            .all(|shown| shown.iter().enumerate().all(|(at, one)| !shown[..at].contains(one)))
+    }
+
+    fn is_shown_in_order(&self) -> bool {
+        self.each_shown().all(|shown| shown.is_sorted())
+    }
+
+    /// Receipts in the mailbox come first of all: what is said and stored later came from there.
+    fn receipts_are_true(&self) -> bool {
+        (0..self.senders.len()).all(|sender| {
+            let has = |device: usize, up_to: Counter| {
+                let shown = &self.devices[device].shown[sender];
+                (1..=up_to).all(|counter| shown.contains(&counter))
+            };
+            let waiting = self.store.receipts[sender].iter().all(|record| match record.entry {
+                Entry::Receipt { by, up_to } => has(by.into(), up_to),
+                Entry::Message { .. } => false,
+            });
+            let told = self.senders[sender].delivered.iter().enumerate();
+            waiting && told.into_iter().all(|(device, up_to)| has(device, *up_to))
+        })
+    }
+
+    fn disagrees(&self) -> bool {
+        self.senders.iter().any(|sender| sender.disagrees)
+    }
+
+    /// Whether nothing happens any more unless something goes wrong.
+    fn is_at_rest(&self) -> bool {
+        let mut rests = true;
+        self.steps(&mut |_| rests = false);
+        rests
+    }
+
+    fn is_done(&self) -> bool {
+        let all_is_shown = self.there().all(|device| {
+            let shown = self.devices[device].shown.iter();
+            shown
+                .zip(&self.senders)
+                .all(|(shown, sender)| shown.len() == usize::from(sender.to_say))
+        });
+        let all_is_told = self.senders.iter().all(|sender| {
+            (1..=sender.to_say).all(|counter| sender.accepted.has(counter))
+                && self.there().all(|device| sender.delivered[device] == sender.to_say)
+        });
+        let newest = self.store.log.len();
+        let all_has_left =
+            self.there().all(|device| usize::from(self.store.deleted[device]) == newest);
+        all_is_shown
+            && all_is_told
+            && all_has_left
+            && self.store.receipts.iter().all(|receipts| receipts.is_empty())
+    }
+}
