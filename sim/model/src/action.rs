@@ -47,6 +47,8 @@ pub enum Action {
     CrashServer,
     /// A batch cannot be made durable.
     Fail,
+    /// A mailbox has no room for the message in the batch.
+    Full,
     /// Another process takes over. The sessions of these clients do not arrive.
     HandOver([Option<Client>; 4]),
 }
@@ -80,6 +82,7 @@ pub const OFF_ROUTE: &[Place] = &[
     (REGISTRY, "leave"),
     (TURN, "attach"), // in the text of the page
     (WRITER, "fail"),
+    (SUBMIT, "full_mailbox"),
 ];
 
 /// What the page names beside a step and what is one with it here, since nobody else can see the moment between.
@@ -142,9 +145,10 @@ impl Action {
             Self::Page(_) => (TURN, "page"),
             Self::Records(_) => (TURN, "records"),
             Self::Reads(_, ToClient::Accepted(_)) => (SENDING, "on_accepted"),
-            Self::Reads(_, ToClient::Refused(_) | ToClient::AfterRefusal(_)) => {
-                (SENDING, "on_refused")
-            }
+            Self::Reads(
+                _,
+                ToClient::Refused(_) | ToClient::AfterRefusal(_) | ToClient::Full(_),
+            ) => (SENDING, "on_refused"),
             Self::Reads(client, ToClient::Record(_)) => match client.as_sender() {
                 Some(_) => (RECEIVING, "on_receipt"),
                 None => (RECEIVING, "on_deliver"),
@@ -153,6 +157,7 @@ impl Action {
             Self::Leave(_) => (REGISTRY, "leave"),
             Self::LoseLink(_) => (LINK, "lose_link"),
             Self::Fail => (WRITER, "fail"),
+            Self::Full => (SUBMIT, "full_mailbox"),
             Self::FileReceipts | Self::CrashClient(_) | Self::CrashServer | Self::HandOver(_) => {
                 return None;
             }
@@ -168,6 +173,7 @@ impl Action {
                 | Self::CrashClient(_)
                 | Self::CrashServer
                 | Self::Fail
+                | Self::Full
                 | Self::HandOver(_)
         )
     }
@@ -248,6 +254,9 @@ impl State {
         if self.left.refusals > 0 && self.store.batch.is_some() {
             add(Action::Fail);
         }
+        if self.left.finals > 0 && self.may_be_full() {
+            add(Action::Full);
+        }
         if self.left.hand_overs > 0 && self.may_hand_over(model) {
             let all =
                 Client::ALL.map(|client| self.links[client.index()].now.as_ref().map(|_| client));
@@ -327,6 +336,10 @@ impl State {
                 next.left.refusals -= 1;
                 next.fail(model);
             }
+            Action::Full => {
+                next.left.finals -= 1;
+                next.refuse_for_good();
+            }
             Action::HandOver(closed) => {
                 next.left.hand_overs -= 1;
                 let closed: Vec<Client> = closed.into_iter().flatten().collect();
@@ -363,7 +376,7 @@ impl fmt::Display for Action {
             | Self::Records(client)
             | Self::Leave(client)
             | Self::LoseLink(client) => write!(f, "{name}: {client}"),
-            Self::Tell | Self::Fail => f.write_str(name),
+            Self::Tell | Self::Fail | Self::Full => f.write_str(name),
             Self::FileReceipts => f.write_str("a batch for a receipt"),
             Self::CrashClient(client) => write!(f, "{client} is killed"),
             Self::CrashServer => f.write_str("the server is killed"),

@@ -10,7 +10,7 @@ use crate::state::{
 impl Sender {
     /// Written and not accepted.
     fn pending(&self) -> Set {
-        Set::up_to(self.said).without(self.accepted)
+        Set::up_to(self.said).without(self.accepted).without(self.failed)
     }
 
     /// What may be submitted now.
@@ -53,11 +53,25 @@ impl Sender {
     }
 
     fn accept(&mut self, counter: Counter) {
+        self.remove(counter);
+        if !self.failed.has(counter) {
+            self.accepted.add(counter);
+        }
+    }
+
+    /// It was refused for good.
+    fn fail(&mut self, counter: Counter) {
+        self.remove(counter);
+        if !self.accepted.has(counter) {
+            self.failed.add(counter);
+        }
+    }
+
+    fn remove(&mut self, counter: Counter) {
         self.in_flight.remove(counter);
         if self.awaited == counter {
             self.awaited = 0;
         }
-        self.accepted.add(counter);
     }
 
     fn link_lost(&mut self) {
@@ -159,6 +173,7 @@ impl State {
             ToClient::Accepted(counter) => sender.accept(counter),
             ToClient::Refused(counter) => sender.is_awaited(counter, model),
             ToClient::AfterRefusal(counter) => sender.is_after_refusal(counter),
+            ToClient::Full(counter) => sender.fail(counter),
             ToClient::Record(Record { seq, entry }) => {
                 if let Entry::Receipt { by, up_to } = entry {
                     let delivered = &mut sender.delivered[usize::from(by)];

@@ -5,7 +5,7 @@ use stateright::{Model, Property};
 use crate::action::Action;
 use crate::fault::Fault;
 use crate::scope::Scope;
-use crate::state::{Counter, Entry, State, ToClient, Word};
+use crate::state::{Counter, Entry, Set, State, ToClient, Word};
 
 /// The delivery protocol, in one scope, perhaps built wrong.
 #[derive(Debug, Clone, Copy)]
@@ -34,8 +34,11 @@ pub mod promise {
     pub const RECEIPT: &str = "M5: a receipt covers only what its device committed";
     /// Decision 0006.
     pub const AGREED: &str = "client and server agree on what was refused";
+    /// What the user was told.
+    pub const FAILED: &str = "what failed is shown to nobody";
     /// Nothing is forgotten.
-    pub const DONE: &str = "at rest everything is accepted, shown on every device, and told so";
+    pub const DONE: &str =
+        "at rest all is answered, and what was accepted is shown on every device and told so";
 }
 
 impl Delivery {
@@ -80,6 +83,7 @@ impl Model for Delivery {
             Property::always(promise::IN_ORDER, |_, state: &State| state.is_shown_in_order()),
             Property::always(promise::RECEIPT, |_, state: &State| state.receipts_are_true()),
             Property::always(promise::AGREED, |_, state: &State| !state.disagrees()),
+            Property::always(promise::FAILED, |_, state: &State| state.failed_is_nowhere()),
             Property::always(promise::DONE, |_, state: &State| {
                 !state.is_at_rest() || state.is_done()
             }),
@@ -142,8 +146,17 @@ impl State {
             .all(|shown| shown.iter().enumerate().all(|(at, one)| !shown[..at].contains(one)))
     }
 
+    /// What was refused for good and taken after all comes when it comes.
     fn is_shown_in_order(&self) -> bool {
-        self.each_shown().all(|shown| shown.is_sorted())
+        self.devices
+            .iter()
+            .flat_map(|device| device.shown.iter().zip(&self.store.full))
+            .all(|(shown, full)| shown.iter().filter(|counter| !full.has(**counter)).is_sorted())
+    }
+
+    fn failed_is_nowhere(&self) -> bool {
+        let log = &self.store.log;
+        log.iter().all(|(from, counter)| !self.senders[usize::from(*from)].failed.has(*counter))
     }
 
     /// Receipts in the mailbox come first of all: what is said and stored later came from there.
@@ -151,7 +164,8 @@ impl State {
         (0..self.senders.len()).all(|sender| {
             let has = |device: usize, up_to: Counter| {
                 let shown = &self.devices[device].shown[sender];
-                (1..=up_to).all(|counter| shown.contains(&counter))
+                let taken = (1..=up_to).filter(|c| self.store.windows[sender].has(*c));
+                taken.into_iter().all(|counter| shown.contains(&counter))
             };
             let waiting = self.store.receipts[sender].iter().all(|record| match record.entry {
                 Entry::Receipt { by, up_to } => has(by.into(), up_to),
@@ -174,15 +188,17 @@ impl State {
     }
 
     fn is_done(&self) -> bool {
+        let all_is_told = self.senders.iter().zip(&self.store.windows).all(|(sender, taken)| {
+            let mut answered = sender.accepted;
+            sender.failed.iter().for_each(|counter| answered.add(counter));
+            let newest = taken.iter().last().unwrap_or(0);
+            answered == Set::up_to(sender.to_say)
+                && sender.accepted == *taken
+                && self.there().all(|device| sender.delivered[device] == newest)
+        });
         let all_is_shown = self.there().all(|device| {
             let shown = self.devices[device].shown.iter();
-            shown
-                .zip(&self.senders)
-                .all(|(shown, sender)| shown.len() == usize::from(sender.to_say))
-        });
-        let all_is_told = self.senders.iter().all(|sender| {
-            (1..=sender.to_say).all(|counter| sender.accepted.has(counter))
-                && self.there().all(|device| sender.delivered[device] == sender.to_say)
+            shown.zip(&self.store.windows).all(|(shown, taken)| shown.len() == taken.iter().count())
         });
         let newest = self.store.log.len();
         let all_has_left =

@@ -8,12 +8,18 @@ use godwit_model::scope::{DEEP, SMALL, Scope};
 
 fn main() -> ExitCode {
     let mut scopes: Vec<Scope> = SMALL.to_vec();
-    match std::env::args().nth(1).as_deref() {
-        None => {}
-        Some("--deep") => scopes.extend(DEEP),
-        Some(_) => {
-            eprintln!("usage: godwit-model [--deep]");
-            return ExitCode::from(2);
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match (arg.as_str(), args.next()) {
+            ("--deep", None) => scopes.extend(DEEP),
+            ("--only", Some(name)) => {
+                scopes.extend(DEEP);
+                scopes.retain(|scope| scope.name == name);
+            }
+            _ => {
+                eprintln!("usage: godwit-model [--deep | --only SCOPE]");
+                return ExitCode::from(2);
+            }
         }
     }
     let (mut is_whole, mut whole) = (true, 0);

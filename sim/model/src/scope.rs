@@ -24,9 +24,11 @@ pub struct Budget {
     pub refusals: u8,
     /// Hand-overs to another process.
     pub hand_overs: u8,
+    /// Messages refused for good: a mailbox has no room for them.
+    pub finals: u8,
 }
 
-const NOTHING: Budget = Budget { crashes: 0, cuts: 0, refusals: 0, hand_overs: 0 };
+const NOTHING: Budget = Budget { crashes: 0, cuts: 0, refusals: 0, hand_overs: 0, finals: 0 };
 const CRASH: Budget = Budget { crashes: 1, ..NOTHING };
 const CRASHES: Budget = Budget { crashes: 2, ..NOTHING };
 const CUT: Budget = Budget { cuts: 1, ..NOTHING };
@@ -56,7 +58,12 @@ pub const SMALL: &[Scope] = &[
         Budget { hand_overs: 1, ..REFUSAL },
     ),
     scope("two messages in a row, two devices", TWO, 2, NOTHING),
-    scope("three messages in a row, a refusal", THREE, 1, REFUSAL),
+    scope(
+        "three messages in a row, one refused for good, a refusal",
+        THREE,
+        1,
+        Budget { finals: 1, ..REFUSAL },
+    ),
     scope("two senders, one device, a crash", EACH_ONE, 1, CRASH),
     scope("two senders, two devices", EACH_ONE, 2, NOTHING),
 ];

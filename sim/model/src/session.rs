@@ -86,6 +86,7 @@ impl State {
         let answer = match session.words.remove(0) {
             Word::Accepted(counter) => ToClient::Accepted(counter),
             Word::Refused(counter) => session.refuse_for_now(counter),
+            Word::Full(counter) => ToClient::Full(counter),
         };
         say(session, which, answer);
     }

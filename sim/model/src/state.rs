@@ -140,6 +140,8 @@ pub struct Sender {
     pub said: Counter,
     /// Durable: one tick.
     pub accepted: Set,
+    /// Durable: refused for good.
+    pub failed: Set,
     /// Durable: two ticks up to here, as each device of the recipient has told.
     pub delivered: [Counter; DEVICES],
     /// Submitted on this link and not answered.
@@ -235,6 +237,8 @@ pub enum ToClient {
     Refused(Counter),
     /// Not before one that was refused.
     AfterRefusal(Counter),
+    /// Not this one, for good.
+    Full(Counter),
     /// A record of the mailbox.
     Record(Record),
 }
@@ -274,6 +278,8 @@ pub enum Word {
     Accepted(Counter),
     /// The batch failed, or it had to wait for one that failed.
     Refused(Counter),
+    /// A mailbox has no room for it.
+    Full(Counter),
 }
 
 /// The server's store.
@@ -289,6 +295,9 @@ pub struct Store {
     pub newest: [Seq; SENDERS],
     /// Durable: what was accepted of each sender.
     pub windows: [Set; SENDERS],
+    /// What was refused for good at some time, though it may have been taken later. No part of the product: it is
+    /// for the promises alone.
+    pub full: [Set; SENDERS],
     /// Submissions that wait for a batch.
     pub queue: ArrayVec<Submission, WAITING_MAX>,
     /// Acknowledgements that wait for a batch; 0: none. A later one covers an earlier one.

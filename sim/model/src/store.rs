@@ -232,6 +232,24 @@ impl State {
         record
     }
 
+    /// Whether the batch is one submission that may yet be refused for good.
+    pub(crate) fn may_be_full(&self) -> bool {
+        let Some(Work::Submit(one)) = self.store.batch else { return false };
+        let held = self.store.holds[usize::from(one.from)][usize::from(one.age)];
+        let passes = held == 0 || one.counter <= held;
+        passes && !self.store.windows[usize::from(one.from)].has(one.counter)
+    }
+
+    /// A mailbox has no room for it: nothing is stored for anybody, and nobody is held up.
+    pub(crate) fn refuse_for_good(&mut self) {
+        if let Some(Work::Submit(one)) = self.store.batch.take() {
+            self.store.pass(one);
+            self.store.full[usize::from(one.from)].add(one.counter);
+            self.word(one, Word::Full(one.counter));
+        }
+        self.store.forget_holds(&self.links);
+    }
+
     /// A batch fails: nothing of it happened, the file is opened anew, and every session has to look.
     pub(crate) fn fail(&mut self, model: &Delivery) {
         match self.store.batch.take() {

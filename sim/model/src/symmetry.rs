@@ -64,6 +64,7 @@ impl State {
             store.receipts.swap(0, 1);
             store.newest.swap(0, 1);
             store.windows.swap(0, 1);
+            store.full.swap(0, 1);
             store.holds.swap(0, 1);
             store.acks.swap(0, 1);
         }

@@ -41,6 +41,7 @@ fn steps() -> BTreeSet<(&'static str, &'static str)> {
     };
     let mut steps = two(Budget { refusals: 1, ..Budget::default() });
     steps.extend(two(Budget { cuts: 1, ..Budget::default() }));
+    steps.extend(two(Budget { finals: 1, ..Budget::default() }));
     steps
 }
 
