@@ -9,6 +9,7 @@ use godwit_actor::{ChildContext, Exit, Strategy, Supervisor};
 use godwit_base::{AccountId, JoinLink};
 use godwit_store::{Answer, Driver, Embedded, Profile, Who};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinHandle;
 
 use crate::media::Media;
 use crate::meters::Meters;
@@ -24,7 +25,8 @@ use crate::{door, drain, keys, presence, sweeper};
 pub struct Driven {
     node: Arc<Node>,
     driver: Driver,
-    tree: godwit_actor::Running,
+    /// None once it goes down.
+    tree: Option<godwit_actor::Running>,
 }
 
 impl Driven {
@@ -57,7 +59,7 @@ impl Driven {
         }));
         let tree = tree(&node).start();
         let _ = node.tree.set(tree.tree_handle());
-        Ok(Self { node, driver, tree })
+        Ok(Self { node, driver, tree: Some(tree) })
     }
 
     /// A native client comes in by `stream`.
@@ -103,12 +105,12 @@ impl Driven {
         self.node.meters.session_panics.get()
     }
 
-    /// Sends everybody home and ends its parts; the store stays open.
+    /// Begins to send everybody home and to end its parts; the store stays open. None if it has begun.
     ///
-    /// # Cancel safety
-    /// The stop goes on when this is dropped.
-    pub async fn stop(self) -> Exit {
-        self.tree.stop().await
+    /// # Panics
+    /// Outside the tokio runtime.
+    pub fn drain(&mut self) -> Option<JoinHandle<Exit>> {
+        Some(tokio::spawn(self.tree.take()?.stop()))
     }
 }
 
@@ -134,7 +136,7 @@ mod tests {
         let data = tempfile::TempDir::new().unwrap();
         let config = Config { data: Some(data.path().to_owned()), ..Config::default() };
         let patience = Duration::from_millis(config.session.handshake_timeout_ms);
-        let driven = Driven::start(Setup::new(config)).unwrap();
+        let mut driven = Driven::start(Setup::new(config)).unwrap();
         let address = IpAddr::from([127, 0, 0, 1]);
         let (mut silent, theirs) = duplex(1_024);
         driven.enter(theirs, address);
@@ -146,6 +148,7 @@ mod tests {
         wrong.write_all(b"GX").await.unwrap();
         assert!(wrong.read(&mut [0; 16]).await.unwrap() > 0, "a refusal");
         assert_eq!((driven.live(), driven.session_panics()), (0, 0));
-        assert_eq!(driven.stop().await, Exit::Stopped);
+        assert_eq!(driven.drain().unwrap().await.unwrap(), Exit::Stopped);
+        assert!(driven.drain().is_none());
     }
 }

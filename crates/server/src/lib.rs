@@ -49,5 +49,7 @@ mod sweeper;
 
 #[cfg(feature = "driven")]
 pub use driven::Driven;
+#[cfg(feature = "driven")]
+pub use godwit_actor::Exit;
 pub use media::MediaError;
 pub use serve::{Server, Setup, StartError, default_data};

@@ -10,8 +10,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use godwit_base::{AccountId, Clock, JoinLink};
 use godwit_server::config::Config;
-use godwit_server::{Driven, Setup};
+use godwit_server::{Driven, Exit, Setup};
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::disk::SimDisk;
@@ -31,6 +32,8 @@ pub struct House {
     // In this order: the runtime takes the sessions along before the store goes.
     runtime: Option<Runtime>,
     driven: Driven,
+    /// It goes down in order.
+    drains: Option<JoinHandle<Exit>>,
 }
 
 /// The clock of the machine that the server is on.
@@ -73,7 +76,7 @@ impl House {
             setup.disk = Arc::new(disk.clone());
             Driven::start(setup).context("the server does not start")?
         };
-        Ok(Self { runtime: Some(runtime), driven })
+        Ok(Self { runtime: Some(runtime), driven, drains: None })
     }
 
     /// Lets the server work for so long.
@@ -81,6 +84,20 @@ impl House {
         if let Some(runtime) = &self.runtime {
             runtime.block_on(async { tokio::time::sleep(Duration::from_millis(ms)).await });
         }
+    }
+
+    /// The server begins to go down in order.
+    pub fn drain(&mut self) {
+        let Some(runtime) = &self.runtime else { return };
+        let _in = runtime.enter();
+        if let Some(drains) = self.driven.drain() {
+            self.drains = Some(drains);
+        }
+    }
+
+    /// Whether everybody has gone who had to.
+    pub fn is_drained(&self) -> bool {
+        self.drains.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
     /// A client comes in.

@@ -276,6 +276,10 @@ impl World {
         self.now_ms += ms;
         at(self.now_ms);
         self.collect();
+        if self.house.as_ref().is_some_and(House::is_drained) {
+            let (_, ms) = self.doom;
+            self.house_dies(End::Kill, ms);
+        }
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use godwit_client::ChatId;
 
 use super::{Happens, World, handle};
+use crate::disk::End;
 use crate::facts::Fact;
 use crate::plan::Act;
 use crate::replay::note;
@@ -48,6 +49,12 @@ impl World {
                 if self.house.is_some() {
                     self.doom = (end, ms);
                     self.disk.fuse(Some(steps));
+                }
+            }
+            Act::Drain { ms } => {
+                if let Some(house) = &mut self.house {
+                    self.doom = (End::Kill, ms);
+                    house.drain();
                 }
             }
             Act::Slow { by_ms, ms } => {
