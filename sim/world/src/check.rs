@@ -75,14 +75,18 @@ fn arrives(facts: &[Fact], people: &People) -> Result<(), String> {
             _ => {}
         }
     }
+    let is_removed = |phone: usize| facts.contains(&Fact::Removed { phone });
     for fact in facts {
         let Fact::Sent { phone: from, id } = fact else { continue };
+        if is_removed(*from) {
+            continue;
+        }
         let (to, text) = *asked.get(id).ok_or(format!("{id} was sent and nobody asked for it"))?;
         let state = states.get(id).copied().unwrap_or(MessageState::Pending);
         if let MessageState::Failed(why) = state {
             return Err(format!("{id} failed: {why}"));
         }
-        for phone in people.reached(to, *from) {
+        for phone in people.reached(to, *from).filter(|phone| !is_removed(*phone)) {
             if !shown.contains(&(phone, *id, Some(text))) {
                 return Err(format!("{id} is {state} and was not shown on phone {phone}"));
             }

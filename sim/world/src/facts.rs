@@ -46,6 +46,12 @@ pub enum Fact {
         /// How far.
         state: MessageState,
     },
+    /// The owner of a phone took it off the account. What it says, and what is said to it, is not promised to
+    /// arrive, before or after.
+    Removed {
+        /// Which phone.
+        phone: usize,
+    },
     /// The store told of a batch while the disk had so many bytes that were not synced.
     Unsynced(usize),
     /// A session of the server ended by a panic.

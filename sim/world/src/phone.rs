@@ -28,6 +28,8 @@ pub struct Phone {
     pub(crate) dead_until_ms: u64,
     /// How far its clock is off.
     pub(crate) off_ms: i64,
+    /// Its owner wants it off the account: nothing is promised to it any more.
+    pub(crate) is_removed: bool,
     /// How far its history has been looked at.
     seen: u64,
     /// Of what it sent, how far each came.
@@ -56,6 +58,7 @@ impl Phone {
             away_until_ms: 0,
             dead_until_ms: 0,
             off_ms: 0,
+            is_removed: false,
             seen: 0,
             states: BTreeMap::new(),
         }

@@ -48,6 +48,8 @@ pub enum Kind {
     HouseDies,
     /// The server goes down in order, and another one comes.
     Drain,
+    /// A further phone is taken off its account.
+    Remove,
     /// The disk is slow for a while.
     Slow,
     /// The disk is full for a while.
@@ -136,6 +138,11 @@ pub enum Act {
         /// Comes back after.
         ms: u64,
     },
+    /// The owner of a phone takes it off the account, if it is not the main one.
+    Remove {
+        /// Which.
+        phone: usize,
+    },
     /// Each turn of the writer, and each read, takes up to this much longer.
     Slow {
         /// How much.
@@ -183,7 +190,7 @@ const FAULTS: [(Kind, u32); 11] = [
 
 /// All scenarios, in the order in which seeds take them. What one draws from stays as it is once a line of
 /// `regressions.txt` names it: its seeds would be other cases.
-pub const SCENARIOS: [Scenario; 11] = [
+pub const SCENARIOS: [Scenario; 12] = [
     Scenario {
         name: "calm",
         about: "nothing goes wrong",
@@ -317,6 +324,26 @@ pub const SCENARIOS: [Scenario; 11] = [
         ],
     },
     Scenario {
+        name: "removed",
+        about: "phones that are taken off their account while people write, with cuts and crashes",
+        people: (2, 3),
+        phones: 2,
+        group_percent: 0,
+        seconds: 40,
+        says: 50,
+        burst: 5,
+        faults: 12,
+        kinds: &[
+            (Kind::Remove, 3),
+            (Kind::Cut, 3),
+            (Kind::Silence, 1),
+            (Kind::Away, 1),
+            (Kind::PhoneDies, 2),
+            (Kind::HouseDies, 3),
+            (Kind::Slow, 2),
+        ],
+    },
+    Scenario {
         name: "all",
         about: "everything",
         people: (3, 5),
@@ -424,6 +451,7 @@ fn fault(kind: Kind, phones: usize, rng: &mut Rng) -> Act {
             ms: while_ms(rng),
         },
         Kind::Drain => Act::Drain { ms: rng.u64(1..2_000) },
+        Kind::Remove => Act::Remove { phone },
         Kind::Slow => Act::Slow { by_ms: rng.u64(10..5_000), ms: while_ms(rng) },
         Kind::FullDisk => Act::FullDisk {
             full: if rng.bool() { Full::Told } else { Full::Felt },

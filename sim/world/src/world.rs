@@ -210,7 +210,8 @@ impl World {
             let link = phone.link.and_then(|id| self.links.get(&id));
             link.is_some_and(Link::works)
         };
-        self.house.is_some() && self.phones.iter().all(|phone| works(phone) && phone.is_done())
+        let mut phones = self.phones.iter().filter(|phone| !phone.is_removed);
+        self.house.is_some() && phones.all(|phone| works(phone) && phone.is_done())
     }
 
     /// Everything is well from here on, as far as somebody would mend it. Connections on which bytes vanish

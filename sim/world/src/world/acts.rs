@@ -57,6 +57,7 @@ impl World {
                     house.drain();
                 }
             }
+            Act::Remove { phone } => self.remove(phone),
             Act::Slow { by_ms, ms } => {
                 self.slow_ms = by_ms;
                 self.after(ms, Happens::SpeedsUp);
@@ -112,6 +113,26 @@ impl World {
         let now = phone.now(now_ms);
         if let Some(core) = &mut phone.device.core {
             core.mark_read(&with.into(), now);
+        }
+    }
+
+    fn remove(&mut self, at: usize) {
+        let now_ms = self.now_ms;
+        let person = self.person_of(at);
+        let main = self.people.phones.get(person).and_then(|phones| phones.first()).copied();
+        let Some(main) = main.filter(|main| *main != at) else { return };
+        let Some(number) = self.phones.get(at).map(|phone| phone.device.id().number) else { return };
+        let Some(phone) = self.phones.get_mut(main) else { return };
+        let now = phone.now(now_ms);
+        let Some(core) = &mut phone.device.core else { return };
+        match core.remove_device(number, now) {
+            Ok(()) => {
+                if let Some(phone) = self.phones.get_mut(at) {
+                    phone.is_removed = true;
+                }
+                self.facts.add(Fact::Removed { phone: at });
+            }
+            Err(error) => note(format_args!("{main} does not remove {at}: {error}"), &[]),
         }
     }
 
