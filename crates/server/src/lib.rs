@@ -27,6 +27,7 @@ mod door;
 mod drain;
 #[cfg(feature = "driven")]
 mod driven;
+mod ends;
 pub mod keys;
 mod media;
 mod meters;

@@ -18,6 +18,7 @@ use tokio::sync::{Notify, watch};
 use crate::appointments::Appointments;
 use crate::config::{Config, Policy};
 use crate::door::{COME_AGAIN, COME_LATER, Line};
+use crate::ends::Ends;
 use crate::keys::{self, KeyError, TicketTerm};
 use crate::media::Media;
 use crate::meters::Meters;
@@ -75,6 +76,8 @@ pub(crate) struct Node {
     pub(crate) submission_rate: Rate,
     /// Who is answered next at the door.
     pub(crate) line: Line,
+    /// Whose session ends next.
+    pub(crate) ends: Ends,
     /// When those may come again whom the door turned away,
     pub(crate) come_again: Appointments,
     /// and those who came when all connections were taken.
@@ -184,6 +187,7 @@ impl Node {
         let workers = tokio::runtime::Handle::current().metrics().num_workers();
         Self {
             line: Line::new(workers, parts.config.session.handshakes_max),
+            ends: Ends::new(workers),
             come_again: Appointments::new(COME_AGAIN),
             come_later: Appointments::new(COME_LATER),
             submit_again: Appointments::new(SUBMIT_AGAIN),

@@ -64,8 +64,9 @@ pub(crate) struct Session {
     feed: Feed,
     looking: Option<Box<Looking>>,
     stage: Stage,
-    /// When a hold or a goodbye is over. No other session has a timer.
-    until: Option<Pin<Box<Sleep>>>,
+    /// When this stage is over: a time for a hold or a goodbye, a turn for an end. No other session waits
+    /// for either.
+    until: Option<Until>,
     /// A lone byte wakes nobody: it is a keepalive, and the sweep sees to it.
     dozes: bool,
 }
@@ -83,7 +84,12 @@ enum Stage {
     Leaving,
     /// All of it has gone out.
     Lingering,
+    /// The link is over, and nobody reaches the session any more: it ends when it is its turn.
+    Over,
 }
+
+/// Behind one thin pointer: a million sessions have the place for it, and hardly one needs it.
+type Until = Box<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,7 +221,7 @@ impl Session {
         turn.finish()?;
         let Turn { tally, held_back, goodbye, hold_ms, .. } = turn;
         if goodbye {
-            self.lasts(Stage::Leaving, LEAVE_TIME);
+            self.lasts(Stage::Leaving, sleep(LEAVE_TIME));
         } else if hold_ms > 0 && !is_held {
             self.hold(hold_ms, now_ns);
             next = Next::Again;
@@ -235,9 +241,14 @@ impl Session {
         Ok(next)
     }
 
-    fn lasts(&mut self, stage: Stage, long: Duration) {
+    fn lasts(&mut self, stage: Stage, until: impl Future<Output = ()> + Send + 'static) {
         self.stage = stage;
-        self.until = Some(Box::pin(sleep(long)));
+        self.until = Some(Box::new(Box::pin(until)));
+    }
+
+    /// Whether this stage is over; the task is registered for it.
+    fn is_past(&mut self, cx: &mut Context<'_>) -> bool {
+        self.until.as_mut().is_none_or(|until| until.as_mut().as_mut().poll(cx).is_ready())
     }
 
     /// Reads nothing for so long. The sweep does not take it for silent meanwhile: that it says nothing is
@@ -248,7 +259,7 @@ impl Session {
         tracing::debug!(device = ?self.machine.device(), hold_ms, "session held");
         let until_ns = now_ns.saturating_add(u64::from(hold_ms) * 1_000_000);
         self.seat.heard(Node::seconds(until_ns));
-        self.lasts(Stage::Held, Duration::from_millis(hold_ms.into()));
+        self.lasts(Stage::Held, sleep(Duration::from_millis(hold_ms.into())));
     }
 
     /// Whether nothing is read in this turn; the task is registered for the end of that.
@@ -256,7 +267,7 @@ impl Session {
         if self.stage != Stage::Held {
             return false;
         }
-        let is_over = self.until.as_mut().is_none_or(|until| until.as_mut().poll(cx).is_ready());
+        let is_over = self.is_past(cx);
         if is_over {
             (self.stage, self.until) = (Stage::Open, None);
         }
@@ -266,7 +277,7 @@ impl Session {
     /// After the goodbye: send what is unsent, say that nothing follows, and read until the peer has
     /// closed too. Closing at once would let the system throw the goodbye away.
     fn leave(&mut self, cx: &mut Context<'_>, worker: &mut Worker) -> Poll<Over> {
-        if self.until.as_mut().is_some_and(|until| until.as_mut().poll(cx).is_ready()) {
+        if self.is_past(cx) {
             return Poll::Ready(Over::Left);
         }
         match self.outbound.write(&mut self.socket, cx, &[]) {
@@ -274,9 +285,9 @@ impl Session {
             Ok(_) if self.outbound.unsent_bytes() > 0 => return Poll::Pending,
             Ok(_) => {}
         }
-        if std::mem::replace(&mut self.stage, Stage::Lingering) != Stage::Lingering {
-            self.looks_no_more();
-            self.node.registry.leave(&self.seat, self.machine.device());
+        if self.stage != Stage::Lingering {
+            self.is_reached_no_more();
+            self.stage = Stage::Lingering;
             self.node.registry.count_lingering(true);
         }
         if ready!(Pin::new(&mut self.socket).poll_shutdown(cx)).is_err() {
@@ -314,10 +325,23 @@ impl Session {
         matches!(self.stage, Stage::Leaving | Stage::Lingering)
     }
 
+    /// The last turn: what is left is to close the socket.
+    fn end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_past(cx) {
+            return Poll::Pending;
+        }
+        rest::after(Work::End);
+        Poll::Ready(())
+    }
+
     /// Its device is not there any more, and has no chat open.
-    fn looks_no_more(&mut self) {
+    fn is_reached_no_more(&mut self) {
         if let Some(looking) = self.looking.take() {
             looking.leave(&self.node, &self.seat);
+        }
+        self.node.registry.leave(&self.seat, self.machine.device());
+        if self.stage == Stage::Lingering {
+            self.node.registry.count_lingering(false);
         }
     }
 
@@ -358,6 +382,9 @@ impl Future for Session {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let session = self.get_mut();
+        if session.stage == Stage::Over {
+            return session.end(cx);
+        }
         let began_ns = session.node.now_ns();
         let turn = catch_unwind(AssertUnwindSafe(|| session.poll_turn(cx, began_ns)));
         session.watch(began_ns);
@@ -371,18 +398,15 @@ impl Future for Session {
         };
         Meters::count(&session.node.meters.sessions_closed, over);
         tracing::debug!(device = ?session.machine.device(), reason = over, "session closed");
-        rest::after(Work::End);
-        Poll::Ready(())
+        session.is_reached_no_more();
+        session.lasts(Stage::Over, session.node.ends.turn());
+        session.end(cx)
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.looks_no_more();
-        self.node.registry.leave(&self.seat, self.machine.device());
-        if self.stage == Stage::Lingering {
-            self.node.registry.count_lingering(false);
-        }
+        self.is_reached_no_more();
     }
 }
 
