@@ -30,7 +30,7 @@ use std::time::Duration;
 use godwit_link::Transport;
 use godwit_wire::Refusal;
 use tokio::io::AsyncWrite;
-use tokio::time::{Sleep, sleep};
+use tokio::time::sleep;
 
 use crate::meters::Meters;
 use crate::node::{Mark, Node};
