@@ -4,21 +4,31 @@
 //! line of their own, and whoever has a message has its turn between two of them (decision 0149).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
+use crate::rest;
+
 /// Sessions that end at once for each worker: the others of its line wait until that one has.
 const ENDS_PER_WORKER: usize = 1;
 
+/// After so many there is a rest: half a millisecond's work, at 15 us each.
+const ENDS_BETWEEN_RESTS: u32 = 32;
+
 /// The line of those whose link is over.
 #[derive(Debug)]
-pub(crate) struct Ends(Arc<Semaphore>);
+pub(crate) struct Ends {
+    line: Arc<Semaphore>,
+    ended: Arc<AtomicU32>,
+}
 
 impl Ends {
     /// For so many workers.
     pub(crate) fn new(workers: usize) -> Self {
-        Self(Arc::new(Semaphore::new(workers.max(1) * ENDS_PER_WORKER)))
+        let line = Arc::new(Semaphore::new(workers.max(1) * ENDS_PER_WORKER));
+        Self { line, ended: Arc::default() }
     }
 
     /// Waits for the turn to end. It is over with the future: the caller ends at once then.
@@ -26,13 +36,23 @@ impl Ends {
     /// # Cancel safety
     /// Dropping the future gives the place in the line up.
     pub(crate) fn turn(&self) -> impl Future<Output = ()> + Send + use<> {
-        let line = Arc::clone(&self.0);
+        let (line, ended) = (Arc::clone(&self.line), Arc::clone(&self.ended));
         async move {
             // The line is never closed.
-            let _turn = line.acquire_owned().await;
+            let turn = line.acquire_owned().await;
             // To the end of the worker's queue: who is here goes first.
             yield_now().await;
+            if (ended.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(ENDS_BETWEEN_RESTS) {
+                rest::before(turn);
+            }
         }
+    }
+
+    /// All turns, so that nobody ends.
+    #[cfg(test)]
+    pub(crate) async fn stop(&self) -> tokio::sync::OwnedSemaphorePermit {
+        let all = u32::try_from(self.line.available_permits()).unwrap();
+        Arc::clone(&self.line).acquire_many_owned(all).await.unwrap()
     }
 }
 
@@ -85,6 +105,19 @@ mod tests {
     #[tokio::test]
     async fn one_alone_ends_after_one_turn_of_the_others() {
         assert_eq!(order(1).await.trim_end_matches('.'), ".e");
+    }
+
+    #[tokio::test]
+    async fn after_so_many_ends_there_is_a_rest_and_not_before() {
+        let line = Ends::new(1);
+        rest::taken();
+        for _ in 1..ENDS_BETWEEN_RESTS {
+            line.turn().await;
+        }
+        assert_eq!(rest::taken(), 0);
+        line.turn().await;
+        assert_eq!(rest::taken(), 1);
+        line.turn().await;
     }
 
     #[tokio::test]

@@ -34,7 +34,6 @@ use tokio::time::sleep;
 
 use crate::meters::Meters;
 use crate::node::{Mark, Node};
-use crate::rest::{self, Work};
 use crate::seat::{Seat, Word};
 use inbound::{Inbound, TURN_BYTES_MAX, TURN_READS_MAX};
 use looking::Looking;
@@ -327,11 +326,7 @@ impl Session {
 
     /// The last turn: what is left is to close the socket.
     fn end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.is_past(cx) {
-            return Poll::Pending;
-        }
-        rest::after(Work::End);
-        Poll::Ready(())
+        if self.is_past(cx) { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Its device is not there any more, and has no chat open.

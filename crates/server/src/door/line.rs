@@ -3,16 +3,17 @@
 //! stand before every message of those who are here. So only a few are under way at once, those who are
 //! here have their turn between two of them, and who brings a ticket goes first: that costs a third.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use godwit_wire::preface::Mode;
-use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, TryAcquireError};
 
-use crate::rest::{self, Work};
+use crate::rest;
 
-/// Handshakes under way for each worker: one that it works on and one that is ready when that is done,
-/// so that no worker waits. Whoever is here waits no longer than for these: 2 x 0.12 ms.
-const TURNS_PER_WORKER: usize = 2;
+/// Handshakes under way for each worker. The next one wakes when this is done, so no worker waits, and
+/// whoever is here waits for one of them at most: 0.12 ms.
+const TURNS_PER_WORKER: usize = 1;
 
 /// Full ones among them. With as many as workers they keep all of them busy when nobody brings a ticket,
 /// and leave half of the turns to those who do; a longer line of tickets goes before all but these.
@@ -23,8 +24,8 @@ const FULL_TURNS_PER_WORKER: usize = 1;
 /// them waits 0.1 s, and with nothing but tickets before it, until its deadline.
 const FULL_PLACES_PERCENT: usize = 75;
 
-/// So many in line are a storm, and workers rest between them. Fewer are done in ten milliseconds, and a
-/// rest after each fourth would cost their handshakes a tenth of the CPU time.
+/// So many in line are a storm, and each turn of it is followed by a rest. Fewer are done in ten
+/// milliseconds, and rests would double that.
 const STORM: usize = 128;
 
 /// The line.
@@ -32,7 +33,7 @@ const STORM: usize = 128;
 pub(crate) struct Line {
     /// Those who wait for their turn.
     waiting: AtomicUsize,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     full_turns: Semaphore,
     full_places: Semaphore,
 }
@@ -43,7 +44,8 @@ struct Waits<'a>(&'a AtomicUsize);
 /// The right to work now; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
-    _one_of_all: SemaphorePermit<'a>,
+    one_of_all: Option<OwnedSemaphorePermit>,
+    is_in_a_storm: bool,
     _one_of_the_full: Option<[SemaphorePermit<'a>; 2]>,
 }
 
@@ -52,7 +54,7 @@ impl Line {
     pub(crate) fn new(workers: usize, places: usize) -> Self {
         Self {
             waiting: AtomicUsize::new(0),
-            turns: Semaphore::new(workers.max(1) * TURNS_PER_WORKER),
+            turns: Arc::new(Semaphore::new(workers.max(1) * TURNS_PER_WORKER)),
             full_turns: Semaphore::new(workers.max(1) * FULL_TURNS_PER_WORKER),
             full_places: Semaphore::new((places * FULL_PLACES_PERCENT / 100).max(1)),
         }
@@ -76,14 +78,12 @@ impl Line {
                 Some([place, self.full_turns.acquire().await.ok()?])
             }
         };
-        let turn = self.turns.acquire().await.ok()?;
+        let turn = Arc::clone(&self.turns).acquire_owned().await.ok()?;
         // To the end of the worker's own queue: who is here goes first.
         tokio::task::yield_now().await;
         drop(waits);
-        if self.waiting.load(Ordering::Relaxed) >= STORM {
-            rest::after(Work::Handshake);
-        }
-        Some(Turn { _one_of_all: turn, _one_of_the_full: full })
+        let is_in_a_storm = self.waiting.load(Ordering::Relaxed) >= STORM;
+        Some(Turn { one_of_all: Some(turn), is_in_a_storm, _one_of_the_full: full })
     }
 
     /// All turns, so that nobody has one.
@@ -91,6 +91,16 @@ impl Line {
     pub(crate) async fn stop(&self) -> SemaphorePermit<'_> {
         let all = u32::try_from(self.turns.available_permits()).unwrap();
         self.turns.acquire_many(all).await.unwrap()
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if self.is_in_a_storm
+            && let Some(turn) = self.one_of_all.take()
+        {
+            rest::before(turn);
+        }
     }
 }
 
@@ -208,15 +218,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn workers_rest_in_a_storm_and_not_in_a_short_line() {
-        for (others, noted) in [(STORM - 1, 0), (STORM, 1)] {
-            rest::forget();
+    async fn a_turn_is_followed_by_a_rest_in_a_storm_and_not_in_a_short_line() {
+        for (others, rests) in [(STORM - 1, 0), (STORM, 1)] {
             let line = Line::new(1, 1_024);
             let storm: Vec<_> = (0..others).map(|_| Waits::in_line(&line.waiting)).collect();
-            assert!(matches!(soon(Box::pin(line.turn(Mode::Resume))).await, Poll::Ready(Some(_))));
-            // A worker that did nothing yet rests at the fourth.
-            let more = (1..=4).find(|_| rest::after(Work::Handshake));
-            assert_eq!(more, Some(4 - noted), "with {others} in line");
+            rest::taken();
+            drop(line.turn(Mode::Resume).await.unwrap());
+            assert_eq!(rest::taken(), rests, "with {others} in line");
+            assert!(line.turn(Mode::Resume).await.is_some(), "it comes back");
             drop(storm);
         }
     }

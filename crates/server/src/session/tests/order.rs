@@ -116,18 +116,18 @@ async fn as_many_submissions_as_may_be_in_flight_are_taken_and_one_more_is_busy(
     }
 }
 
-/// A storm ends thousands of sessions; without rests whoever else needs the CPU waits for all of them.
+/// A storm ends thousands of sessions; whoever has a message does not wait for all of them.
 #[tokio::test]
-async fn the_ends_of_sessions_make_the_worker_rest() {
+async fn a_session_whose_link_is_over_ends_when_it_is_its_turn() {
     let (server, _data) = lab(|_| {}).await;
-    rest::forget();
-    let until_rest = (1..10_000).find(|_| rest::after(Work::End)).unwrap();
-    assert!(until_rest > 1);
-    for _ in 1..until_rest {
-        let (mut session, far, _client) = session(&server.node, 64);
-        drop(far);
-        let end = Pin::new(&mut session).poll(&mut Context::from_waker(Waker::noop()));
-        assert_eq!(end, Poll::Ready(()));
-    }
-    assert!(rest::after(Work::End), "{} ends are noted", until_rest - 1);
+    let node = &server.node;
+    let stopped = node.ends.stop().await;
+    let (mut session, far, _client) = session(node, 64);
+    assert_eq!(node.registry.live(), 1);
+    drop(far);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert_eq!(Pin::new(&mut session).poll(&mut cx), Poll::Pending);
+    assert_eq!(node.registry.live(), 0, "nobody reaches it any more");
+    drop(stopped);
+    session.await;
 }
