@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 
 /// How long a rest is: with what the kernel adds, as long again as one handshake and a half. Of a hundred
-/// messages of those who stay one then takes 1.0 ms in the server instead of 0.4; with a rest of 50 us it
-/// is 1.6 to 2.8, with one of 200 us 0.7 to 1.3, and a storm takes a third longer. Timers of the runtime are
+/// messages of those who stay one then takes 0.9 to 1.7 ms in the server instead of 0.4; with a rest of 50 us
+/// it is 1.6 to 2.8, with one of 200 us 0.7 to 1.3, and a storm takes a third longer. Timers of the runtime are
 /// a millisecond coarse, so a thread sleeps.
 const REST: Duration = Duration::from_micros(100);
 
