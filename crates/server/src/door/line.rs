@@ -211,6 +211,7 @@ mod tests {
         waiting.pop();
         assert!(soon(Box::pin(line.turn(Mode::Full))).await.is_pending(), "one place is free");
         drop(stopped);
+        assert!(matches!(soon(waiting.remove(0)).await, Poll::Ready(Some(_))), "it came before");
         assert!(matches!(soon(&mut ticket).await, Poll::Ready(Some(_))));
         let alone = Line::new(1, 1);
         let one = soon(Box::pin(alone.turn(Mode::Full))).await;

@@ -102,8 +102,9 @@ async fn that_a_deaf_device_has_gone_is_seen_when_it_is_read_again() {
     drop(far);
     turn(&mut session);
     tokio::time::advance(Duration::from_secs(u64::from(OWED) + 1)).await;
-    let last = Pin::new(&mut session).poll(&mut Context::from_waker(Waker::noop()));
-    assert_eq!(last, Poll::Ready(()));
+    turn(&mut session);
+    assert_eq!(session.stage, Stage::Over);
+    session.await;
 }
 
 /// Requests, and submissions of who is not attached: whatever no rate has counted.
