@@ -22,8 +22,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     run_command(sim.arg("--seeds").arg(args.seeds.to_string()).args(&args.rest))
 }
 
-/// A seed is the whole case, and each check sees what it is there for.
+/// A seed is the whole case, and each check sees what it is there for. Format and lints as of the product.
 pub(crate) fn tests() -> Result<()> {
+    run_command(&mut sim(&["fmt", "-p", "godwit-sim", "--check"]))?;
+    let lints = ["--all-targets", "--", "-D", "warnings"];
+    run_command(sim(&["clippy", "--locked", "-p", "godwit-sim"]).args(lints))?;
     run_command(&mut sim(&["test", "--locked", "-p", "godwit-sim"]))
 }
 

@@ -22,6 +22,10 @@ fn main() -> ExitCode {
             }
         }
     }
+    if scopes.is_empty() {
+        eprintln!("no scope has that name; there are {:?}", all_names());
+        return ExitCode::from(2);
+    }
     let (mut is_whole, mut whole) = (true, 0);
     println!("{:>11} {:>11} {:>6} {:>8}  scope", "states", "steps", "depth", "seconds");
     for scope in scopes {
@@ -37,4 +41,8 @@ fn main() -> ExitCode {
     }
     println!("{whole:11} states in all");
     if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn all_names() -> Vec<&'static str> {
+    SMALL.iter().chain(&DEEP).map(|scope| scope.name).collect()
 }

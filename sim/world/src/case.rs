@@ -1,14 +1,16 @@
 //! One case: a seed, from the beginning of its world to what must hold at the end.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::Once;
 
 use anyhow::{Result, anyhow};
 use fastrand::Rng;
 
 use crate::check;
-use crate::facts::Plant;
+use crate::facts::{Fact, Plant};
 use crate::plan::{self, Scenario};
 use crate::replay::{self, Transcript};
 use crate::world::World;
@@ -70,6 +72,7 @@ impl Case {
 
 /// Plays a case in a thread of its own, whose keys and ids come from the seed.
 pub fn play(case: Case) -> Outcome {
+    count_panics();
     let played = godwit_chance::seeded(case.seed, move || {
         replay::begin(case.shown);
         let mut outcome = Outcome {
@@ -109,21 +112,48 @@ fn live(case: Case, outcome: &mut Outcome) -> Result<()> {
     let people = rng.usize(scenario.people.0..=scenario.people.1);
     let mut world = World::new(scenario, people, rng.fork(), case.plant)?;
     world.plan(plan::draw(scenario, people, &mut rng));
+    let ended = live_on(&mut world, scenario);
+    if PANICS.get() > 0 {
+        world.facts.add(Fact::Panicked);
+    }
+    outcome.simulated_ms = world.now_ms();
+    let is_sent = |fact: &&Fact| matches!(fact, Fact::Sent { .. });
+    outcome.messages = world.facts.all().iter().filter(is_sent).count();
+    check::all(world.facts.all(), &world.people)
+        .map_err(|broken| Failure { check: broken.check.to_owned(), what: broken.what })?;
+    // What was seen says more than that the world could not go on.
+    match ended? {
+        true => Ok(()),
+        false => Err(anyhow!("nobody comes to an end: {}", world.status())),
+    }
+}
+
+/// Whether everybody comes to an end.
+fn live_on(world: &mut World, scenario: &Scenario) -> Result<bool> {
     world.run(scenario.seconds * 1_000)?;
     world.heal();
     let is_done = world.run_until_done(PATIENCE_MS)?;
     if is_done {
         world.run(AFTERWARDS_MS)?;
     }
-    outcome.simulated_ms = world.now_ms();
-    let is_sent = |fact: &&crate::facts::Fact| matches!(fact, crate::facts::Fact::Sent { .. });
-    outcome.messages = world.facts.all().iter().filter(is_sent).count();
-    check::all(world.facts.all(), &world.people)
-        .map_err(|broken| Failure { check: broken.check.to_owned(), what: broken.what })?;
-    match is_done {
-        true => Ok(()),
-        false => Err(anyhow!("nobody comes to an end: {}", world.status())),
-    }
+    Ok(is_done)
+}
+
+thread_local! {
+    /// Of this case, which is a thread: sessions, the store's writer and the supervisors catch theirs.
+    static PANICS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// From now on each panic is counted before whoever prints it is told.
+fn count_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let printed = take_hook();
+        set_hook(Box::new(move |panic| {
+            PANICS.set(PANICS.get() + 1);
+            printed(panic);
+        }));
+    });
 }
 
 fn words(panic: &(dyn Any + Send)) -> String {

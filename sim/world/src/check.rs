@@ -1,5 +1,5 @@
 //! What must hold of every history. Each check is a pure function of the facts, and sees a planted fault: the
-//! tests are in `tests/planted.rs`.
+//! tests are in `tests/world.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

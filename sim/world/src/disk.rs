@@ -44,6 +44,8 @@ struct State {
     bad_syncs: u32,
     /// Planted: a sync does nothing and says that all is well.
     lies: bool,
+    /// Planted: what is read after a death is nothing but ones.
+    ruins: bool,
     steps: u64,
     /// Times that it said no because the plan wants it.
     noes: u64,
@@ -86,6 +88,7 @@ impl SimDisk {
             full: None,
             bad_syncs: 0,
             lies: false,
+            ruins: false,
             steps: 0,
             noes: 0,
         })))
@@ -125,6 +128,11 @@ impl SimDisk {
         self.lock().lies = true;
     }
 
+    /// Plants a disk that gives back nothing but ones after its server died.
+    pub fn ruin(&self) {
+        self.lock().ruins = true;
+    }
+
     /// Writes and syncs so far.
     pub fn steps(&self) -> u64 {
         self.lock().steps
@@ -156,6 +164,9 @@ impl SimDisk {
                     file.lose(&mut state.rng);
                     file.current.clone_from(&file.durable);
                 }
+            }
+            if state.ruins {
+                file.current.fill(0xFF);
             }
         }
     }

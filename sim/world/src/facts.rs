@@ -78,6 +78,10 @@ pub enum Plant {
     TicksEarly,
     /// The disk syncs nothing, and says that it did.
     LyingDisk,
+    /// A task of the server panics, and nobody asks for it.
+    Panics,
+    /// What the server comes back to is no store.
+    Ruins,
 }
 
 /// Facts as they come.

@@ -86,6 +86,13 @@ impl House {
         }
     }
 
+    /// Plants a task that panics, as one that a server has started and forgot.
+    pub fn panic(&self) {
+        let Some(runtime) = &self.runtime else { return };
+        #[expect(clippy::panic, reason = "it is planted")]
+        runtime.spawn(async { panic!("planted") });
+    }
+
     /// The server begins to go down in order.
     pub fn drain(&mut self) {
         let Some(runtime) = &self.runtime else { return };

@@ -48,7 +48,7 @@ fn main() -> Result<()> {
     if let Some(level) = &args.log {
         tracing_subscriber::fmt().with_env_filter(level).init();
     } else {
-        // Sessions and the store's writer catch panics, and the checks tell of them.
+        // Whoever catches a panic, it is counted (`case`), and a check tells of it.
         std::panic::set_hook(Box::new(|_| {}));
     }
     if let Some(name) = &args.scenario {

@@ -159,8 +159,11 @@ impl World {
         if scenario.group_percent > 0 {
             world.founds_group()?;
         }
-        if plant == Plant::LyingDisk {
-            world.disk.lie();
+        match (plant, &world.house) {
+            (Plant::LyingDisk, _) => world.disk.lie(),
+            (Plant::Ruins, _) => world.disk.ruin(),
+            (Plant::Panics, Some(house)) => house.panic(),
+            _ => {}
         }
         Ok(world)
     }

@@ -58,6 +58,18 @@ fn a_tick_before_the_disk_is_seen() {
     assert!(is_seen(Plant::LyingDisk, "one tick after durable"));
 }
 
+#[test]
+fn a_panic_that_is_swallowed_is_seen() {
+    assert!(is_seen(Plant::Panics, "no panic"));
+}
+
+#[test]
+fn a_store_that_does_not_open_is_seen() {
+    let scenario = named("crash").unwrap();
+    let fails = |seed| play(Case { plant: Plant::Ruins, scenario, ..Case::of(seed) }).failure;
+    assert!((1..20).filter_map(fails).any(|failure| failure.check == "starts again"));
+}
+
 /// What the lie costs: the server comes back without what it said it had.
 #[test]
 fn what_a_lying_disk_loses_is_seen() {

@@ -121,7 +121,9 @@ impl World {
         let person = self.person_of(at);
         let main = self.people.phones.get(person).and_then(|phones| phones.first()).copied();
         let Some(main) = main.filter(|main| *main != at) else { return };
-        let Some(number) = self.phones.get(at).map(|phone| phone.device.id().number) else { return };
+        let Some(number) = self.phones.get(at).map(|phone| phone.device.id().number) else {
+            return;
+        };
         let Some(phone) = self.phones.get_mut(main) else { return };
         let now = phone.now(now_ms);
         let Some(core) = &mut phone.device.core else { return };
