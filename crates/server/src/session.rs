@@ -394,6 +394,9 @@ impl Future for Session {
         Meters::count(&session.node.meters.sessions_closed, over);
         tracing::debug!(device = ?session.machine.device(), reason = over, "session closed");
         session.is_reached_no_more();
+        // Only the socket has to wait for its turn.
+        (session.inbound, session.outbound) = (Inbound::starting_with(&[]), Outbound::default());
+        session.jobs = Jobs::default();
         session.lasts(Stage::Over, session.node.ends.turn());
         session.end(cx)
     }

@@ -362,13 +362,15 @@ impl Outbox {
         self.recovery.settles = true;
     }
 
-    /// The server cannot take it now, and refuses everything after it until it comes again.
-    pub(crate) fn is_awaited(&mut self, counter: u64) {
+    /// The server cannot take it now, and refuses everything after it until it comes again. False if it is
+    /// an earlier one that it waits for.
+    pub(crate) fn is_awaited(&mut self, counter: u64) -> bool {
         self.in_flight.remove(&counter);
         // Of several that it refused at once it is the first that it waits for.
         let earlier = self.recovery.awaited.filter(|awaited| *awaited < counter);
         let earlier = earlier.filter(|awaited| self.pending.contains_key(awaited));
         self.recovery = Recovery { settles: true, awaited: Some(earlier.unwrap_or(counter)) };
+        earlier.is_none()
     }
 
     /// It was refused because an earlier one was. False if there is no earlier one: the two sides
@@ -645,7 +647,8 @@ mod tests {
         let mut outbox = Outbox::default();
         (1..=3).for_each(|counter| outbox.push(counter, sealed(1)));
         (1..=3).for_each(|counter| outbox.submitted(counter));
-        (1..=3).for_each(|counter| outbox.is_awaited(counter));
+        let is_first: Vec<_> = (1..=3).map(|counter| outbox.is_awaited(counter)).collect();
+        assert_eq!(is_first, [true, false, false], "the pause is that of the first");
         assert_eq!(outbox.due(), [1], "the server refuses all others until 1 comes again");
         outbox.submitted(1);
         outbox.accept(1);

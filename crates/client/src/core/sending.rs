@@ -608,9 +608,11 @@ impl Core {
             }
             return;
         }
-        self.outbox.is_awaited(refused.counter);
-        let until_ms = now.mono_ms + u64::from(refused.retry_after_ms).max(PAUSE_MS);
-        self.outbox_paused_until_ms = Some(until_ms);
+        // The pause of the one that comes first: the others were refused at once with it, and come after it.
+        if self.outbox.is_awaited(refused.counter) {
+            let until_ms = now.mono_ms + u64::from(refused.retry_after_ms).max(PAUSE_MS);
+            self.outbox_paused_until_ms = Some(until_ms);
+        }
     }
 
     /// The copies do not fit the recipient's devices. Only a list that the recipient signed counts.

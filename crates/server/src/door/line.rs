@@ -15,13 +15,13 @@ use crate::rest;
 /// whoever is here waits for one of them at most: 0.12 ms.
 const TURNS_PER_WORKER: usize = 1;
 
-/// Full ones among them. With as many as workers they keep all of them busy when nobody brings a ticket,
-/// and leave half of the turns to those who do; a longer line of tickets goes before all but these.
+/// Full ones among them, or first in line for a turn: with as many as workers they keep all of them busy when
+/// nobody brings a ticket, and whoever does goes before all but these.
 const FULL_TURNS_PER_WORKER: usize = 1;
 
 /// Of all places at the door, the part that full handshakes may take while they wait: 768 of 1,024. The
-/// rest is for tickets, and for who has not said anything yet. At 8,000 a second and core the last of
-/// them waits 0.1 s, and with nothing but tickets before it, until its deadline.
+/// rest is for tickets, and for who has not said anything yet. At 3,400 a second and core in a storm the last
+/// of them waits 0.2 s, and with nothing but tickets before it, until its deadline.
 const FULL_PLACES_PERCENT: usize = 75;
 
 /// So many in line are a storm, and each turn of it is followed by a rest. Fewer are done in ten

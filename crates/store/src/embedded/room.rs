@@ -6,7 +6,11 @@
 //! lives and not on what was free; the old file is closed, and its room given to the system, on a thread that
 //! nobody waits for. What is larger the operator [compacts](compact) in place, with the server stopped.
 
+use std::fs::{File, remove_file, rename, set_permissions, symlink_metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
@@ -88,18 +92,50 @@ fn move_if_worth(
     }
     let anew = beside(&shared.path, ANEW);
     remove_if_there(&anew)?;
+    if !can_take_the_place(&anew, &shared.path)? {
+        return Ok(None);
+    }
     let copied = copy(&snapshot, rows, options, &anew);
-    let database = copied.inspect_err(|_| drop(std::fs::remove_file(&anew)))?;
+    let database = copied.inspect_err(|_| drop(remove_file(&anew)))?;
     fail::fail_point!("store::copied");
     // From here on the new file is the store, and nothing stands between its name and its use.
-    std::fs::rename(&anew, &shared.path)?;
+    shared.is_name_unsynced.store(true, Ordering::Release);
+    rename(&anew, &shared.path)?;
     let old = shared.replace_database(database);
     drop(snapshot);
     // Without such a thread the old file is closed here and now, and who reads it is told to come again.
     drop(Builder::new().name("store-room".into()).spawn(move || old.close_when_unread()));
-    sync_folder(&shared.path)?;
+    sync_name(shared)?;
     let after = shared.stats_now().file_bytes;
     Ok(Some(Moved { before, after, rows, took: began.elapsed() }))
+}
+
+/// Whether a new file may have the old one's name: it has the same owner, or a server that runs as somebody
+/// else could not open it, and the name is no link to another disk. Makes the new file, empty, and removes
+/// it if not.
+fn can_take_the_place(anew: &Path, path: &Path) -> io::Result<bool> {
+    let old = symlink_metadata(path)?;
+    let new = File::create(anew)?.metadata()?;
+    let can = old.is_file() && (old.uid(), old.gid()) == (new.uid(), new.gid());
+    if can {
+        set_permissions(anew, old.permissions())?;
+    } else {
+        remove_file(anew)?;
+    }
+    Ok(can)
+}
+
+/// Makes the name of the store's file durable if a move could not. Before each batch: what is told of is in
+/// the new file.
+///
+/// # Errors
+/// The folder cannot be synced; it is tried again at the next batch.
+pub(crate) fn sync_name(shared: &Shared) -> io::Result<()> {
+    if shared.is_name_unsynced.load(Ordering::Acquire) {
+        sync_folder(&shared.path)?;
+        shared.is_name_unsynced.store(false, Ordering::Release);
+    }
+    Ok(())
 }
 
 /// Rows of all tables, whatever they are called.

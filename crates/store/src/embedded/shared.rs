@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) waiting: Waiting,
     /// A backup or a verification is under way: one at a time, because each reads everything.
     pub(crate) is_reading_all: AtomicBool,
+    /// The file has a name that a power cut may take from it: no batch is told before the folder is synced.
+    pub(crate) is_name_unsynced: AtomicBool,
     /// Replaced by the writer after a failure or a move; everybody else takes snapshots from it.
     database: RwLock<Option<Open>>,
     stats: Mutex<Stats>,
@@ -106,6 +108,7 @@ impl Shared {
             roll: Roll::default(),
             waiting: Waiting::default(),
             is_reading_all: AtomicBool::new(false),
+            is_name_unsynced: AtomicBool::new(false),
             database: RwLock::new(None),
             stats: Mutex::new(Stats { available: true, ..Stats::default() }),
         };

@@ -211,6 +211,7 @@ impl Writer {
             disk_full: self.is_disk_full(),
         };
         let state = self.state.as_mut().ok_or_else(|| Fault::Io("the file is closed".into()))?;
+        room::sync_name(&self.shared)?;
         let txn = self.shared.begin_write()?;
         let mut batch = Batch::open(&txn, state, terms, &mut self.out)?;
         let mut budget = BATCH_DELETES_MAX;
@@ -369,8 +370,9 @@ impl Writer {
         self.pauses.monotonic_ns()
     }
 
-    /// Tells everybody in this batch that it did not happen. Acknowledgements are kept: nobody would say them
-    /// again on the same link, and their senders would wait for their receipts as long as it lasts.
+    /// Tells everybody in this batch that it did not happen. If the disk refused it, acknowledgements are kept:
+    /// nobody would say them again on the same link, and their senders would wait for their receipts as long
+    /// as it lasts. After any other failure one of them may be its cause, and would be of the next batch.
     fn refuse(&mut self, fault: &Fault) {
         let outcome = match fault {
             Fault::Full => Outcome::DiskFull,
@@ -395,8 +397,11 @@ impl Writer {
         for task in self.work.tasks.drain(..) {
             task.refuse(fault.answer());
         }
-        self.acks.extend(self.acks_in_batch.drain(..));
-        keep_newest(&mut self.acks);
+        let acks = self.acks_in_batch.drain(..).rev();
+        if matches!(fault, Fault::Io(_) | Fault::Full) {
+            acks.for_each(|ack| self.acks.push_front(ack));
+            keep_newest(&mut self.acks);
+        }
         self.out.clear();
     }
 }
@@ -404,14 +409,20 @@ impl Writer {
 /// Of the acknowledgements of a device the last says all; of so many devices those that came first are kept.
 fn keep_newest(acks: &mut VecDeque<(DeviceId, Seq)>) {
     let mut newest: HashMap<DeviceId, Seq> = HashMap::with_capacity(acks.len());
-    for (device, up_to) in acks.drain(..) {
-        if newest.len() >= KEPT_ACKS_MAX && !newest.contains_key(&device) {
-            continue;
+    acks.retain(|(device, up_to)| {
+        if let Some(known) = newest.get_mut(device) {
+            *known = (*up_to).max(*known);
+            return false;
         }
-        let known = newest.entry(device).or_insert(up_to);
-        *known = up_to.max(*known);
+        let is_kept = newest.len() < KEPT_ACKS_MAX;
+        if is_kept {
+            newest.insert(*device, *up_to);
+        }
+        is_kept
+    });
+    for (device, up_to) in acks {
+        *up_to = newest.get(device).copied().unwrap_or(*up_to);
     }
-    acks.extend(newest);
 }
 
 /// How long to wait after so many failures in a row.
