@@ -224,4 +224,21 @@ mod tests {
             assert!(!is_worth(1 << 40, most + 1, most));
         }
     }
+
+    #[test]
+    fn a_new_file_takes_the_place_of_one_of_its_owner_and_not_of_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let [path, link, anew] =
+            ["store.redb", "link.redb", "store.redb.anew"].map(|n| dir.path().join(n));
+        std::fs::write(&path, "rows").unwrap();
+        let mut seen = path.metadata().unwrap().permissions();
+        seen.set_readonly(true);
+        set_permissions(&path, seen.clone()).unwrap();
+        assert!(can_take_the_place(&anew, &path).unwrap());
+        assert_eq!(anew.metadata().unwrap().permissions(), seen, "whoever could open it still can");
+        std::fs::remove_file(&anew).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(!can_take_the_place(&anew, &link).unwrap());
+        assert!(!anew.exists());
+    }
 }
