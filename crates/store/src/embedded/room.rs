@@ -236,7 +236,7 @@ mod tests {
         set_permissions(&path, seen.clone()).unwrap();
         assert!(can_take_the_place(&anew, &path).unwrap());
         assert_eq!(anew.metadata().unwrap().permissions(), seen, "whoever could open it still can");
-        std::fs::remove_file(&anew).unwrap();
+        remove_file(&anew).unwrap();
         std::os::unix::fs::symlink(&path, &link).unwrap();
         assert!(!can_take_the_place(&anew, &link).unwrap());
         assert!(!anew.exists());
