@@ -44,5 +44,5 @@ fn main() -> ExitCode {
 }
 
 fn all_names() -> Vec<&'static str> {
-    SMALL.iter().chain(&DEEP).map(|scope| scope.name).collect()
+    SMALL.iter().chain(DEEP).map(|scope| scope.name).collect()
 }
