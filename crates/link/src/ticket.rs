@@ -116,11 +116,13 @@ impl TicketKeys {
     /// # Errors
     /// [`LinkError::Entropy`] when the machine gives no randomness.
     pub fn issue(&self, peer: &PublicKey, expires_ms: u64) -> Result<Vec<u8>, LinkError> {
-        let mut pass = Pass { peer: *peer, psk: [0; KEY_BYTES] };
-        fill(&mut pass.psk)?;
-        let mut nonce = [0; NONCE_BYTES];
-        fill(&mut nonce)?;
-        let sealed = self.seal(&pass, expires_ms, &nonce)?;
+        // Asked once for both: the system's randomness is a call into the kernel.
+        let mut random = Zeroizing::new([0; KEY_BYTES + NONCE_BYTES]);
+        fill(&mut *random)?;
+        let bug = LinkError::Bug { what: "randomness of another size" };
+        let (psk, nonce) = random.split_first_chunk().ok_or(bug)?;
+        let pass = Pass { peer: *peer, psk: *psk };
+        let sealed = self.seal(&pass, expires_ms, nonce.try_into().map_err(|_| bug)?)?;
         Ok([pass.psk.as_slice(), &sealed].concat())
     }
 

@@ -140,6 +140,10 @@ impl Cipher for ChaChaPoly {
     }
 }
 
+/// Bytes of a BLAKE2s digest, and of the block that it works on (RFC 7693).
+const HASH_BYTES: usize = 32;
+const BLOCK_BYTES: usize = 64;
+
 #[derive(Default)]
 struct Blake2s(Blake2s256);
 
@@ -149,15 +153,15 @@ impl Hash for Blake2s {
     }
 
     fn block_len(&self) -> usize {
-        64
+        BLOCK_BYTES
     }
 
     fn hash_len(&self) -> usize {
-        32
+        HASH_BYTES
     }
 
     fn reset(&mut self) {
-        self.0 = Blake2s256::new();
+        Digest::reset(&mut self.0);
     }
 
     fn input(&mut self, data: &[u8]) {
@@ -165,10 +169,61 @@ impl Hash for Blake2s {
     }
 
     fn result(&mut self, out: &mut [u8]) {
-        let digest = std::mem::take(&mut self.0).finalize();
-        for (to, from) in out.iter_mut().zip(digest) {
-            *to = from;
+        put(&self.0.finalize_reset().into(), out);
+    }
+
+    /// As snow's own, but each key is taken in once, not once for every output: 10 compressions instead of
+    /// 12 for two outputs, 12 instead of 16 for three. A resumption does six of these.
+    fn hkdf(
+        &mut self,
+        chaining_key: &[u8],
+        input: &[u8],
+        outputs: usize,
+        out1: &mut [u8],
+        out2: &mut [u8],
+        out3: &mut [u8],
+    ) {
+        let keyed = Keyed::new(&*Keyed::new(chaining_key).of(&[input]));
+        let mut last = Zeroizing::new([0; HASH_BYTES]);
+        for (number, out) in (1_u8..).zip([out1, out2, out3]).take(outputs) {
+            let before = if number == 1 { &[] } else { last.as_slice() };
+            last = keyed.of(&[before, &[number]]);
+            put(&last, out);
         }
+    }
+}
+
+/// Writes a digest; snow passes a buffer that would hold the largest of any hash.
+fn put(digest: &[u8; HASH_BYTES], out: &mut [u8]) {
+    if let Some(out) = out.first_chunk_mut() {
+        *out = *digest;
+    }
+}
+
+/// HMAC-BLAKE2s (RFC 2104) under one key, ready for any number of messages.
+struct Keyed {
+    inner: Blake2s256,
+    outer: Blake2s256,
+}
+
+impl Keyed {
+    /// Under a key no longer than a block.
+    fn new(key: &[u8]) -> Self {
+        let [inner, outer] = [0x36, 0x5c].map(|pad| {
+            let mut block = Zeroizing::new([pad; BLOCK_BYTES]);
+            block.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
+            Blake2s256::new_with_prefix(block.as_slice())
+        });
+        Self { inner, outer }
+    }
+
+    /// The code of a message that comes in pieces.
+    fn of(&self, pieces: &[&[u8]]) -> Zeroizing<[u8; HASH_BYTES]> {
+        let mut inner = self.inner.clone();
+        pieces.iter().for_each(|piece| inner.update(piece));
+        let mut outer = self.outer.clone();
+        outer.update(inner.finalize());
+        Zeroizing::new(outer.finalize().into())
     }
 }
 

@@ -26,3 +26,52 @@ fn a_buffer_too_small_is_refused() {
     assert_eq!(cipher.decrypt(0, b"", &room, &mut plaintext), Ok(4));
     assert_eq!(&plaintext, b"four");
 }
+
+/// Our hash with everything else as snow does it.
+#[derive(Default)]
+struct Plain(Blake2s);
+
+impl Hash for Plain {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn block_len(&self) -> usize {
+        self.0.block_len()
+    }
+
+    fn hash_len(&self) -> usize {
+        self.0.hash_len()
+    }
+
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+
+    fn input(&mut self, data: &[u8]) {
+        self.0.input(data);
+    }
+
+    fn result(&mut self, out: &mut [u8]) {
+        self.0.result(out);
+    }
+}
+
+#[test]
+fn keys_are_derived_as_snow_derives_them() {
+    // As snow calls it: a chaining key of one digest, and nothing, a secret, or more as the input.
+    for (input, outputs) in [(0, 1), (0, 2), (32, 2), (32, 3), (65, 3)] {
+        let derived = [true, false].map(|ours| {
+            let (key, input) = ([7; HASH_BYTES], vec![9; input]);
+            let mut outs = [[0; 64]; 3];
+            let [one, two, three] = &mut outs;
+            match ours {
+                true => Blake2s::default().hkdf(&key, &input, outputs, one, two, three),
+                false => Plain::default().hkdf(&key, &input, outputs, one, two, three),
+            }
+            outs
+        });
+        assert_eq!(derived[0], derived[1], "{outputs} of {} bytes", input);
+        assert_ne!(derived[0][outputs - 1], [0; 64]);
+    }
+}
