@@ -71,7 +71,7 @@ fn keys_are_derived_as_snow_derives_them() {
             }
             outs
         });
-        assert_eq!(derived[0], derived[1], "{outputs} of {} bytes", input);
+        assert_eq!(derived[0], derived[1], "{outputs} of {input} bytes");
         assert_ne!(derived[0][outputs - 1], [0; 64]);
     }
 }
