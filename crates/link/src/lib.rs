@@ -22,4 +22,4 @@ pub use error::{Fault, LinkError};
 pub use handshake::{Arrival, Established, Initiator, Responder};
 pub use key::{PublicKey, ServerKeys, StaticKey};
 pub use ticket::{TICKET_BYTES_MAX, Ticket, TicketKeys};
-pub use transport::{TAG_BYTES, Transport};
+pub use transport::{Parted, TAG_BYTES, Transport};

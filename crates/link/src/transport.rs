@@ -32,9 +32,38 @@ pub struct Transport {
 
 const _: () = assert!(size_of::<Transport>() <= 80, "the memory of an idle link is promised");
 
+/// A [`Transport`] as data: what another process needs to go on with the link. Wiped when dropped.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct Parted {
+    /// Seals what we say.
+    pub seal_key: [u8; KEY_BYTES],
+    /// Opens what we hear.
+    pub open_key: [u8; KEY_BYTES],
+    /// Frames sealed so far.
+    pub sealed: u64,
+    /// Frames opened so far.
+    pub opened: u64,
+}
+
 impl Transport {
     pub(crate) fn new(seal_key: &[u8; KEY_BYTES], open_key: &[u8; KEY_BYTES]) -> Self {
         Self { seal_key: *seal_key, open_key: *open_key, sealed: 0, opened: 0 }
+    }
+
+    /// Takes the link out of this transport, which seals and opens nothing from here on: whoever has the
+    /// returned value goes on with the counters, and nobody uses one twice.
+    pub fn part(&mut self) -> Parted {
+        let (seal_key, open_key) = (self.seal_key, self.open_key);
+        let parted = Parted { seal_key, open_key, sealed: self.sealed, opened: self.opened };
+        self.zeroize();
+        (self.sealed, self.opened) = (COUNTER_END, COUNTER_END);
+        parted
+    }
+
+    /// The link goes on where it was parted.
+    pub fn join(parted: &Parted) -> Self {
+        let Parted { seal_key, open_key, sealed, opened } = parted;
+        Self { seal_key: *seal_key, open_key: *open_key, sealed: *sealed, opened: *opened }
     }
 
     /// Appends the sealed `plaintext` to `out`: as many bytes and [`TAG_BYTES`]. The length header
@@ -118,6 +147,15 @@ impl Transport {
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transport")
+            .field("sealed", &self.sealed)
+            .field("opened", &self.opened)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Parted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parted")
             .field("sealed", &self.sealed)
             .field("opened", &self.opened)
             .finish_non_exhaustive()

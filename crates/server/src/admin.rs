@@ -1,5 +1,5 @@
 //! The operator's way in: a Unix socket in the data folder that only the server's user may open. One
-//! JSON line asks, one JSON line answers.
+//! JSON line asks, one JSON line answers; what takes long says lines of progress before.
 
 mod ask;
 mod commands;
@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use godwit_actor::{ChildContext, Exit};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -22,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::node::Node;
 
-pub use ask::{AskError, ask};
+pub use ask::{AskError, ask, ask_and_hear};
 pub(crate) use commands::invite;
 
 const SOCKET: &str = "admin.sock";
@@ -56,6 +55,11 @@ pub enum Question {
     },
     /// A new server key, in use from the answer on.
     RotateKey,
+    /// Hand everything over to a process of this program, or of the one that serves.
+    Upgrade {
+        /// The program, absolute.
+        binary: Option<PathBuf>,
+    },
     /// A snapshot of everything into a new file.
     Backup {
         /// The file, absolute.
@@ -145,14 +149,13 @@ async fn serve(node: &Arc<Node>, mut stream: UnixStream) -> io::Result<()> {
     let mut read = BufReader::new(read.take(QUESTION_BYTES_MAX));
     timeout(ASK_TIMEOUT, read.read_line(&mut line)).await??;
     let answer = match serde_json::from_str(&line) {
+        Ok(Question::Upgrade { binary }) => {
+            return commands::upgrade(node, binary, &mut write).await;
+        }
         Ok(question) => commands::answer(node, question).await,
         Err(error) => Err(format!("not a question: {error}")),
     };
-    let answer: Value = match answer {
-        Ok(value) => json!({ "ok": value }),
-        Err(error) => json!({ "error": error }),
-    };
-    write.write_all(format!("{answer}\n").as_bytes()).await
+    write.write_all(commands::said(answer).as_bytes()).await
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use crate::config::{Config, ConfigError, example, reference};
 use crate::serve::{StartError, default_data};
 
 pub use operator::{
-    CommandError, backup, compact, invite, reports, restore, rotate_key, status, tree, verify,
+    CommandError, backup, compact, invite, reports, restore, rotate_key, status, tree, upgrade,
+    verify,
 };
 
 /// The server of Godwit. Without arguments: serves from your own data folder, and prints the join
@@ -34,6 +35,8 @@ pub enum Command {
     CheckConfig(CheckConfig),
     /// Make an invite code.
     Invite(Invite),
+    /// Put a new program in the place of the running server's; nobody is disconnected.
+    Upgrade(Upgrade),
     /// Show how the running server is.
     Status(Look),
     /// Show the supervision tree of the running server.
@@ -73,6 +76,23 @@ pub struct Serve {
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
     /// Print JSON objects, one a line; the first says that the server is ready.
+    #[arg(long)]
+    pub json: bool,
+    /// Take everything over from the server that starts this one.
+    #[arg(long, hide = true)]
+    pub take_over: bool,
+}
+
+/// Upgrade.
+#[derive(Debug, Clone, Args)]
+pub struct Upgrade {
+    /// Where the data is.
+    #[command(flatten)]
+    pub place: Place,
+    /// The new program; the path that the running one was started by, if it is not named.
+    #[arg(long, value_name = "PATH")]
+    pub binary: Option<PathBuf>,
+    /// Print a JSON object.
     #[arg(long)]
     pub json: bool,
 }

@@ -5,6 +5,17 @@
 pub const POINTS: [&str; 5] =
     ["store::appended", "store::synced", "server::accepted", "server::delivered", "server::ack"];
 
+/// The steps of a hand-over at which the new process may die. The first four cost nobody anything; after
+/// them it has the sessions, and their clients dial again.
+pub const HANDOVER_POINTS: [&str; 6] = [
+    "handover::hello",
+    "handover::taken",
+    "handover::yours",
+    "handover::ready",
+    "handover::go",
+    "handover::serving",
+];
+
 /// Arms the crash point that the environment names.
 ///
 /// # Errors
@@ -14,10 +25,14 @@ pub fn arm() -> Result<(), String> {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     let Ok(wish) = std::env::var("GODWIT_CRASH_AT") else { return Ok(()) };
-    let form = || format!("GODWIT_CRASH_AT={wish}: write name:n, the name one of {POINTS:?}");
+    let form = || {
+        format!(
+            "GODWIT_CRASH_AT={wish}: write name:n, the name one of {POINTS:?} or {HANDOVER_POINTS:?}"
+        )
+    };
     let (name, count) = wish.rsplit_once(':').ok_or_else(form)?;
     let count: u64 = count.parse().map_err(|_| form())?;
-    if !POINTS.contains(&name) || count == 0 {
+    if !(POINTS.contains(&name) || HANDOVER_POINTS.contains(&name)) || count == 0 {
         return Err(form());
     }
     let passed = AtomicU64::new(0);

@@ -27,7 +27,8 @@ use crate::config::Config;
 use crate::meters::Meters;
 use crate::node::Node;
 use crate::session::Socket;
-use crowd::{Crowd, Full, Place};
+pub(crate) use crowd::Crowd;
+use crowd::{Full, Place};
 use handshake::Visitor;
 
 pub(crate) use handshake::COME_LATER;
@@ -69,7 +70,7 @@ pub(crate) fn bind(config: &Config) -> io::Result<TcpListener> {
 
 /// Accepts until told to stop.
 pub(crate) async fn run(child: ChildContext, node: Arc<Node>, listener: Arc<TcpListener>) -> Exit {
-    let crowd = Crowd::new(node.config.session.handshakes_max);
+    let crowd = &node.crowd;
     let mut crowded = false;
     let mut accepted = 0_u32;
     loop {
@@ -85,7 +86,11 @@ pub(crate) async fn run(child: ChildContext, node: Arc<Node>, listener: Arc<TcpL
                 match place {
                     Ok(place) => {
                         crowded = false;
-                        tokio::spawn(enter(Arc::clone(&node), stream, address, place));
+                        let node = Arc::clone(&node);
+                        tokio::spawn(async move {
+                            let entered = enter(Arc::clone(&node), stream, address, place);
+                            node.freezer.unless_closed(entered).await;
+                        });
                     }
                     Err(full) => {
                         crowded |= full == Full::Door;

@@ -1,5 +1,6 @@
 //! How the sessions end when the server goes down: each hears a goodbye with its own delay, so that
-//! they do not all come back in the same instant, and gets time to take what is unsent.
+//! they do not all come back in the same instant, and gets time to take what is unsent. If another process
+//! takes over, they are frozen instead.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use godwit_actor::{ChildContext, Exit};
 use godwit_wire::Refusal;
 use tokio::time::{Instant, sleep};
 
+use crate::handover::freezer;
 use crate::node::Node;
 use crate::registry::SHARDS;
 use crate::seat::Word;
@@ -24,6 +26,10 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
     node.set_draining(false);
     child.stopping().await;
+    if node.freezer.is_asked() {
+        freezer::freeze(&node).await;
+        return Exit::Stopped;
+    }
     node.set_draining(true);
     let deadline = Instant::now() + Duration::from_millis(node.config.drain.timeout_ms);
     let seats = (0..SHARDS).flat_map(|shard| node.registry.seats_of(shard));

@@ -47,7 +47,7 @@ impl Driven {
         let identity = Identity::new(&config, keys::server_keys(&data)?, config.listen);
         let tickets = keys::ticket_keys(&data, node::ticket_term(&config, &*clock))?;
         let node = Arc::new(Node::new(Parts {
-            media: Media::open(&config, &data, disk)?,
+            media: Media::open(&config, &data, disk, None)?,
             identity: RwLock::new(Arc::new(identity)),
             config,
             data,

@@ -11,6 +11,7 @@
 //! - `node`: what all of them share; `rate`, `strangers`, `reports`, `quarantine`, `meters`, `keys`
 //!   belong to it.
 //! - [`Server`]: the supervision tree around all this; `drain`, `sweeper`, [`admin`] are its parts.
+//! - [`handover`]: sessions go to another process, and nobody is dropped.
 //! - `driven`: the same without port and threads, for simulation.
 //! - [`config`], [`cli`], [`announce`]: what the operator touches.
 
@@ -28,6 +29,7 @@ mod drain;
 #[cfg(feature = "driven")]
 mod driven;
 mod ends;
+pub mod handover;
 pub mod keys;
 mod media;
 mod meters;
@@ -53,4 +55,4 @@ pub use driven::Driven;
 #[cfg(feature = "driven")]
 pub use godwit_actor::Exit;
 pub use media::MediaError;
-pub use serve::{Server, Setup, StartError, default_data};
+pub use serve::{Event, Server, Setup, StartError, default_data};

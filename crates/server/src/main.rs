@@ -1,5 +1,5 @@
 //! godwitd: reads its orders, starts the server, says that it is up, waits for the signal to stop,
-//! and goes down in order. Everything else is in the library.
+//! and goes down in order, or hands over to another process. Everything else is in the library.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use godwit_server::cli::{self, Arguments, Command, Serve};
 use godwit_server::config::{Config, Log, LogFormat};
-use godwit_server::{Server, Setup, crash};
+use godwit_server::handover::{Origin, Upgraded, Wish, take_over, upgrade};
+use godwit_server::{Event, Server, Setup, crash};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Command::Serve(wish) => serve(&wish),
         Command::CheckConfig(wish) => print(cli::check_config(&wish)),
         Command::Invite(wish) => print(cli::invite(&wish)),
+        Command::Upgrade(wish) => print(cli::upgrade(&wish)),
         Command::Status(wish) => print(cli::status(&wish)),
         Command::Tree(wish) => print(cli::tree(&wish)),
         Command::Backup(wish) => print(cli::backup(&wish)),
@@ -46,19 +48,41 @@ fn serve(wish: &Serve) -> Result<(), Failure> {
     let config = wish.config()?;
     log(&config.log)?;
     crash::arm()?;
-    runtime(&config)?.block_on(run(config, wish.json))
+    let origin = Origin::of_process()?;
+    runtime(&config)?.block_on(run(config, wish, &origin))
 }
 
-async fn run(config: Config, json: bool) -> Result<(), Failure> {
+async fn run(config: Config, wish: &Serve, origin: &Origin) -> Result<(), Failure> {
     // Listened for before anybody is told that the server is up.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut server = Server::start(Setup::new(config)).await?;
-    announce(&server, json)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        exit = server.ended() => return Err(format!("the server ended by itself: {exit}").into()),
+    let mut replace = signal(SignalKind::user_defined2())?;
+    let setup = Setup::new(config);
+    let mut server = match wish.take_over {
+        true => take_over(setup, || {}).await?,
+        false => Server::start(setup).await?,
+    };
+    match announce(&server, wish.json) {
+        // Whoever read what the process before this one said may have gone.
+        Err(_) if wish.take_over => {}
+        announced => announced?,
+    }
+    loop {
+        let upgrade_wish = tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = replace.recv() => Wish::by_signal(),
+            event = server.next() => match event {
+                Event::Upgrade(upgrade_wish) => upgrade_wish,
+                Event::Ended(exit) => {
+                    return Err(format!("the server ended by itself: {exit}").into());
+                }
+            },
+        };
+        server = match upgrade(server, upgrade_wish, origin).await? {
+            Upgraded::Back(server) => server,
+            Upgraded::Gone => return Ok(()),
+        };
     }
     tracing::info!("going down");
     match server.stop().await {

@@ -27,6 +27,7 @@ use depot::Depot;
 use line::{Devices, Lines};
 use spool::Spool;
 pub(crate) use sweep::{sweep, tidy};
+pub(crate) use ticket::TicketBoxKey;
 use ticket::{Pass, TicketBox, Way};
 
 /// Folder of files and of the book about them inside the data folder.
@@ -92,11 +93,13 @@ pub enum MediaError {
 }
 
 impl Media {
-    /// Opens everything under the data folder. Blocks on the disk.
+    /// Opens everything under the data folder; with the key of another process's tickets, if there is one.
+    /// Blocks on the disk.
     pub(crate) fn open(
         config: &Config,
         data: &Path,
         disk: Arc<dyn Disk>,
+        key: Option<TicketBoxKey>,
     ) -> Result<Self, MediaError> {
         let folder = data.join(FOLDER);
         let spool = Spool::open(&folder)?;
@@ -109,7 +112,7 @@ impl Media {
             book,
             depot,
             spool,
-            tickets: TicketBox::new().ok_or(MediaError::Entropy)?,
+            tickets: TicketBox::new(key).ok_or(MediaError::Entropy)?,
             lines: Lines::default(),
             devices: Devices::default(),
             transfers: Arc::new(Semaphore::new(TRANSFERS_MAX)),
@@ -121,6 +124,11 @@ impl Media {
     /// Counts of the book.
     pub(crate) fn stats(&self) -> godwit_store::MediaStats {
         self.book.media_stats()
+    }
+
+    /// What a process needs that takes over, so that tickets stay good.
+    pub(crate) fn ticket_key(&self) -> &TicketBoxKey {
+        self.tickets.key()
     }
 
     /// Closes the book. Blocks on the disk.
@@ -353,7 +361,7 @@ mod tests {
     #[test]
     fn so_many_transfers_at_once_and_the_next_is_told_to_come_back() {
         let data = tempfile::tempdir().unwrap();
-        let media = Media::open(&Config::default(), data.path(), Arc::new(FileDisk)).unwrap();
+        let media = Media::open(&Config::default(), data.path(), Arc::new(FileDisk), None).unwrap();
         let enter = |account: usize| media.enter(DeviceId::new(account as u64, 1));
         let mut places: Vec<_> = (0..TRANSFERS_MAX).filter_map(|n| enter(n).ok()).collect();
         assert_eq!(places.len(), TRANSFERS_MAX);

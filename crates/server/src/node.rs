@@ -13,12 +13,13 @@ use godwit_link::{ServerKeys, TicketKeys};
 use godwit_store::{ListError, Store};
 use godwit_wire::{Refusal, v1};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::appointments::Appointments;
 use crate::config::{Config, Policy};
-use crate::door::{COME_AGAIN, COME_LATER, Line};
+use crate::door::{COME_AGAIN, COME_LATER, Crowd, Line};
 use crate::ends::Ends;
+use crate::handover::{Freezer, Wish};
 use crate::keys::{self, KeyError, TicketTerm};
 use crate::media::Media;
 use crate::meters::Meters;
@@ -88,6 +89,12 @@ pub(crate) struct Node {
     pub(crate) tree: OnceLock<TreeHandle>,
     /// Told by the last part of the tree when it is up.
     pub(crate) up: Notify,
+    /// Who stands at the door.
+    pub(crate) crowd: Crowd,
+    /// Where sessions lie that go to another process.
+    pub(crate) freezer: Freezer,
+    /// Takes the wish for an upgrade, if somebody serves it.
+    pub(crate) upgrades: OnceLock<mpsc::Sender<Wish>>,
     registrations: RateTable<IpAddr>,
     rendezvous_of_strangers: RateTable<IpAddr>,
     rendezvous: RateTable<DeviceId>,
@@ -110,6 +117,8 @@ pub(crate) struct Node {
     draining: watch::Sender<bool>,
     /// The clock when the server started.
     started_ns: u64,
+    /// What the node's clock showed then: more than 0 if it goes on from another process.
+    began_ns: u64,
 }
 
 /// What a node is built from.
@@ -182,6 +191,11 @@ impl Deref for Node {
 
 impl Node {
     pub(crate) fn new(parts: Parts) -> Self {
+        Self::from(parts, 0)
+    }
+
+    /// A node whose clock begins there.
+    pub(crate) fn from(parts: Parts, began_ns: u64) -> Self {
         let rate = &parts.config.rate;
         let submission_rate = Rate::per_second(rate.submissions_per_s, rate.submissions_burst);
         let workers = tokio::runtime::Handle::current().metrics().num_workers();
@@ -213,9 +227,13 @@ impl Node {
             presence: Presence::new(parts.meters.presences_held.clone()),
             tree: OnceLock::new(),
             up: Notify::new(),
+            crowd: Crowd::new(parts.config.session.handshakes_max),
+            freezer: Freezer::default(),
+            upgrades: OnceLock::new(),
             rotating: Mutex::default(),
             draining: watch::Sender::new(false),
             started_ns: parts.clock.monotonic_ns(),
+            began_ns,
             parts,
         }
     }
@@ -239,9 +257,10 @@ impl Node {
         Ok(next)
     }
 
-    /// Nanoseconds since the server started; never goes back.
+    /// Nanoseconds since the server started, upgrades not counted as a start; never goes back.
     pub(crate) fn now_ns(&self) -> u64 {
-        self.clock.monotonic_ns().saturating_sub(self.started_ns)
+        let here_ns = self.clock.monotonic_ns().saturating_sub(self.started_ns);
+        self.began_ns.saturating_add(here_ns)
     }
 
     /// Milliseconds since the server started.
@@ -499,6 +518,18 @@ pub(crate) fn ticket_term(config: &Config, clock: &dyn Clock) -> TicketTerm {
 /// are counted, two share one by chance in one start of two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Mark(NonZeroU32);
+
+impl Mark {
+    /// Never 0.
+    pub(crate) fn number(self) -> u32 {
+        self.0.get()
+    }
+
+    /// The mark with this number; 0 is none.
+    pub(crate) fn of_number(number: u32) -> Option<Self> {
+        NonZeroU32::new(number).map(Self)
+    }
+}
 
 /// An IPv6 host has a whole /64 to itself: its addresses share one rate.
 pub(crate) fn prefix(address: IpAddr) -> IpAddr {

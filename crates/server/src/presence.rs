@@ -7,6 +7,7 @@
 //! (decision 0085).
 
 mod account;
+mod carried;
 #[cfg(test)]
 mod tests;
 mod tick;

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use godwit_base::DeviceId;
+use godwit_base::{AccountId, DeviceId, DeviceNumber};
+
+use crate::handover::QuarantineRecord;
 
 /// So many panics within [`WINDOW_MS`] and the device is held back.
 const PANICS_MAX: usize = 3;
@@ -60,6 +62,32 @@ impl Quarantine {
         let held_back = devices.entry(device).or_default().panicked(now_ms);
         self.size.store(devices.len(), Ordering::Relaxed);
         held_back
+    }
+
+    /// Everybody who is remembered, for another process.
+    pub(crate) fn pack(&self) -> Vec<QuarantineRecord> {
+        let devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        let pack = |(device, record): (&DeviceId, &Record)| QuarantineRecord {
+            account: device.account.0,
+            device: device.number.0,
+            panics_ms: record.panics_ms.clone(),
+            times: record.times,
+            until_ms: record.until_ms,
+        };
+        devices.iter().map(pack).collect()
+    }
+
+    /// Remembers who was written down.
+    pub(crate) fn unpack(&self, rows: &[QuarantineRecord]) {
+        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        for row in rows.iter().take(DEVICES_MAX) {
+            let number = DeviceNumber(row.device);
+            let device = DeviceId { account: AccountId(row.account), number };
+            let panics_ms = row.panics_ms.iter().copied().take(PANICS_MAX).collect();
+            let record = Record { panics_ms, times: row.times, until_ms: row.until_ms };
+            devices.insert(device, record);
+        }
+        self.size.store(devices.len(), Ordering::Relaxed);
     }
 }
 

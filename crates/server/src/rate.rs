@@ -84,6 +84,16 @@ impl Meter {
         over_ms
     }
 
+    /// The time at which all that was used is paid for.
+    pub(crate) fn paid_at_ns(self) -> u64 {
+        self.paid_at_ns
+    }
+
+    /// The meter that had this [`Meter::paid_at_ns`].
+    pub(crate) fn paid_at(paid_at_ns: u64) -> Self {
+        Self { paid_at_ns }
+    }
+
     /// It was never taken from, and did not come from [`RateTable::begin`].
     pub(crate) fn is_new(&self) -> bool {
         self.paid_at_ns == 0

@@ -30,6 +30,7 @@ pub(crate) struct Registry {
     /// Sessions so far.
     entered: AtomicU32,
     live: AtomicUsize,
+    leaving: AtomicUsize,
     lingering: AtomicUsize,
 }
 
@@ -64,6 +65,7 @@ impl Default for Registry {
             next_shard: AtomicUsize::new(0),
             entered: AtomicU32::new(0),
             live: AtomicUsize::new(0),
+            leaving: AtomicUsize::new(0),
             lingering: AtomicUsize::new(0),
         }
     }
@@ -73,6 +75,24 @@ impl Registry {
     /// Live sessions.
     pub(crate) fn live(&self) -> usize {
         self.live.load(Ordering::Relaxed)
+    }
+
+    /// Live sessions that have said goodbye and still send what is unsent.
+    pub(crate) fn leaving(&self) -> usize {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// One session more, or one less, has said goodbye and not sent it.
+    pub(crate) fn count_leaving(&self, more: bool) {
+        match more {
+            true => self.leaving.fetch_add(1, Ordering::Relaxed),
+            false => self.leaving.fetch_sub(1, Ordering::Relaxed),
+        };
+    }
+
+    /// Links that were made so far; it wraps.
+    pub(crate) fn entered(&self) -> u32 {
+        self.entered.load(Ordering::Relaxed)
     }
 
     /// Sessions that have said everything and wait for their peer to close.

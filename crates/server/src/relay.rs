@@ -9,6 +9,8 @@ use bytes::Bytes;
 use godwit_wire::{RELAY_MESSAGES_MAX, RENDEZVOUS_BYTES};
 use tokio::sync::Notify;
 
+use crate::handover::{LeftRecord, RendezvousRecord};
+
 /// How long a rendezvous lasts: a person reads a code off one screen and types it into another.
 pub(crate) const RENDEZVOUS_NS: u64 = 10 * 60 * 1_000_000_000;
 
@@ -143,6 +145,23 @@ impl Relay {
         }
     }
 
+    /// All rendezvous, for another process. Whoever waits at one asks again there.
+    pub(crate) fn pack(&self) -> Vec<RendezvousRecord> {
+        let places = self.lock();
+        places.by_id.iter().map(|(id, place)| place.pack(id)).collect()
+    }
+
+    /// Opens again what was written down; what cannot be is passed over.
+    pub(crate) fn unpack(&self, rows: &[RendezvousRecord]) {
+        let mut places = self.lock();
+        for row in rows.iter().take(RENDEZVOUS_MAX) {
+            let Ok(id) = Rendezvous::try_from(row.id.as_slice()) else { continue };
+            let place = Place::unpack(row);
+            places.bytes += place.bytes();
+            places.by_id.insert(id, place);
+        }
+    }
+
     // Nothing under this lock runs foreign code that could leave it half changed.
     fn lock(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
@@ -181,6 +200,30 @@ impl Place {
         };
         let index = usize::try_from(sequence).ok()?.checked_sub(1)?;
         of_side.get_mut(index)
+    }
+
+    fn pack(&self, id: &Rendezvous) -> RendezvousRecord {
+        let [new, present] = &self.left;
+        let sides = [(false, new), (true, present)];
+        let left = sides.into_iter().flat_map(|(of_present, messages)| {
+            (1..).zip(messages).filter_map(move |(sequence, body)| {
+                let body = body.as_ref()?.to_vec();
+                Some(LeftRecord { of_present, sequence, body })
+            })
+        });
+        RendezvousRecord { id: id.to_vec(), until_ns: self.until_ns, left: left.collect() }
+    }
+
+    fn unpack(row: &RendezvousRecord) -> Self {
+        let (left, changed) = (Default::default(), Arc::default());
+        let mut place = Self { until_ns: row.until_ns, left, changed };
+        for left in &row.left {
+            let side = if left.of_present { Side::Present } else { Side::New };
+            if let Some(slot) = place.slot(side, left.sequence) {
+                *slot = Some(Bytes::copy_from_slice(&left.body));
+            }
+        }
+        place
     }
 
     fn bytes(&self) -> usize {

@@ -29,6 +29,8 @@ pub(crate) enum Word {
     Settled { counter: u64, outcome: Outcome },
     /// Say goodbye and close; come back after so many milliseconds.
     Close(Refusal, u32),
+    /// Become data, for another process: read nothing more, and be packed as soon as nothing is under way.
+    Freeze,
     /// Look for a keepalive, which by itself wakes nobody.
     Look,
     /// Panic in the next turn: how tests see that nobody else is touched.
@@ -98,6 +100,11 @@ impl Seat {
         }
     }
 
+    /// How many links were made before this one; it wraps.
+    pub(crate) fn ordinal(&self) -> u32 {
+        self.ordinal
+    }
+
     /// Whether this link was made after the other.
     pub(crate) fn is_newer_than(&self, other: &Self) -> bool {
         self.ordinal.wrapping_sub(other.ordinal).cast_signed() > 0
@@ -132,6 +139,11 @@ impl Seat {
 
     pub(crate) fn heard(&self, now_s: u32) {
         self.heard_s.store(now_s, Ordering::Relaxed);
+    }
+
+    /// When the last byte came, in seconds since the server started.
+    pub(crate) fn heard_s(&self) -> u32 {
+        self.heard_s.load(Ordering::Relaxed)
     }
 
     /// Its client is quiet for so long at most, from now on.

@@ -1,22 +1,27 @@
 //! Builds one server from its configuration and keeps it running as a supervised tree.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use godwit_actor::{ChildContext, ChildSpec, Exit, Restart, Strategy, Supervisor, Tree};
 use godwit_base::{Clock, Invariant, SystemClock};
 use godwit_link::{ServerKeys, TicketKeys};
 use godwit_store::{Disk, Embedded, FileDisk, OpenError, Options, Quotas, Sink, Store};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
 
 use crate::announce::Ready;
 use crate::config::Config;
+use crate::handover::freezer::{self, FREEZE_TIME};
+use crate::handover::{Frozen, NodeRecord, Wish};
 use crate::keys::{self, KeyError, TicketTerm};
-use crate::media::{Media, MediaError};
+use crate::media::{Media, MediaError, TicketBoxKey};
 use crate::meters::Meters;
 use crate::node::{self, Identity, Node, Parts};
 use crate::registry::Registry;
@@ -82,9 +87,41 @@ pub enum StartError {
 pub struct Server {
     ready: Ready,
     tree: godwit_actor::Running,
-    /// For tests that need a hand inside.
-    #[cfg(test)]
     pub(crate) node: Arc<Node>,
+    setup: Setup,
+    /// The port, for whoever serves it next.
+    listener: StdTcpListener,
+    wishes: mpsc::Receiver<Wish>,
+}
+
+/// What happens to a server by itself.
+#[derive(Debug)]
+pub enum Event {
+    /// It ended: a part of it failed beyond its restart budget.
+    Ended(Exit),
+    /// Its operator asks for an upgrade.
+    Upgrade(Wish),
+}
+
+/// A server whose store is open and which serves nobody yet.
+pub(crate) struct Opened {
+    node: Arc<Node>,
+    ready: Ready,
+    setup: Setup,
+    listener: StdTcpListener,
+    accepts: TcpListener,
+}
+
+/// A server that serves nobody, all of its sessions as data. The port and their sockets stay open.
+pub(crate) struct FrozenServer {
+    pub(crate) setup: Setup,
+    pub(crate) listener: StdTcpListener,
+    pub(crate) record: Zeroizing<NodeRecord>,
+    pub(crate) sessions: Vec<Frozen>,
+    /// Sessions that could not be frozen.
+    pub(crate) dropped: usize,
+    /// Since when sessions are silent.
+    pub(crate) since: Instant,
 }
 
 impl Server {
@@ -97,64 +134,7 @@ impl Server {
     /// # Cancel safety
     /// Dropped early it leaves at most an open store behind, until the process ends.
     pub async fn start(setup: Setup) -> Result<Self, StartError> {
-        let Setup { mut config, clock, disk } = setup;
-        let data = config.data.clone().or_else(default_data).ok_or(StartError::NoData)?;
-        prepare(&data).map_err(|cause| StartError::Data { path: data.clone(), cause })?;
-        config.data = Some(data.clone());
-        let listener = door::bind(&config)
-            .map_err(|cause| StartError::Bind { address: config.listen, cause })?;
-        let address = listener
-            .local_addr()
-            .map_err(|cause| StartError::Bind { address: config.listen, cause })?;
-        let registry = Arc::new(Registry::default());
-        let meters = Arc::new(Meters::default());
-        let router = Router { registry: Arc::clone(&registry), meters: Arc::clone(&meters) };
-        let store =
-            open_store(&config, &data, Arc::clone(&clock), Arc::clone(&disk), Arc::new(router))
-                .await?;
-        // Not before the store's lock says that no other server lives on this folder: two first starts
-        // at once would each make a key, and one would serve with what the other has replaced.
-        let term = node::ticket_term(&config, &*clock);
-        let rest = open_rest(&config, &data, disk, term).await;
-        let Rest { server_keys, tickets, media } = match rest {
-            Ok(rest) => rest,
-            Err(error) => {
-                let _ = tokio::task::spawn_blocking(move || store.close()).await;
-                return Err(error);
-            }
-        };
-        let identity = Identity::new(&config, server_keys, address);
-        let ready = Ready::new(
-            identity.join.to_string(),
-            identity.http.clone(),
-            identity.name.clone(),
-            config.admission.policy,
-            data.display().to_string(),
-        );
-        let node = Arc::new(Node::new(Parts {
-            config,
-            data,
-            identity: RwLock::new(Arc::new(identity)),
-            clock,
-            tickets: tickets.into(),
-            store,
-            media,
-            registry,
-            meters,
-        }));
-        godwit_base::set_alarm(alarm);
-        let mut tree = tree(&node, Arc::new(listener)).start();
-        let _ = node.tree.set(tree.tree_handle());
-        tokio::select! {
-            () = node.up.notified() => {}
-            exit = tree.wait() => return Err(StartError::Ended(exit)),
-        }
-        Ok(Self {
-            ready,
-            tree,
-            #[cfg(test)]
-            node,
-        })
+        Opened::open(setup, None, None).await?.serve(None).await
     }
 
     /// What to tell whoever started it.
@@ -176,19 +156,157 @@ impl Server {
         self.tree.stop().await
     }
 
-    /// Waits until the server ends by itself: a part of it failed beyond its restart budget.
+    /// Waits for what happens by itself.
     ///
     /// # Cancel safety
     /// Safe: it only waits.
-    pub async fn ended(&mut self) -> Exit {
-        self.tree.wait().await
+    pub async fn next(&mut self) -> Event {
+        tokio::select! {
+            biased;
+            exit = self.tree.wait() => Event::Ended(exit),
+            Some(wish) = self.wishes.recv() => Event::Upgrade(wish),
+        }
+    }
+
+    /// Goes down in order, and keeps all sessions as data.
+    pub(crate) async fn freeze(self) -> FrozenServer {
+        let Self { tree, node, setup, listener, .. } = self;
+        node.freezer.ask();
+        let exit = tree.stop().await;
+        if !exit.is_normal() {
+            tracing::error!(%exit, "the server did not go down in order");
+        }
+        let sessions = node.freezer.take(node.registry.entered());
+        let record = freezer::pack(&node, sessions.len());
+        let (dropped, since) = (node.freezer.dropped(), node.freezer.since());
+        FrozenServer { setup, listener, record, sessions, dropped, since }
+    }
+
+    /// Goes on where another one, in this process or another, was frozen.
+    ///
+    /// # Errors
+    /// See [`StartError`]; the sessions are lost then.
+    pub(crate) async fn thaw(frozen: FrozenServer) -> Result<Self, StartError> {
+        let FrozenServer { setup, listener, record, sessions, .. } = frozen;
+        let opened = Opened::open(setup, Some(listener), Some(&record)).await?;
+        opened.serve(Some((record, sessions))).await
+    }
+}
+
+impl Opened {
+    /// Opens the store and all that is beside it, and binds the port unless somebody else did.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left open.
+    pub(crate) async fn open(
+        setup: Setup,
+        listener: Option<StdTcpListener>,
+        record: Option<&NodeRecord>,
+    ) -> Result<Self, StartError> {
+        let Setup { mut config, clock, disk } = setup.clone();
+        let data = config.data.clone().or_else(default_data).ok_or(StartError::NoData)?;
+        prepare(&data).map_err(|cause| StartError::Data { path: data.clone(), cause })?;
+        config.data = Some(data.clone());
+        let asked = config.listen;
+        let no_port = |cause| StartError::Bind { address: asked, cause };
+        let accepts = match listener {
+            Some(listener) => TcpListener::from_std(listener),
+            None => door::bind(&config),
+        };
+        let accepts = accepts.map_err(no_port)?;
+        let listener = accepts.as_fd().try_clone_to_owned().map_err(no_port)?.into();
+        let address = accepts.local_addr().map_err(no_port)?;
+        let registry = Arc::new(Registry::default());
+        let meters = Arc::new(Meters::default());
+        let router = Router { registry: Arc::clone(&registry), meters: Arc::clone(&meters) };
+        let store =
+            open_store(&config, &data, Arc::clone(&clock), Arc::clone(&disk), Arc::new(router))
+                .await?;
+        // Not before the store's lock says that no other server lives on this folder: two first starts
+        // at once would each make a key, and one would serve with what the other has replaced.
+        let term = node::ticket_term(&config, &*clock);
+        let media_key = record.and_then(|record| record.media_key.as_slice().try_into().ok());
+        let media_key = media_key.map(TicketBoxKey::new);
+        let rest = open_rest(&config, &data, disk, term, media_key).await;
+        let Rest { server_keys, tickets, media } = match rest {
+            Ok(rest) => rest,
+            Err(error) => {
+                let _ = tokio::task::spawn_blocking(move || store.close()).await;
+                return Err(error);
+            }
+        };
+        let identity = Identity::new(&config, server_keys, address);
+        let ready = Ready::new(
+            identity.join.to_string(),
+            identity.http.clone(),
+            identity.name.clone(),
+            config.admission.policy,
+            data.display().to_string(),
+        );
+        let parts = Parts {
+            config,
+            data,
+            identity: RwLock::new(Arc::new(identity)),
+            clock,
+            tickets: tickets.into(),
+            store,
+            media,
+            registry,
+            meters,
+        };
+        let began_ns = record.map_or(0, |record| record.now_ns);
+        let node = Arc::new(Node::from(parts, began_ns));
+        Ok(Self { node, ready, setup, listener, accepts })
+    }
+
+    /// Serves, beginning with these sessions.
+    ///
+    /// # Errors
+    /// A part failed again and again.
+    pub(crate) async fn serve(
+        self,
+        frozen: Option<(Zeroizing<NodeRecord>, Vec<Frozen>)>,
+    ) -> Result<Server, StartError> {
+        let Self { node, ready, setup, listener, accepts } = self;
+        godwit_base::set_alarm(alarm);
+        // Not before: the other parts of the tree lean on nothing that sessions do.
+        if let Some((record, sessions)) = frozen {
+            freezer::thaw(&node, &record, sessions);
+        }
+        let (wish, wishes) = mpsc::channel(1);
+        let _ = node.upgrades.set(wish);
+        let mut tree = tree(&node, Arc::new(accepts)).start();
+        let _ = node.tree.set(tree.tree_handle());
+        tokio::select! {
+            () = node.up.notified() => {}
+            exit = tree.wait() => return Err(StartError::Ended(exit)),
+        }
+        Ok(Server { ready, tree, node, setup, listener, wishes })
+    }
+
+    /// Ends without having served.
+    pub(crate) async fn close(self) {
+        close(self.node).await;
+    }
+}
+
+/// Closes what is on the disk.
+async fn close(node: Arc<Node>) -> Exit {
+    // The book of files too: a transfer that still holds the node must not keep it from whoever comes next.
+    let close = move || {
+        node.media.close();
+        node.store.close();
+    };
+    match tokio::task::spawn_blocking(close).await {
+        Ok(()) => Exit::Stopped,
+        Err(error) => Exit::failed(error),
     }
 }
 
 /// The tree of ARCHITECTURE.md, in start order; it stops in reverse. A part that fails takes those
 /// after it along, because they lean on it.
 fn tree(node: &Arc<Node>, listener: Arc<TcpListener>) -> Supervisor {
-    let drain_time = Duration::from_millis(node.config.drain.timeout_ms);
+    let drain_time = Duration::from_millis(node.config.drain.timeout_ms).max(FREEZE_TIME);
     Supervisor::new("root", Strategy::RestForOne)
         .child(
             child("store", node, |child, node| async move { keep_store(child, node).await })
@@ -234,15 +352,7 @@ async fn keep_store(child: ChildContext, node: Arc<Node>) -> Exit {
             return Exit::failed("the store's writer ended; the log says where it panicked");
         }
     }
-    // The book of files too: a transfer that still holds the node must not keep it from whoever comes next.
-    let close = move || {
-        node.media.close();
-        node.store.close();
-    };
-    match tokio::task::spawn_blocking(close).await {
-        Ok(()) => Exit::Stopped,
-        Err(error) => Exit::failed(error),
-    }
+    close(node).await
 }
 
 async fn open_store(
@@ -273,13 +383,14 @@ async fn open_rest(
     data: &Path,
     disk: Arc<dyn Disk>,
     term: TicketTerm,
+    media_key: Option<TicketBoxKey>,
 ) -> Result<Rest, StartError> {
     let (config, data) = (config.clone(), data.to_owned());
     let open = move || -> Result<Rest, StartError> {
         Ok(Rest {
             server_keys: keys::server_keys(&data)?,
             tickets: keys::ticket_keys(&data, term)?,
-            media: Media::open(&config, &data, disk)?,
+            media: Media::open(&config, &data, disk, media_key)?,
         })
     };
     match tokio::task::spawn_blocking(open).await {

@@ -3,8 +3,10 @@
 //!
 //! The turn is here; the rest is cut by concern: [`socket`] under it, [`inbound`] and [`outbound`]
 //! bytes, the pure [`protocol`] machine, [`requests`] that wait for the store, [`turn`] for what one
-//! turn does with each event, [`keepalive`] for the silent, [`looking`] for presence.
+//! turn does with each event, [`keepalive`] for the silent, [`looking`] for presence, [`carried`] for the
+//! way to another process.
 
+mod carried;
 mod groups;
 mod inbound;
 mod keepalive;
@@ -79,6 +81,8 @@ enum Stage {
     Open,
     /// The device does not listen to refusals: for a while it is told what there is, and not read.
     Held,
+    /// It goes to another process: it is not read, and packed when nothing is under way.
+    Freezing,
     /// A goodbye was said: only what is unsent still goes out, for a while.
     Leaving,
     /// All of it has gone out.
@@ -101,6 +105,8 @@ pub(crate) enum Over {
     Forged,
     /// More unsent bytes than a session may have.
     TooSlow,
+    /// It is data now, and goes on in another process.
+    Frozen,
 }
 
 /// What a turn ends with.
@@ -156,6 +162,9 @@ impl Session {
             // It came in while the others were sent home.
             seat.tell(Word::Close(Refusal::Draining, node.reconnect_after_ms()));
         }
+        if node.freezer.is_closed() {
+            seat.tell(Word::Freeze);
+        }
         Self {
             seat,
             from: node.mark_of(address),
@@ -185,7 +194,7 @@ impl Session {
         if self.outbound.unsent_bytes() > 0 {
             self.outbound.write(&mut self.socket, cx, &[]).map_err(|_| Over::Gone)?;
         }
-        let is_held = self.is_held(cx);
+        let is_held = self.is_held(cx) || self.stage == Stage::Freezing;
         let mut turn = Turn {
             node: &self.node,
             seat: &self.seat,
@@ -207,6 +216,8 @@ impl Session {
             looks: false,
             is_held,
             hold_ms: 0,
+            freezes: self.stage == Stage::Freezing,
+            can_part: self.socket.can_part(),
         };
         let mut next = turn.listen(cx, &mut self.socket, &mut self.inbound, &mut worker.read)?;
         // In order of importance: orders and ticks, answers, records.
@@ -218,9 +229,12 @@ impl Session {
         turn.records(cx)?;
         turn.presence(matches!(next, Next::Wait))?;
         turn.finish()?;
-        let Turn { tally, held_back, goodbye, hold_ms, .. } = turn;
+        let Turn { tally, held_back, goodbye, hold_ms, freezes, .. } = turn;
         if goodbye {
             self.lasts(Stage::Leaving, sleep(LEAVE_TIME));
+            self.node.registry.count_leaving(true);
+        } else if freezes {
+            (self.stage, self.until) = (Stage::Freezing, None);
         } else if hold_ms > 0 && !is_held {
             self.hold(hold_ms, now_ns);
             next = Next::Again;
@@ -311,6 +325,7 @@ impl Session {
             match self.turn(cx, worker, now_ns) {
                 Err(over) => Poll::Ready(over),
                 Ok(_) if self.is_leaving() => self.leave(cx, worker),
+                Ok(_) if self.can_be_packed() => Poll::Ready(self.pack()),
                 Ok(Next::Wait) => Poll::Pending,
                 Ok(Next::Again) => {
                     cx.waker().wake_by_ref();
@@ -335,8 +350,10 @@ impl Session {
             looking.leave(&self.node, &self.seat);
         }
         self.node.registry.leave(&self.seat, self.machine.device());
-        if self.stage == Stage::Lingering {
-            self.node.registry.count_lingering(false);
+        match self.stage {
+            Stage::Leaving => self.node.registry.count_leaving(false),
+            Stage::Lingering => self.node.registry.count_lingering(false),
+            Stage::Open | Stage::Held | Stage::Freezing | Stage::Over => {}
         }
     }
 
@@ -383,7 +400,7 @@ impl Future for Session {
         let began_ns = session.node.now_ns();
         let turn = catch_unwind(AssertUnwindSafe(|| session.poll_turn(cx, began_ns)));
         session.watch(began_ns);
-        let over = match turn {
+        let over = match &turn {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(over)) => over.name(),
             Err(_panic) => {
@@ -394,6 +411,9 @@ impl Future for Session {
         Meters::count(&session.node.meters.sessions_closed, over);
         tracing::debug!(device = ?session.machine.device(), reason = over, "session closed");
         session.is_reached_no_more();
+        if matches!(turn, Ok(Poll::Ready(Over::Frozen))) {
+            return Poll::Ready(()); // there is no socket to close
+        }
         // Only the socket has to wait for its turn.
         (session.inbound, session.outbound) = (Inbound::starting_with(&[]), Outbound::default());
         session.jobs = Jobs::default();
@@ -415,6 +435,7 @@ impl Over {
             Self::Left => "left",
             Self::Forged => "forged",
             Self::TooSlow => "too slow",
+            Self::Frozen => "frozen",
         }
     }
 }

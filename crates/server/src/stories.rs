@@ -1,6 +1,7 @@
 //! Stories that need a hand inside the server: panics, quarantine, removed devices, silence. The
 //! client is the one of `tests/socket`.
 
+mod handover;
 mod presence;
 
 #[path = "../tests/socket/disk.rs"]
@@ -27,6 +28,7 @@ use godwit_base::{DeviceId, DeviceNumber, ManualClock};
 use godwit_store::{DeviceList, FirstKeys, Invite, KeyUpload, Publisher, Store};
 use godwit_wire::{Refusal, ToClient, v1};
 
+use crate::Event;
 use crate::node::{CLAIMS_PER_HOUR, GROUP_READS_PER_HOUR, RENDEZVOUS_PER_HOUR};
 use crate::registry::SHARDS;
 use crate::seat::Word;
@@ -354,7 +356,7 @@ async fn a_writer_that_never_stays_up_ends_the_server_which_says_why() {
             kills_writer(store.as_ref()).await;
         }
     });
-    let exit = world.server.ended().await;
+    let Event::Ended(exit) = world.server.next().await else { panic!("nobody asked for it") };
     killer.abort();
     let Exit::Failed(why) = exit else { panic!("{exit}") };
     assert!(why.starts_with("store failed: the store's writer ended"), "{why}");

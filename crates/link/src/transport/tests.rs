@@ -41,6 +41,24 @@ fn both_directions_carry_frames_independently() {
 }
 
 #[test]
+fn a_link_that_was_parted_goes_on_elsewhere_and_not_here() {
+    let (mut alice, mut server) = pair();
+    let frame = seal(&mut alice, b"before");
+    open(&mut server, &frame).unwrap();
+    let told = seal(&mut server, b"told");
+    let parted = server.part();
+    assert_eq!((parted.sealed, parted.opened), (1, 1));
+    assert_eq!(server.seal_into(b"a second time", &mut Vec::new()), Err(LinkError::Exhausted));
+    let frame = seal(&mut alice, b"after");
+    assert_eq!(open(&mut server, &frame), Err(LinkError::Exhausted));
+    let mut elsewhere = Transport::join(&parted);
+    assert_eq!(open(&mut elsewhere, &frame), Ok(b"after".to_vec()));
+    let answer = seal(&mut elsewhere, b"answer");
+    assert_eq!(open(&mut alice, &told), Ok(b"told".to_vec()));
+    assert_eq!(open(&mut alice, &answer), Ok(b"answer".to_vec()));
+}
+
+#[test]
 fn a_frame_sent_back_to_its_sender_is_refused() {
     let (mut alice, _) = pair();
     let frame = seal(&mut alice, b"mirror");

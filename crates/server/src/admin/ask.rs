@@ -28,6 +28,18 @@ pub enum AskError {
 /// # Errors
 /// See [`AskError`].
 pub fn ask(data: &Path, question: &Question) -> Result<Value, AskError> {
+    ask_and_hear(data, question, |_| {})
+}
+
+/// The same; `hears` gets each line of progress.
+///
+/// # Errors
+/// See [`AskError`].
+pub fn ask_and_hear(
+    data: &Path,
+    question: &Question,
+    mut hears: impl FnMut(&str),
+) -> Result<Value, AskError> {
     let mut stream =
         UnixStream::connect(socket_path(data)).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
@@ -37,9 +49,16 @@ pub fn ask(data: &Path, question: &Question) -> Result<Value, AskError> {
         })?;
     let line = serde_json::to_string(question).map_err(io::Error::from)?;
     writeln!(stream, "{line}")?;
-    let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer)?;
-    let mut answer: Value = serde_json::from_str(&answer).map_err(io::Error::from)?;
+    let mut lines = BufReader::new(stream);
+    let mut answer = loop {
+        let mut line = String::new();
+        lines.read_line(&mut line)?;
+        let answer: Value = serde_json::from_str(&line).map_err(io::Error::from)?;
+        match answer.get("progress").and_then(Value::as_str) {
+            Some(progress) => hears(progress),
+            None => break answer,
+        }
+    };
     match answer.get("error").and_then(Value::as_str) {
         Some(error) => Err(AskError::Refused(error.to_owned())),
         None => Ok(answer.get_mut("ok").map(Value::take).unwrap_or_default()),

@@ -1,12 +1,16 @@
 //! What the server answers to its operator.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use godwit_base::Clock;
 use godwit_store::Invite;
 use serde_json::{Value, json};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::Question;
+use crate::handover::{Line, Wish};
 use crate::node::Node;
 
 /// 32 letters and digits without those that look alike: 5 bits each.
@@ -39,11 +43,48 @@ pub(super) async fn answer(node: &Arc<Node>, question: Question) -> Result<Value
             }))
         }
         Question::RotateKey => rotate_key(node).await,
+        Question::Upgrade { .. } => Err("it is answered line by line".to_owned()),
         Question::Backup { to } => {
             let report = node.store.backup(to.clone()).await.map_err(|error| error.to_string())?;
             Ok(json!({ "to": to, "rows": report.rows, "file_bytes": report.file_bytes }))
         }
     }
+}
+
+/// Passes the wish on, and says what comes of it line by line.
+pub(super) async fn upgrade(
+    node: &Node,
+    binary: Option<PathBuf>,
+    write: &mut (impl AsyncWrite + Unpin),
+) -> io::Result<()> {
+    let (wish, mut lines) = Wish::by_operator(binary);
+    let asked = node.upgrades.get().is_some_and(|upgrades| upgrades.try_send(wish).is_ok());
+    let mut answer = match asked {
+        true => Err("the server went down".to_owned()),
+        false => Err("another upgrade is under way; wait for it".to_owned()),
+    };
+    while let Some(line) = lines.recv().await {
+        answer = match line {
+            Line::Progress(text) => {
+                write.write_all(format!("{}\n", json!({ "progress": text })).as_bytes()).await?;
+                continue;
+            }
+            Line::Done(report) => serde_json::to_value(&report).map_err(|error| error.to_string()),
+            Line::Failed(why) => Err(why),
+        };
+        break;
+    }
+    // The process may end as soon as nobody hears any more: `lines` lasts until this is written.
+    write.write_all(said(answer).as_bytes()).await
+}
+
+/// An answer as the line that goes out.
+pub(super) fn said(answer: Result<Value, String>) -> String {
+    let answer = match answer {
+        Ok(value) => json!({ "ok": value }),
+        Err(error) => json!({ "error": error }),
+    };
+    format!("{answer}\n")
 }
 
 async fn rotate_key(node: &Arc<Node>) -> Result<Value, String> {

@@ -14,8 +14,8 @@ use godwit_store::{
 };
 use serde_json::{Value, json};
 
-use super::{Backup, Invite, Look, Restore};
-use crate::admin::{AskError, Question, ask, invite as new_invite};
+use super::{Backup, Invite, Look, Restore, Upgrade};
+use crate::admin::{AskError, Question, ask, ask_and_hear, invite as new_invite};
 use crate::config::{Config, ConfigError};
 use crate::keys::{KeyError, rotate_server_key};
 use crate::node::name_of;
@@ -81,6 +81,42 @@ pub fn tree(look: &Look) -> Result<String, CommandError> {
         true => format!("{}\n", answer.get("tree").unwrap_or(&Value::Null)),
         false => answer.get("text").and_then(Value::as_str).unwrap_or_default().to_owned(),
     })
+}
+
+/// Puts a new program in the place of the running server's. Progress goes to standard error.
+///
+/// # Errors
+/// No server runs, or the new program did not serve: the old one goes on then.
+pub fn upgrade(wish: &Upgrade) -> Result<String, CommandError> {
+    let data = wish.place.data()?;
+    let absolute = |path: &PathBuf| {
+        std::path::absolute(path).map_err(|cause| CommandError::Path { path: path.clone(), cause })
+    };
+    let binary = wish.binary.as_ref().map(absolute).transpose()?;
+    let hears = |line: &str| eprintln!("{line}");
+    let done = ask_and_hear(&data, &Question::Upgrade { binary }, hears);
+    let mut report = match done {
+        Ok(report) => report,
+        Err(error) => {
+            if wish.json {
+                println!("{}", json!({ "ok": false, "error": error.to_string() }));
+            }
+            return Err(error.into());
+        }
+    };
+    if let Some(report) = report.as_object_mut().filter(|_| wish.json) {
+        report.insert("ok".to_owned(), true.into());
+        return Ok(format!("{}\n", json!(report)));
+    }
+    let number = |name| report.get(name).and_then(Value::as_u64).unwrap_or(0);
+    Ok(format!(
+        "process {} serves, version {}; {} sessions went on, {} had to dial again; {} ms of silence\n",
+        number("new_pid"),
+        report.get("new_version").and_then(Value::as_str).unwrap_or_default(),
+        number("sessions"),
+        number("dropped"),
+        number("silence_ms"),
+    ))
 }
 
 /// Lists what people reported, oldest first; the files are read, whether the server runs or not.

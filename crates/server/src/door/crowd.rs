@@ -18,8 +18,10 @@ const PER_ADDRESS_MAX: usize = 64;
 /// Everybody who has not finished yet. 40 B for each address of those who stand there, as many as
 /// there are places at most, and one that waits for a place: 41 KB by default.
 #[derive(Debug)]
-pub(super) struct Crowd {
+pub(crate) struct Crowd {
     places: Arc<Semaphore>,
+    /// Places.
+    all: u32,
     addresses: Arc<Addresses>,
 }
 
@@ -41,8 +43,18 @@ struct Stand {
 }
 
 impl Crowd {
-    pub(super) fn new(places: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(places)), addresses: Arc::default() }
+    pub(crate) fn new(places: usize) -> Self {
+        let all = u32::try_from(places).unwrap_or(u32::MAX);
+        Self { places: Arc::new(Semaphore::new(places)), all, addresses: Arc::default() }
+    }
+
+    /// Waits until nobody stands there. Whoever comes meanwhile waits behind this.
+    ///
+    /// # Cancel safety
+    /// Dropping the future lets those in who came.
+    pub(crate) async fn is_gone(&self) {
+        // The semaphore is never closed.
+        drop(self.places.acquire_many(self.all).await);
     }
 
     /// A place for a connection from this address, for which it waits no longer than `patience`. At

@@ -162,7 +162,8 @@ fn upgrade(
             let first = Vec::with_capacity(FIRST_BYTES);
             handshake::admit(&node, Visitor { socket, first, address: address.ip() }).await;
         });
-        if admitted.await.is_err() {
+        let admitted = node.freezer.unless_closed(admitted).await;
+        if admitted.is_some_and(|admitted| admitted.is_err()) {
             Meters::count(&node.meters.handshakes, "too late");
         }
         drop(place);

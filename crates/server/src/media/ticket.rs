@@ -3,6 +3,7 @@
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use godwit_base::{AccountId, BlobId, DeviceId, DeviceNumber};
+use zeroize::Zeroizing;
 
 /// First byte inside.
 const VERSION: u8 = 1;
@@ -27,16 +28,34 @@ pub(super) struct Pass {
     pub(super) bytes: u64,
 }
 
-/// Seals and opens tickets. The key lives as long as the process: after a restart a device asks for
-/// another ticket over its link, which it has to dial anew anyway.
-pub(super) struct TicketBox(RandomizedNonceKey);
+/// Seals and opens tickets. The key lives as long as the process, and goes on into the one that takes
+/// over: after a restart a device asks for another ticket over its link, which it has to dial anew anyway.
+pub(super) struct TicketBox {
+    sealer: RandomizedNonceKey,
+    key: TicketBoxKey,
+}
+
+/// The key of a [`TicketBox`].
+pub(crate) type TicketBoxKey = Zeroizing<[u8; 32]>;
 
 impl TicketBox {
-    /// None if the machine gives no randomness.
-    pub(super) fn new() -> Option<Self> {
-        let mut key = [0; 32];
-        aws_lc_rs::rand::fill(&mut key).ok()?;
-        RandomizedNonceKey::new(&AES_256_GCM, &key).ok().map(Self)
+    /// With this key, or a new one. None if the machine gives no randomness.
+    pub(super) fn new(key: Option<TicketBoxKey>) -> Option<Self> {
+        let key = match key {
+            Some(key) => key,
+            None => {
+                let mut key = TicketBoxKey::default();
+                aws_lc_rs::rand::fill(key.as_mut_slice()).ok()?;
+                key
+            }
+        };
+        let sealer = RandomizedNonceKey::new(&AES_256_GCM, key.as_slice()).ok()?;
+        Some(Self { sealer, key })
+    }
+
+    /// For the process that takes over.
+    pub(super) fn key(&self) -> &TicketBoxKey {
+        &self.key
     }
 
     /// Nonce, ciphertext, tag. None if the machine gives no randomness.
@@ -51,7 +70,8 @@ impl TicketBox {
         inside.extend_from_slice(&pass.blob.0);
         inside.extend_from_slice(&pass.bytes.to_be_bytes());
         inside.extend_from_slice(&expires_ms.to_be_bytes());
-        let nonce = self.0.seal_in_place_append_tag(Aad::from(ASSOCIATED), &mut inside).ok()?;
+        let nonce =
+            self.sealer.seal_in_place_append_tag(Aad::from(ASSOCIATED), &mut inside).ok()?;
         Some([nonce.as_ref().as_slice(), &inside].concat())
     }
 
@@ -60,7 +80,7 @@ impl TicketBox {
         let (nonce, sealed) = ticket.split_first_chunk::<NONCE_LEN>()?;
         let mut sealed = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let inside = self.0.open_in_place(nonce, Aad::from(ASSOCIATED), &mut sealed).ok()?;
+        let inside = self.sealer.open_in_place(nonce, Aad::from(ASSOCIATED), &mut sealed).ok()?;
         let (head, rest) = inside.split_first_chunk::<2>()?;
         let (account, rest) = rest.split_first_chunk()?;
         let (number, rest) = rest.split_first_chunk()?;
@@ -97,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_ticket_says_what_was_granted_until_it_is_over() {
-        let tickets = TicketBox::new().unwrap();
+        let tickets = TicketBox::new(None).unwrap();
         for pass in [PASS, Pass { way: Way::Down, ..PASS }] {
             let ticket = tickets.seal(&pass, 1_000).unwrap();
             assert!(ticket.len() <= godwit_wire::MEDIA_TICKET_BYTES_MAX);
@@ -113,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_changed_or_foreign_ticket_is_none() {
-        let tickets = TicketBox::new().unwrap();
+        let tickets = TicketBox::new(None).unwrap();
         let ticket = tickets.seal(&PASS, 1_000).unwrap();
         for at in 0..ticket.len() {
             let mut changed = ticket.clone();
@@ -122,6 +142,8 @@ mod tests {
         }
         assert_eq!(tickets.open(&ticket[..ticket.len() - 1], 0), None);
         assert_eq!(tickets.open(&[], 0), None);
-        assert_eq!(TicketBox::new().unwrap().open(&ticket, 0), None, "of another process");
+        assert_eq!(TicketBox::new(None).unwrap().open(&ticket, 0), None, "of another process");
+        let takes_over = TicketBox::new(Some(tickets.key().clone())).unwrap();
+        assert!(takes_over.open(&ticket, 0).is_some(), "of the one that it took over from");
     }
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{GRACE_S, Moment, Pass, SESSIONS_MAX};
+use godwit_base::AccountId;
+
+use super::{GRACE_S, Moment, Pass, SESSIONS_MAX, pass};
+use crate::handover::PresentRecord;
 use crate::seat::Seat;
 
 /// Who may see an account.
@@ -75,6 +78,42 @@ impl Account {
             self.sessions.push((Arc::clone(seat), here));
         }
         has_room
+    }
+
+    /// Whether somebody is at this session, if it has said so.
+    pub(super) fn is_here(&self, seat: &Arc<Seat>) -> Option<bool> {
+        self.sessions.iter().find(|(present, _)| Arc::ptr_eq(present, seat)).map(|(_, here)| *here)
+    }
+
+    pub(super) fn pack(&self, account: AccountId) -> PresentRecord {
+        let (everyone, pass) = match self.rule {
+            Rule::Nobody => (false, None),
+            Rule::Everyone => (true, None),
+            Rule::Contacts(pass) => (false, Some(pass.to_vec())),
+        };
+        PresentRecord {
+            account: account.0,
+            everyone,
+            pass,
+            online: self.online,
+            lost_s: self.lost_s,
+            seen_min: self.seen_min,
+        }
+    }
+
+    pub(super) fn unpack(row: &PresentRecord) -> Self {
+        let rule = match row.pass.as_deref().and_then(pass) {
+            Some(pass) => Rule::Contacts(pass),
+            None if row.everyone => Rule::Everyone,
+            None => Rule::Nobody,
+        };
+        Self {
+            rule,
+            online: row.online,
+            lost_s: row.lost_s,
+            seen_min: row.seen_min,
+            ..Self::default()
+        }
     }
 
     pub(super) fn leave(&mut self, seat: &Arc<Seat>) {

@@ -41,7 +41,7 @@ struct Kept {
 }
 
 impl Inbound {
-    /// Bytes that came together with the handshake.
+    /// Bytes that came together with the handshake, or that another process had kept.
     pub(super) fn starting_with(bytes: &[u8]) -> Self {
         let mut inbound = Self::default();
         inbound.keep(bytes);
@@ -51,6 +51,11 @@ impl Inbound {
     /// Whether nothing is kept: no frame has begun.
     pub(super) fn is_empty(&self) -> bool {
         self.kept.is_none()
+    }
+
+    /// What is kept.
+    pub(super) fn rest(&self) -> &[u8] {
+        self.kept.as_deref().map_or(&[], Kept::rest)
     }
 
     /// Whether something is kept that may be a whole frame.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use godwit_base::{AccountId, DeviceId};
 use godwit_wire::{OPEN_CHATS_MAX, v1};
 
+use crate::handover::{ChatRecord, LookingRecord, SeenRecord};
 use crate::node::Node;
 use crate::presence::{self, Pass, Rule, Seen};
 use crate::rate::{Meter, Rate};
@@ -115,6 +116,43 @@ impl Looking {
         marked.filter_map(|chat| chat.look(node, seat, sees)).collect()
     }
 
+    /// Writes it down for another process. Nobody is told that the session left.
+    pub(super) fn pack(&self, node: &Node, seat: &Arc<Seat>) -> LookingRecord {
+        LookingRecord {
+            said_paid_at_ns: self.said.paid_at_ns(),
+            here: node.presence.is_here(self.account, seat),
+            chats: self.chats.iter().map(Chat::pack).collect(),
+        }
+    }
+
+    /// What was written down: its chats are open again, and its account is where it was. Whoever it looks
+    /// at may come later; [`Looking::types_on`] and a look come when all are there.
+    pub(super) fn unpack(
+        device: DeviceId,
+        record: &LookingRecord,
+        node: &Node,
+        seat: &Arc<Seat>,
+    ) -> Self {
+        let account = device.account;
+        if let Some(here) = record.here {
+            node.presence.returns(account, seat, here);
+        }
+        let chats = record.chats.iter().filter_map(Chat::unpack).take(OPEN_CHATS_MAX);
+        let chats: Vec<_> = chats.collect();
+        for chat in &chats {
+            let _ = node.presence.open(chat.account, account, seat, chat.bit);
+        }
+        Self { account, said: Meter::paid_at(record.said_paid_at_ns), chats }
+    }
+
+    /// Says again in which chats its device types, and looks at all of them: something may have changed.
+    pub(super) fn types_on(&self, node: &Node, seat: &Arc<Seat>) {
+        for chat in self.chats.iter().filter(|chat| chat.typing) {
+            node.presence.types(self.account, chat.account, true);
+        }
+        seat.mark(self.chats.iter().fold(0, |marks, chat| marks | (1 << chat.bit)));
+    }
+
     /// The session is over.
     pub(super) fn leave(&self, node: &Node, seat: &Arc<Seat>) {
         self.chats.iter().for_each(|chat| chat.close(node, seat, self.account));
@@ -147,6 +185,38 @@ impl Chat {
         };
         let news = self.told.replace(seen) != Some(seen);
         (news || seen.typing).then(|| seen.of(self.account))
+    }
+
+    fn pack(&self) -> ChatRecord {
+        let told = |seen: Seen| SeenRecord {
+            online: seen.online,
+            typing: seen.typing,
+            last_seen_min: seen.last_seen_min,
+        };
+        ChatRecord {
+            account: self.account.0,
+            pass: self.pass.map(|pass| pass.to_vec()),
+            bit: self.bit.into(),
+            typing: self.typing,
+            told: self.told.map(told),
+        }
+    }
+
+    /// None if it has no mark of its own.
+    fn unpack(record: &ChatRecord) -> Option<Self> {
+        let bit = u8::try_from(record.bit).ok().filter(|bit| u32::from(*bit) < u32::BITS)?;
+        let told = |told: SeenRecord| Seen {
+            online: told.online,
+            typing: told.typing,
+            last_seen_min: told.last_seen_min,
+        };
+        Some(Self {
+            account: AccountId(record.account),
+            pass: record.pass.as_deref().and_then(presence::pass),
+            bit,
+            typing: record.typing,
+            told: record.told.map(told),
+        })
     }
 
     fn close(&self, node: &Node, seat: &Arc<Seat>, own: AccountId) {

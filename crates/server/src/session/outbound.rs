@@ -83,6 +83,18 @@ impl Speech<'_> {
 }
 
 impl Outbound {
+    /// Begins with what another process had not sent.
+    pub(super) fn starting_with(bytes: Vec<u8>) -> Self {
+        let unsent = (!bytes.is_empty()).then(|| Box::new(Unsent { bytes, sent: 0 }));
+        Self { unsent }
+    }
+
+    /// What waits for the socket.
+    pub(super) fn rest(&self) -> &[u8] {
+        let rest = self.unsent.as_ref().and_then(|unsent| unsent.bytes.get(unsent.sent..));
+        rest.unwrap_or_default()
+    }
+
     /// Bytes that wait for the socket.
     pub(super) fn unsent_bytes(&self) -> usize {
         self.unsent.as_ref().map_or(0, |unsent| unsent.bytes.len() - unsent.sent)

@@ -1,6 +1,7 @@
 //! What a session answers to what it hears: the pure machine. No socket, no clock, no store: a
 //! message goes in, one effect comes out.
 
+mod carried;
 #[cfg(test)]
 mod tests;
 
@@ -284,6 +285,13 @@ impl Machine {
         self.ask(number, request)
     }
 
+    /// A request that waited in another process goes on.
+    pub(super) fn asks_again(&mut self, relay: v1::Relay) -> Option<Request> {
+        let asker = self.asker().filter(|_| self.requests < REQUESTS_MAX)?;
+        self.requests += 1;
+        Some(Request::Relay(asker, relay))
+    }
+
     /// Who asks, by what the server can tell it from others.
     fn asker(&self) -> Option<Asker> {
         match &self.peer {
@@ -418,6 +426,16 @@ impl Machine {
     /// Something that cost the device nothing is refused. For how many milliseconds to read no more of it.
     pub(super) fn says_no(&mut self, retry_ms: u32, now_ns: u64) -> u32 {
         self.refusals.said(retry_ms, now_ns)
+    }
+
+    /// Requests that wait for an answer.
+    pub(super) fn requests(&self) -> usize {
+        self.requests.into()
+    }
+
+    /// All its submissions are settled.
+    pub(super) fn is_settled(&self) -> bool {
+        self.in_flight == 0
     }
 
     /// A request was answered.

@@ -3,6 +3,7 @@
 //! back then, and its refusals cost the others next to nothing (decision 0152).
 
 use super::protocol::BUSY_MS;
+use crate::handover::SessionRecord;
 use crate::rate::{Meter, Rate};
 use crate::seat::IN_FLIGHT_MAX;
 
@@ -60,6 +61,23 @@ impl Refusals {
         if let Some(state) = self.0.as_mut().filter(|state| state.from == counter) {
             state.from = 0;
         }
+    }
+
+    /// Writes it down for another process.
+    pub(super) fn pack(&self, record: &mut SessionRecord) {
+        if let Some(state) = &self.0 {
+            record.refused_from = state.from;
+            record.refused_again_at_ns = state.again_at_ns;
+            record.refusals_paid_at_ns = state.said.paid_at_ns();
+        }
+    }
+
+    /// What was written down.
+    pub(super) fn unpack(record: &SessionRecord) -> Self {
+        let said = Meter::paid_at(record.refusals_paid_at_ns);
+        let (from, again_at_ns) = (record.refused_from, record.refused_again_at_ns);
+        let is_empty = from == 0 && said.is_new();
+        Self((!is_empty).then(|| Box::new(State { from, again_at_ns, said })))
     }
 
     /// A message that cost its sender nothing is refused, for so long; 0 is for good. Returns for how many

@@ -24,8 +24,13 @@ use crate::reports::Report;
 /// Something the session waits for.
 pub(super) enum Job {
     Page(Answer<Page>),
-    Request(Pin<Box<dyn Future<Output = Reply> + Send>>),
+    Request(Asked),
+    /// Waits for another device, for minutes perhaps; the question, so that it can be asked again.
+    Wait(Box<v1::Relay>, Asked),
 }
+
+/// A request under way.
+pub(super) type Asked = Pin<Box<dyn Future<Output = Reply> + Send>>;
 
 /// What it gave.
 pub(super) enum Done {
@@ -57,12 +62,22 @@ impl Jobs {
         self.0.push(job);
     }
 
+    /// What waits for another device.
+    pub(super) fn waits(&self) -> impl Iterator<Item = &v1::Relay> {
+        self.0.iter().filter_map(|job| match job {
+            Job::Wait(relay, _) => Some(&**relay),
+            Job::Page(_) | Job::Request(_) => None,
+        })
+    }
+
     /// The next that is done; if none, the task is registered with all.
     pub(super) fn poll_done(&mut self, cx: &mut Context<'_>) -> Option<Done> {
         let done = self.0.iter_mut().enumerate().find_map(|(index, job)| {
             let done = match job {
                 Job::Page(answer) => answer.as_mut().poll(cx).map(Done::Page),
-                Job::Request(answer) => answer.as_mut().poll(cx).map(Done::Reply),
+                Job::Request(answer) | Job::Wait(_, answer) => {
+                    answer.as_mut().poll(cx).map(Done::Reply)
+                }
             };
             match done {
                 Poll::Ready(done) => Some((index, done)),
@@ -81,6 +96,12 @@ impl Jobs {
 /// Starts a request.
 pub(super) fn start(node: &Arc<Node>, from: Option<Mark>, request: Request) -> Job {
     let node = Arc::clone(node);
+    if let Request::Relay(asker, relay) = &request
+        && relay.body.is_empty()
+    {
+        let question = Box::new(relay.clone());
+        return Job::Wait(question, Box::pin(linking::run_relay(node, *asker, relay.clone())));
+    }
     Job::Request(match request {
         Request::Register(who, register) => Box::pin(run_register(node, who, register)),
         Request::Fetch(device, fetch) => Box::pin(run_fetch(node, device, from, fetch)),

@@ -18,6 +18,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 pub(crate) enum Socket {
     Tcp(TcpStream),
     Boxed(Box<dyn Duplex>),
+    /// It was taken away: another session has it.
+    Taken,
 }
 
 /// How many bytes must wait before the system calls a socket readable. Its end is always told.
@@ -41,7 +43,26 @@ impl Socket {
     pub(super) fn wake_at(&self, bytes: usize) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => Ok(setsockopt(stream, ReceiveLowWater, &bytes)?),
-            Self::Boxed(_) => Ok(()),
+            Self::Boxed(_) | Self::Taken => Ok(()),
+        }
+    }
+
+    /// Whether [`Socket::part`] can take it.
+    pub(super) fn can_part(&self) -> bool {
+        match self {
+            Self::Tcp(_) => true,
+            Self::Boxed(_) | Self::Taken => false,
+        }
+    }
+
+    /// Takes the system's socket away, for a session elsewhere.
+    ///
+    /// # Errors
+    /// The system's; or it is one that has none. It is gone then.
+    pub(super) fn part(&mut self) -> io::Result<std::net::TcpStream> {
+        match std::mem::replace(self, Self::Taken) {
+            Self::Tcp(stream) => stream.into_std(),
+            Self::Boxed(_) | Self::Taken => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -75,6 +96,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Boxed(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Taken => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 }
@@ -88,6 +110,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Boxed(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Taken => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -95,6 +118,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Boxed(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Taken => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -102,6 +126,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Boxed(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Taken => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 }

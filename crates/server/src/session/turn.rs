@@ -83,6 +83,10 @@ pub(super) struct Turn<'a> {
     pub(super) is_held: bool,
     /// For how long nothing is to be read after this turn.
     pub(super) hold_ms: u32,
+    /// It becomes data as soon as nothing is under way.
+    pub(super) freezes: bool,
+    /// Its socket can go to another process.
+    pub(super) can_part: bool,
 }
 
 impl Turn<'_> {
@@ -103,6 +107,10 @@ impl Turn<'_> {
                     return self.goodbye(refusal, reconnect_after_ms);
                 }
                 actor::Next::Item(Word::Look) => self.looks = true,
+                actor::Next::Item(Word::Freeze) if self.can_part => self.freezes = true,
+                actor::Next::Item(Word::Freeze) => {
+                    return self.goodbye(Refusal::Draining, self.node.reconnect_after_ms());
+                }
                 #[cfg(test)]
                 #[allow(clippy::panic, reason = "the panic that a test asked for")]
                 actor::Next::Item(Word::Panic) => panic!("a test asked this session to panic"),
@@ -119,6 +127,8 @@ impl Turn<'_> {
         while !self.goodbye {
             let Some(done) = self.jobs.poll_done(cx) else { return Ok(()) };
             match done {
+                // Wherever it goes on, it reads its mailbox anew.
+                Done::Page(_) if self.freezes => {}
                 Done::Page(page) => self.page(page)?,
                 Done::Reply(reply) => {
                     self.machine.answered();
@@ -137,7 +147,7 @@ impl Turn<'_> {
     /// Records: live ones from the inbox, or the next page. Ends when nothing more is there, and the
     /// task is registered for it, or when too much is unsent.
     pub(super) fn records(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
-        while !self.goodbye && self.has_room() {
+        while !self.goodbye && !self.freezes && self.has_room() {
             match *self.feed {
                 Feed::Off | Feed::Reading => break,
                 Feed::Behind => {
@@ -250,7 +260,7 @@ impl Turn<'_> {
         inbound: &mut Inbound,
         buffer: &mut [u8],
     ) -> Result<Next, Over> {
-        if !self.looks || self.goodbye || self.is_held {
+        if !self.looks || self.goodbye || self.is_held || self.freezes {
             return Ok(Next::Wait);
         }
         let Some(read) = socket.take_quietly(buffer) else { return Ok(Next::Wait) };
@@ -381,7 +391,7 @@ impl Turn<'_> {
     /// Who is online, and who types: last, and only in a turn that has nothing better to do. What is
     /// left stays marked, and the newest state is what the device is told later.
     pub(super) fn presence(&mut self, idle: bool) -> Result<(), Over> {
-        let idle = idle && !self.held_back && self.unsent_bytes == 0;
+        let idle = idle && !self.held_back && self.unsent_bytes == 0 && !self.freezes;
         if self.goodbye || !idle || !self.seat.has_marks() {
             return Ok(());
         }

@@ -20,3 +20,4 @@ mod commands;
 #[cfg(feature = "fail-points")]
 mod crash;
 mod life;
+mod upgrade;

@@ -49,6 +49,11 @@ impl Program {
         Self { child, out, ready, join }
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u64 {
+        self.child.id().into()
+    }
+
     /// A signal, by its name.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();

@@ -1,0 +1,72 @@
+//! The machine as data, for another process. Only between two conversations with the store: nothing of it
+//! is in flight then.
+
+use godwit_base::{AccountId, DeviceId, DeviceNumber, Seq};
+
+use super::super::refusals::Refusals;
+use super::{Machine, Peer, Stranger};
+use crate::handover::{Damaged, SessionRecord, StrangerRecord, WhoRecord};
+use crate::rate::Meter;
+
+impl Machine {
+    /// Writes everything down that decides what the device hears next.
+    pub(in crate::session) fn pack(&self, record: &mut SessionRecord) {
+        let who = match &self.peer {
+            Peer::Stranger(who) => {
+                let claims = who.claims.map(|account| account.0);
+                let stranger = StrangerRecord::new(who.link_key, who.address, claims);
+                record.stranger = Some(Box::new(stranger));
+                WhoRecord::Stranger
+            }
+            Peer::Device(_) => WhoRecord::Device,
+            Peer::Attached(_) => WhoRecord::Attached,
+            Peer::Revoked => WhoRecord::Revoked,
+        };
+        record.set_who(who);
+        if let Some(device) = self.device() {
+            (record.account, record.device) = (device.account.0, device.number.0);
+        }
+        record.last_sent = self.last_sent.0;
+        record.caught_up = self.caught_up;
+        record.submitted_paid_at_ns = self.submitted.paid_at_ns();
+        self.refusals.pack(record);
+    }
+
+    /// The machine that was written down.
+    ///
+    /// # Errors
+    /// [`Damaged`].
+    pub(in crate::session) fn unpack(record: &SessionRecord) -> Result<Self, Damaged> {
+        let number = DeviceNumber(record.device);
+        let device = DeviceId { account: AccountId(record.account), number };
+        let peer = match record.who() {
+            WhoRecord::Unspecified => return Err(Damaged("nobody speaks on it")),
+            WhoRecord::Stranger => {
+                let stranger = record.stranger.as_ref().ok_or(Damaged("no stranger"))?;
+                let (link_key, address) = stranger.parts()?;
+                let claims = stranger.claims.map(AccountId);
+                Peer::Stranger(Box::new(Stranger { link_key, address, claims }))
+            }
+            WhoRecord::Device => Peer::Device(device),
+            WhoRecord::Attached => Peer::Attached(device),
+            WhoRecord::Revoked => Peer::Revoked,
+        };
+        Ok(Self {
+            peer,
+            last_sent: Seq(record.last_sent),
+            refusals: Refusals::unpack(record),
+            submitted: Meter::paid_at(record.submitted_paid_at_ns),
+            in_flight: 0,
+            requests: 0,
+            caught_up: record.caught_up,
+        })
+    }
+
+    /// The device whose mailbox is read on this link.
+    pub(in crate::session) fn attached(&self) -> Option<DeviceId> {
+        match self.peer {
+            Peer::Attached(device) => Some(device),
+            Peer::Device(_) | Peer::Stranger(_) | Peer::Revoked => None,
+        }
+    }
+}
