@@ -46,17 +46,20 @@ impl Driven {
         let (store, driver) = Embedded::open_driven(&folder, options, Arc::new(router))?;
         let identity = Identity::new(&config, keys::server_keys(&data)?, config.listen);
         let tickets = keys::ticket_keys(&data, node::ticket_term(&config, &*clock))?;
-        let node = Arc::new(Node::new(Parts {
-            media: Media::open(&config, &data, disk, None)?,
-            identity: RwLock::new(Arc::new(identity)),
-            config,
-            data,
-            clock,
-            tickets: tickets.into(),
-            store: Arc::new(store),
-            registry,
-            meters,
-        }));
+        let node = Arc::new(Node::new(
+            Parts {
+                media: Media::open(&config, &data, disk, None)?,
+                identity: RwLock::new(Arc::new(identity)),
+                config,
+                data,
+                clock,
+                tickets: tickets.into(),
+                store: Arc::new(store),
+                registry,
+                meters,
+            },
+            0,
+        ));
         let tree = tree(&node).start();
         let _ = node.tree.set(tree.tree_handle());
         Ok(Self { node, driver, tree: Some(tree) })

@@ -13,7 +13,7 @@
 //! - [`Server`]: the supervision tree around all this; `drain`, `sweeper`, [`admin`] are its parts.
 //! - [`handover`]: sessions go to another process, and nobody is dropped.
 //! - `driven`: the same without port and threads, for simulation.
-//! - [`config`], [`cli`], [`announce`]: what the operator touches.
+//! - [`config`], [`cli`], [`announce`], [`systemd`]: what the operator touches.
 
 #[cfg(test)]
 extern crate self as godwit_server; // the stories name the crate as a stranger would
@@ -49,6 +49,7 @@ mod session;
 mod stories;
 mod strangers;
 mod sweeper;
+pub mod systemd;
 
 #[cfg(feature = "driven")]
 pub use driven::Driven;

@@ -2,13 +2,14 @@
 //! and goes down in order, or hands over to another process. Everything else is in the library.
 
 use std::io::{self, Write as _};
+use std::net::TcpListener;
 use std::process::ExitCode;
 
 use clap::Parser;
 use godwit_server::cli::{self, Arguments, Command, Serve};
 use godwit_server::config::{Config, Log, LogFormat};
 use godwit_server::handover::{Origin, Upgraded, Wish, take_over, upgrade};
-use godwit_server::{Event, Server, Setup, crash};
+use godwit_server::{Event, Server, Setup, crash, systemd};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -45,28 +46,35 @@ fn main() -> ExitCode {
 }
 
 fn serve(wish: &Serve) -> Result<(), Failure> {
+    let port = systemd::port()?;
     let config = wish.config()?;
     log(&config.log)?;
     crash::arm()?;
     let origin = Origin::of_process()?;
-    runtime(&config)?.block_on(run(config, wish, &origin))
+    runtime(&config)?.block_on(run(config, wish, &origin, port))
 }
 
-async fn run(config: Config, wish: &Serve, origin: &Origin) -> Result<(), Failure> {
+async fn run(
+    config: Config,
+    wish: &Serve,
+    origin: &Origin,
+    port: Option<TcpListener>,
+) -> Result<(), Failure> {
     // Listened for before anybody is told that the server is up.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut replace = signal(SignalKind::user_defined2())?;
     let setup = Setup::new(config);
     let mut server = match wish.take_over {
-        true => take_over(setup, || {}).await?,
-        false => Server::start(setup).await?,
+        true => take_over(setup, systemd::serves).await?,
+        false => Server::start_on(setup, port).await?,
     };
     match announce(&server, wish.json) {
         // Whoever read what the process before this one said may have gone.
         Err(_) if wish.take_over => {}
         announced => announced?,
     }
+    systemd::serves();
     loop {
         let upgrade_wish = tokio::select! {
             _ = terminate.recv() => break,
@@ -84,6 +92,7 @@ async fn run(config: Config, wish: &Serve, origin: &Origin) -> Result<(), Failur
             Upgraded::Gone => return Ok(()),
         };
     }
+    systemd::stops();
     tracing::info!("going down");
     match server.stop().await {
         exit if exit.is_normal() => Ok(()),

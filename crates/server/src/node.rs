@@ -190,12 +190,8 @@ impl Deref for Node {
 }
 
 impl Node {
-    pub(crate) fn new(parts: Parts) -> Self {
-        Self::from(parts, 0)
-    }
-
-    /// A node whose clock begins there.
-    pub(crate) fn from(parts: Parts, began_ns: u64) -> Self {
+    /// Its clock begins there: at 0, or where that of another process ended.
+    pub(crate) fn new(parts: Parts, began_ns: u64) -> Self {
         let rate = &parts.config.rate;
         let submission_rate = Rate::per_second(rate.submissions_per_s, rate.submissions_burst);
         let workers = tokio::runtime::Handle::current().metrics().num_workers();

@@ -134,7 +134,18 @@ impl Server {
     /// # Cancel safety
     /// Dropped early it leaves at most an open store behind, until the process ends.
     pub async fn start(setup: Setup) -> Result<Self, StartError> {
-        Opened::open(setup, None, None).await?.serve(None).await
+        Self::start_on(setup, None).await
+    }
+
+    /// The same, on a port that somebody else has bound.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    ///
+    /// # Cancel safety
+    /// As [`Server::start`].
+    pub async fn start_on(setup: Setup, port: Option<StdTcpListener>) -> Result<Self, StartError> {
+        Opened::open(setup, port, None).await?.serve(None).await
     }
 
     /// What to tell whoever started it.
@@ -255,7 +266,7 @@ impl Opened {
             meters,
         };
         let began_ns = record.map_or(0, |record| record.now_ns);
-        let node = Arc::new(Node::from(parts, began_ns));
+        let node = Arc::new(Node::new(parts, began_ns));
         Ok(Self { node, ready, setup, listener, accepts })
     }
 

@@ -120,7 +120,7 @@ async fn unsent_bytes_and_a_full_inbox_arrive_once_and_in_order() {
     // waits in the mailbox.
     let body = "x".repeat(30_000);
     let mut sent = 0_u64;
-    let mut enough = |world: &World| {
+    let enough = |world: &World| {
         let seat = world.server.node.registry.by_device(device(&bob)).unwrap();
         seat.records.depth() > 1
     };
