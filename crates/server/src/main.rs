@@ -88,7 +88,7 @@ async fn run(
             },
         };
         server = match upgrade(server, upgrade_wish, origin).await? {
-            Upgraded::Back(server) => server,
+            Upgraded::Back(back) => *back,
             Upgraded::Gone => return Ok(()),
         };
     }

@@ -44,7 +44,7 @@ pub enum Upgraded {
     /// Another process serves: this one ends.
     Gone,
     /// It goes on here.
-    Back(Server),
+    Back(Box<Server>),
 }
 
 /// Why the new process does not serve.
@@ -99,7 +99,7 @@ pub async fn upgrade(server: Server, wish: Wish, origin: &Origin) -> Result<Upgr
         Ok(successor) => successor,
         Err(why) => {
             wish.failed(format!("{why}; the server goes on as it was")).await;
-            return Ok(Upgraded::Back(server));
+            return Ok(Upgraded::Back(Box::new(server)));
         }
     };
     wish.progress(format!("freezing {} sessions", server.node.registry.live()));
@@ -131,7 +131,7 @@ pub async fn upgrade(server: Server, wish: Wish, origin: &Origin) -> Result<Upgr
                 }
             };
             wish.failed(format!("the new program did not serve: {}; {state}", lost.why)).await;
-            Ok(Upgraded::Back(back))
+            Ok(Upgraded::Back(Box::new(back)))
         }
     }
 }

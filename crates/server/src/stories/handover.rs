@@ -228,7 +228,8 @@ async fn nobody_flickers_and_who_goes_later_is_told() {
         pass: pass.clone(),
     };
     alice.link().says(&[here().into()]).await;
-    bob.link().says(&[here().into()]).await;
+    bob.link().says(&[here().into(), v1::TermsRequest { request: 1 }.into()]).await;
+    assert!(matches!(bob.link().hears().await, ToClient::Terms(_)), "he is there by now");
     let chat = v1::OpenChat { account: bob.account().0, pass: pass.clone(), typing: false };
     alice.link().says(&[v1::PresenceWatch { chats: vec![chat] }.into()]).await;
     let state = |heard: ToClient| match heard {
