@@ -93,6 +93,8 @@ pub(crate) struct Node {
     pub(crate) crowd: Crowd,
     /// Where sessions lie that go to another process.
     pub(crate) freezer: Freezer,
+    /// Held while the store is copied, which it cannot be closed in, and while it is handed over.
+    pub(crate) copying: Arc<tokio::sync::Mutex<()>>,
     /// Takes the wish for an upgrade, if somebody serves it.
     pub(crate) upgrades: OnceLock<mpsc::Sender<Wish>>,
     registrations: RateTable<IpAddr>,
@@ -225,6 +227,7 @@ impl Node {
             up: Notify::new(),
             crowd: Crowd::new(parts.config.session.handshakes_max),
             freezer: Freezer::default(),
+            copying: Arc::default(),
             upgrades: OnceLock::new(),
             rotating: Mutex::default(),
             draining: watch::Sender::new(false),

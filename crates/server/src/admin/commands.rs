@@ -45,6 +45,9 @@ pub(super) async fn answer(node: &Arc<Node>, question: Question) -> Result<Value
         Question::RotateKey => rotate_key(node).await,
         Question::Upgrade { .. } => Err("it is answered line by line".to_owned()),
         Question::Backup { to } => {
+            let Ok(_copying) = node.copying.try_lock() else {
+                return Err("another backup or an upgrade is under way; wait for it".to_owned());
+            };
             let report = node.store.backup(to.clone()).await.map_err(|error| error.to_string())?;
             Ok(json!({ "to": to, "rows": report.rows, "file_bytes": report.file_bytes }))
         }

@@ -1,4 +1,5 @@
 //! The old server's side: it starts the new one, freezes, hands over, and ends; or goes on as it was.
+//! Blocking work is done where it holds up nobody.
 
 use std::ffi::OsString;
 use std::io;
@@ -6,9 +7,11 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prost::Message as _;
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -21,7 +24,7 @@ use crate::serve::{FrozenServer, Server, StartError};
 /// meanwhile; a busy machine takes a second.
 const START_TIME: Duration = Duration::from_secs(10);
 
-/// How long one parcel may take: 64 sessions, or the node's record. It takes a millisecond; a clients waits
+/// How long one parcel may take: 64 sessions, or the node's record. It takes a millisecond; a client waits
 /// for an answer for 20 s.
 const PARCEL_TIME: Duration = Duration::from_secs(5);
 
@@ -95,8 +98,8 @@ impl Origin {
 /// None: dropped midway, the sessions are lost.
 pub async fn upgrade(server: Server, wish: Wish, origin: &Origin) -> Result<Upgraded, StartError> {
     let asked = Instant::now();
-    let successor = match prepare(&server, &wish, origin).await {
-        Ok(successor) => successor,
+    let (successor, not_copied) = match prepare(&server, &wish, origin).await {
+        Ok(prepared) => prepared,
         Err(why) => {
             wish.failed(format!("{why}; the server goes on as it was")).await;
             return Ok(Upgraded::Back(Box::new(server)));
@@ -104,6 +107,7 @@ pub async fn upgrade(server: Server, wish: Wish, origin: &Origin) -> Result<Upgr
     };
     wish.progress(format!("freezing {} sessions", server.node.registry.live()));
     let frozen = server.freeze().await;
+    drop(not_copied);
     wish.progress(format!("{} sessions are frozen, the store is closed", frozen.sessions.len()));
     let (given, frozen) = give(successor, frozen).await;
     match given {
@@ -140,8 +144,17 @@ fn ms(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// All that can fail before anybody is frozen.
-async fn prepare(server: &Server, wish: &Wish, origin: &Origin) -> Result<Successor, String> {
+/// All that can fail before anybody is frozen. As long as the second is there, no backup begins.
+async fn prepare(
+    server: &Server,
+    wish: &Wish,
+    origin: &Origin,
+) -> Result<(Successor, OwnedMutexGuard<()>), String> {
+    let Ok(not_copied) = Arc::clone(&server.node.copying).try_lock_owned() else {
+        return Err("a backup is under way, and everybody would wait for it; \
+                    upgrade when it is done"
+            .to_owned());
+    };
     if !server.node.store.stats().available {
         return Err("the store cannot write at present (`godwitd status` says more); \
                     upgrade when it can"
@@ -155,7 +168,7 @@ async fn prepare(server: &Server, wish: &Wish, origin: &Origin) -> Result<Succes
         tokio::task::spawn_blocking(start).await.map_err(|error| error.to_string())??;
     let (pid, version) = (successor.child.id(), &successor.hello.version);
     wish.progress(format!("godwitd {version} started, process {pid}"));
-    Ok(successor)
+    Ok((successor, not_copied))
 }
 
 /// Whether this is a program, and one of ours.

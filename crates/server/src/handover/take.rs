@@ -67,7 +67,9 @@ type Taken = (Opened, Zeroizing<NodeRecord>, Vec<Frozen>);
 async fn take(road: &Road, setup: Setup) -> Result<Taken, TakeError> {
     hello(road, &setup)?;
     let (listener, record, sessions) = tokio::task::block_in_place(|| receive(road))?;
+    tracing::info!(sessions = sessions.len(), "sessions arrived");
     let opened = Opened::open(setup, Some(listener), Some(&record)).await?;
+    tracing::info!("store opened");
     fail_point!("handover::ready");
     road.send(Step::Ready, &[], &[])?;
     match tokio::task::block_in_place(|| expect(road, Step::Go)) {

@@ -20,4 +20,5 @@ mod commands;
 #[cfg(feature = "fail-points")]
 mod crash;
 mod life;
+mod systemd;
 mod upgrade;
