@@ -47,10 +47,16 @@ pub struct ChildSpec {
     pub(crate) stop_deadline: Option<Duration>,
     /// Some if the child says when it is ready, within this time.
     pub(crate) ready_deadline: Option<Duration>,
+    /// Some if the child shows that it is alive at least so often.
+    pub(crate) beat_deadline: Option<Duration>,
     pub(crate) factory: Factory,
 }
 
 impl ChildSpec {
+    pub(crate) fn is_supervisor(&self) -> bool {
+        matches!(self.kind, Kind::Supervisor(_))
+    }
+
     /// A worker. `factory` is called for the first start and for every restart; what must survive
     /// a restart is captured by it and cloned into the future.
     pub fn new<F>(
@@ -67,6 +73,7 @@ impl ChildSpec {
             restart,
             stop_deadline: Some(STOP_DEADLINE),
             ready_deadline: None,
+            beat_deadline: None,
             factory: Box::new(move |context| Box::pin(factory(context))),
         }
     }
@@ -85,6 +92,7 @@ impl ChildSpec {
             restart,
             stop_deadline: None,
             ready_deadline: None,
+            beat_deadline: None,
             factory: Box::new(move |context| {
                 let supervisor = first.take().unwrap_or_else(&mut factory);
                 Box::pin(supervisor.run(context))
@@ -105,6 +113,18 @@ impl ChildSpec {
     #[must_use]
     pub fn ready_within(mut self, deadline: Duration) -> Self {
         self.ready_deadline = Some(deadline);
+        self
+    }
+
+    /// The child calls [`ChildContext::beat`] at least once in each `deadline`. If it has not done so twice
+    /// in a row it waits for something that does not come: it is ended, which counts as a failure. Twice,
+    /// because the first time it may have been the machine that had no time for anybody.
+    ///
+    /// A child that blocks its thread cannot be ended; it is shown as stuck until it returns by itself, and
+    /// is not started a second time beside it.
+    #[must_use]
+    pub fn beats_within(mut self, deadline: Duration) -> Self {
+        self.beat_deadline = Some(deadline);
         self
     }
 }
@@ -140,6 +160,11 @@ impl ChildContext {
     /// Says that the child is up, so that the next one may start. Saying it twice changes nothing.
     pub fn ready(&self) {
         self.node.set_ready();
+    }
+
+    /// Shows that the child is alive.
+    pub fn beat(&self) {
+        self.node.beat();
     }
 
     /// Shows how many things wait for this child, in the tree.

@@ -1,10 +1,11 @@
 //! The live node behind a [`Tree`]: written by the child and its supervisor, read by anybody.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use crate::tree::{Kind, State};
 use crate::{Exit, Tree};
@@ -16,6 +17,9 @@ pub(crate) struct Node {
     name: String,
     kind: Kind,
     inbox: AtomicUsize,
+    born: Instant,
+    /// Milliseconds from then to the last sign of life.
+    beat_ms: AtomicU64,
     status: Mutex<Status>,
     /// Told when the child becomes ready: its supervisor waits on it.
     ready: Arc<Notify>,
@@ -32,15 +36,17 @@ struct Status {
 
 impl Node {
     pub(crate) fn new(name: String, kind: Kind, ready: Arc<Notify>) -> Self {
+        let born = Instant::now();
         let status = Status {
             state: State::Waiting,
-            since: Instant::now(),
+            since: born,
             restarts: 0,
             panics: 0,
             last_exit: None,
             children: Vec::new(),
         };
-        Self { name, kind, inbox: AtomicUsize::new(UNTOLD), status: Mutex::new(status), ready }
+        let (inbox, beat_ms) = (AtomicUsize::new(UNTOLD), AtomicU64::new(0));
+        Self { name, kind, inbox, born, beat_ms, status: Mutex::new(status), ready }
     }
 
     // No code that can panic runs under this lock, and a snapshot of a poisoned one is still true.
@@ -84,6 +90,16 @@ impl Node {
         self.status().restarts += 1;
     }
 
+    pub(crate) fn beat(&self) {
+        let ms = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.beat_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// When it last showed that it is alive; its start is a sign too.
+    pub(crate) fn last_beat(&self) -> Instant {
+        self.born + Duration::from_millis(self.beat_ms.load(Ordering::Relaxed))
+    }
+
     pub(crate) fn report_inbox(&self, depth: usize) {
         self.inbox.store(depth.min(UNTOLD - 1), Ordering::Relaxed);
     }
@@ -104,6 +120,7 @@ impl Node {
             panics: status.panics,
             last_exit: status.last_exit.clone(),
             inbox: (inbox != UNTOLD).then_some(inbox),
+            counts: BTreeMap::new(),
             children: status.children.iter().map(|child| child.snapshot()).collect(),
         }
     }

@@ -147,7 +147,8 @@ impl Running {
     }
 
     /// Stops every child in reverse start order and waits for the end. Takes at most the sum of
-    /// the children's deadlines, unless a child blocks its thread, which nothing can interrupt.
+    /// the children's deadlines, and 5 s more for each that blocks its thread: nothing can interrupt
+    /// that, so it goes on, and the exit names it.
     ///
     /// # Cancel safety
     /// The tree goes on stopping if this future is dropped.

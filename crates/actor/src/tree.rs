@@ -1,5 +1,6 @@
 //! The supervision tree as it stands: what `godwitd tree` prints.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub enum State {
     Starting,
     /// Up.
     Running,
+    /// It shows no sign of life and cannot be ended: it blocks its thread.
+    Stuck,
     /// Asked to stop.
     Stopping,
     /// Ended, to be started again after the back-off.
@@ -42,6 +45,7 @@ impl State {
             Self::Waiting => "waiting",
             Self::Starting => "starting",
             Self::Running => "running",
+            Self::Stuck => "stuck",
             Self::Stopping => "stopping",
             Self::BackingOff => "backing off",
             Self::Ended => "ended",
@@ -70,6 +74,9 @@ pub struct Tree {
     /// Things that wait for it, if it tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inbox: Option<usize>,
+    /// What else there is to count, by name; whoever shows the tree adds it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counts: BTreeMap<String, u64>,
     /// Its children in start order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<Tree>,
@@ -81,6 +88,20 @@ impl Tree {
         match path.split_first() {
             None => Some(self),
             Some((name, rest)) => self.children.iter().find(|c| c.name == *name)?.find(rest),
+        }
+    }
+
+    /// Adds a number to the node at a path of names below this one; nothing if there is none.
+    pub fn count(&mut self, path: &[&str], name: &str, value: u64) {
+        match path.split_first() {
+            None => {
+                self.counts.insert(name.to_owned(), value);
+            }
+            Some((first, rest)) => {
+                if let Some(child) = self.children.iter_mut().find(|child| child.name == *first) {
+                    child.count(rest, name, value);
+                }
+            }
         }
     }
 
@@ -98,6 +119,9 @@ impl Tree {
         }
         if let Some(depth) = self.inbox {
             write!(f, ", inbox {depth}")?;
+        }
+        for (name, value) in &self.counts {
+            write!(f, ", {} {value}", name.replace('_', " "))?;
         }
         if let Some(exit) = &self.last_exit {
             write!(f, ", last {exit}")?;

@@ -16,6 +16,13 @@ use crate::node::Node;
 use crate::tree::State;
 use crate::{ChildContext, ChildSpec, Exit, Restart};
 
+/// How long a child that was killed may take until it has ended. It ends at its next `await`; who meets none
+/// in so long blocks its thread, and nothing can interrupt that.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A child that was told to end goes on; the text says which.
+pub(super) struct Endless(pub(super) String);
+
 pub(super) struct Slot {
     spec: ChildSpec,
     pub(super) node: Arc<Node>,
@@ -24,6 +31,12 @@ pub(super) struct Slot {
     pub(super) due: Option<Instant>,
     /// When it must have become ready, while it starts.
     ready_by: Option<Instant>,
+    /// When it must have shown a sign of life; None if it need not, and once it was ended for that.
+    beat_by: Option<Instant>,
+    /// It has missed one already.
+    is_suspect: bool,
+    /// It was to be ended because it showed none.
+    is_stuck: bool,
     started: Option<Instant>,
     /// Failures in a row, each within a budget's window of its start.
     failures: u32,
@@ -44,7 +57,18 @@ impl Drop for Task {
 impl Slot {
     pub(super) fn new(spec: ChildSpec, ready: Arc<Notify>, due: Instant) -> Self {
         let node = Arc::new(Node::new(spec.name.clone(), spec.kind, ready));
-        Self { spec, node, task: None, due: Some(due), ready_by: None, started: None, failures: 0 }
+        Self {
+            spec,
+            node,
+            task: None,
+            due: Some(due),
+            ready_by: None,
+            beat_by: None,
+            is_suspect: false,
+            is_stuck: false,
+            started: None,
+            failures: 0,
+        }
     }
 
     pub(super) fn restart(&self) -> Restart {
@@ -62,6 +86,9 @@ impl Slot {
         }
         self.due = None;
         self.ready_by = self.spec.ready_deadline.map(|deadline| now + deadline);
+        self.node.beat();
+        self.beat_by = self.spec.beat_deadline.map(|deadline| now + deadline);
+        (self.is_suspect, self.is_stuck) = (false, false);
         let starting = self.ready_by.is_some();
         self.node.set_state(if starting { State::Starting } else { State::Running });
         let stop = CancellationToken::new();
@@ -75,7 +102,9 @@ impl Slot {
 
     /// When something must be done about it, if nothing happens before.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.due.or(self.ready_by.filter(|_| self.is_starting()))
+        let ready_by = self.ready_by.filter(|_| self.is_starting());
+        let beat_by = self.beat_by.filter(|_| self.task.is_some());
+        [self.due, ready_by, beat_by].into_iter().flatten().min()
     }
 
     pub(super) fn is_late(&self, now: Instant) -> bool {
@@ -87,13 +116,43 @@ impl Slot {
         let Some(task) = &mut self.task else { return Poll::Pending };
         let joined = std::task::ready!(Pin::new(&mut task.handle).poll(cx));
         self.task = None;
-        Poll::Ready(Exit::of_task(joined))
+        let exit = Exit::of_task(joined);
+        Poll::Ready(if self.is_stuck && exit == Exit::Killed { self.silent() } else { exit })
+    }
+
+    /// Looks whether it is alive. At the second sign in a row that does not come it is told to end, which it
+    /// does at its next `await`, and its end comes as any other.
+    pub(super) fn look_for_life(&mut self, now: Instant, supervisor: &str) {
+        let (Some(task), Some(within)) = (&self.task, self.spec.beat_deadline) else { return };
+        if self.beat_by.is_none_or(|by| now < by) {
+            return;
+        }
+        let next = self.node.last_beat() + within;
+        if next > now {
+            (self.beat_by, self.is_suspect) = (Some(next), false);
+        } else if !self.is_suspect {
+            (self.beat_by, self.is_suspect) = (Some(now + within), true);
+        } else {
+            (self.beat_by, self.is_stuck) = (None, true);
+            task.handle.abort();
+            self.node.set_state(State::Stuck);
+            let silent_ms = u64::try_from((now + within - next).as_millis()).unwrap_or(u64::MAX);
+            tracing::error!(supervisor, child = self.node.name(), silent_ms, "child is stuck");
+        }
+    }
+
+    fn silent(&self) -> Exit {
+        let within = self.spec.beat_deadline.unwrap_or_default();
+        Exit::Failed(format!("no sign of life in {} ms", 2 * within.as_millis()))
     }
 
     /// Asks it to stop, waits for its deadline, then kills it. Nothing if it does not run.
-    pub(super) async fn stop(&mut self) {
+    ///
+    /// # Errors
+    /// It does not end: it blocks its thread, or one below it does. It goes on then.
+    pub(super) async fn stop(&mut self) -> Result<(), Endless> {
         self.due = None;
-        let Some(mut task) = self.task.take() else { return };
+        let Some(mut task) = self.task.take() else { return Ok(()) };
         self.node.set_state(State::Stopping);
         task.stop.cancel();
         let joined = match self.spec.stop_deadline {
@@ -102,11 +161,22 @@ impl Slot {
                 Ok(joined) => joined,
                 Err(_late) => {
                     task.handle.abort();
-                    (&mut task.handle).await
+                    let Ok(joined) = timeout(KILL_PATIENCE, &mut task.handle).await else {
+                        self.node.set_state(State::Stuck);
+                        return Err(Endless(format!("{} does not end", self.node.name())));
+                    };
+                    joined
                 }
             },
         };
-        self.node.ended(Exit::of_task(joined));
+        let exit = Exit::of_task(joined);
+        self.node.ended(exit.clone());
+        match exit {
+            Exit::Failed(why) if self.spec.is_supervisor() => Err(Endless(why)),
+            Exit::Done | Exit::Stopped | Exit::Killed | Exit::Failed(_) | Exit::Panicked(_) => {
+                Ok(())
+            }
+        }
     }
 
     /// Ends it for not becoming ready in time.

@@ -8,7 +8,7 @@ use std::task::Poll;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::slot::Slot;
+use super::slot::{Endless, Slot};
 use super::{Strategy, Supervisor};
 use crate::budget::Spent;
 use crate::{Backoff, Chance, ChildContext, Exit, Restart, RestartBudget};
@@ -38,7 +38,7 @@ enum Event {
     Due,
 }
 
-/// The restart budget is spent; the text says by whom.
+/// It cannot go on; the text says why: the restart budget is spent, or a child does not end.
 struct GiveUp(String);
 
 impl Watch {
@@ -66,15 +66,21 @@ impl Watch {
             let event = self.next_event().await;
             let outcome = match event {
                 Event::Stop => {
-                    self.stop(0..self.slots.len()).await;
-                    return Exit::Stopped;
+                    return match self.stop(0..self.slots.len()).await {
+                        Ok(()) => Exit::Stopped,
+                        Err(Endless(why)) => Exit::Failed(why),
+                    };
                 }
                 Event::Ended(place, exit) => self.ended(place, exit).await,
                 Event::Ready => Ok(()),
-                Event::Due => self.end_late().await,
+                Event::Due => {
+                    self.look_for_life();
+                    self.end_late().await
+                }
             };
             if let Err(GiveUp(why)) = outcome {
-                self.stop(0..self.slots.len()).await;
+                // Whoever does not end now either has been named already.
+                let _ = self.stop(0..self.slots.len()).await;
                 return Exit::Failed(why);
             }
         }
@@ -117,6 +123,11 @@ impl Watch {
         self.slots.iter().take(last.saturating_add(1)).filter_map(Slot::deadline).min()
     }
 
+    fn look_for_life(&mut self) {
+        let (now, supervisor) = (Instant::now(), self.context.node.name());
+        self.slots.iter_mut().for_each(|slot| slot.look_for_life(now, supervisor));
+    }
+
     async fn end_late(&mut self) -> Result<(), GiveUp> {
         let now = Instant::now();
         let Some(place) = self.slots.iter().position(|slot| slot.is_late(now)) else {
@@ -151,7 +162,11 @@ impl Watch {
         let restart_in_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         tracing::warn!(supervisor, child = slot.node.name(), %exit, restart_in_ms, "child restarts");
         let affected = self.affected(place);
-        self.stop(affected.clone()).await;
+        if let Err(Endless(why)) = self.stop(affected.clone()).await {
+            // A second one beside the first would be worse than none.
+            tracing::error!(supervisor = self.context.node.name(), why, "cannot restart");
+            return Err(GiveUp(why));
+        }
         let due = Instant::now() + delay;
         for slot in self.slots.get_mut(affected).unwrap_or_default() {
             if slot.restart() != Restart::Temporary {
@@ -169,10 +184,13 @@ impl Watch {
         }
     }
 
-    async fn stop(&mut self, places: Range<usize>) {
+    /// Stops all of them, in reverse; the error is that of the first that does not end.
+    async fn stop(&mut self, places: Range<usize>) -> Result<(), Endless> {
+        let mut all = Ok(());
         for slot in self.slots.get_mut(places).unwrap_or_default().iter_mut().rev() {
-            slot.stop().await;
+            all = all.and(slot.stop().await);
         }
+        all
     }
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod budget;
+mod life;
 mod stage;
 mod starting;
 mod stopping;

@@ -64,6 +64,11 @@ impl Stage {
         self.seen.lock().unwrap().push(what);
     }
 
+    /// Whether it was started and can be told something.
+    pub(crate) fn is_up(&self, name: &str) -> bool {
+        self.cues.lock().unwrap().contains_key(name)
+    }
+
     /// Tells the running `name` something.
     pub(crate) async fn tell(&self, name: &str, cue: Cue) {
         let to_child = self.cues.lock().unwrap().get(name).unwrap().clone();

@@ -43,10 +43,12 @@ async fn the_tree_reads_well_and_survives_json() {
     stage.tell("doors", failed("address in use")).await;
     stage.seen_after(Duration::from_millis(200)).await;
 
-    let tree = running.tree();
+    let mut tree = running.tree();
+    tree.count(&["queue"], "batches", 7);
+    tree.count(&["nobody"], "batches", 7);
     let expected = "\
 root (rest-for-one)  running 1 s
-├─ queue  running 1 s, inbox 12
+├─ queue  running 1 s, inbox 12, batches 7
 ├─ sessions (one-for-one)  running 1 s
 │  └─ worker 0  running 1 s
 └─ doors  running 100 ms, 1 restarts, last failed: address in use
@@ -60,7 +62,7 @@ root (rest-for-one)  running 1 s
     let worker = serde_json::to_value(tree.find(&["queue"]).unwrap()).unwrap();
     let expected = serde_json::json!({
         "name": "queue", "kind": "worker", "state": "running", "age_ms": 1000,
-        "restarts": 0, "panics": 0, "inbox": 12,
+        "restarts": 0, "panics": 0, "inbox": 12, "counts": {"batches": 7},
     });
     assert_eq!(worker, expected, "scripts read these names");
     running.stop().await;
