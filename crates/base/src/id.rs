@@ -17,6 +17,9 @@ pub enum IdError {
         "a handle is 2 to 32 characters: a-z first, then a-z, 0-9, '.', '_' or '-'; or '+' and 7 to 15 digits"
     )]
     Handle,
+    /// Not `account.device`.
+    #[error("a device looks like 0123456789abcdef.1")]
+    DeviceId,
     /// Not `account.device.counter`.
     #[error("a message id looks like 0123456789abcdef.1.42")]
     MessageId,
@@ -177,6 +180,20 @@ impl DeviceId {
 impl fmt::Display for DeviceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.account, self.number.0)
+    }
+}
+
+impl FromStr for DeviceId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let (account, number) = text.split_once('.').ok_or(IdError::DeviceId)?;
+        let id = Self::new(
+            u64::from_str_radix(account, 16).map_err(|_| IdError::DeviceId)?,
+            number.parse().map_err(|_| IdError::DeviceId)?,
+        );
+        // One text per id: no leading zeros, no upper case, no sign.
+        if id.to_string() == text { Ok(id) } else { Err(IdError::DeviceId) }
     }
 }
 
@@ -344,6 +361,19 @@ mod tests {
         fn message_ids_survive_text(account: u64, number: u32, counter: u64) {
             let id = MessageId { device: DeviceId::new(account, number), counter };
             prop_assert_eq!(id.to_string().parse::<MessageId>(), Ok(id));
+        }
+
+        #[test]
+        fn device_ids_survive_text(account: u64, number: u32) {
+            let id = DeviceId::new(account, number);
+            prop_assert_eq!(id.to_string().parse::<DeviceId>(), Ok(id));
+        }
+
+        #[test]
+        fn any_text_as_a_device_is_refused_or_round_trips(text in "[0-9a-fA-F]{15,17}[.][+0-9]{0,11}") {
+            if let Ok(id) = text.parse::<DeviceId>() {
+                prop_assert_eq!(id.to_string(), text);
+            }
         }
 
         #[test]

@@ -288,7 +288,8 @@ impl Operations for Embedded {
     }
 
     fn stats(&self) -> Stats {
-        self.shared.stats_now()
+        let busy_ms = self.shared.busy_ms(self.options.clock.monotonic_ns());
+        Stats { busy_ms, ..self.shared.stats_now() }
     }
 
     fn backup(&self, to: PathBuf) -> Answer<BackupReport, OpenError> {

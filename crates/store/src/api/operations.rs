@@ -114,6 +114,9 @@ pub struct Stats {
     pub file_bytes: u64,
     /// Submissions and acknowledgements that wait for the next batch.
     pub waiting: u64,
+    /// Milliseconds for which the writer has been at its present turn, 0 between two. It grows while the
+    /// disk does not answer.
+    pub busy_ms: u64,
 }
 
 /// What a backup holds.

@@ -1,5 +1,6 @@
 //! Two threads that read bodies, so that the writer never waits for a disk read.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -40,7 +41,7 @@ impl Readers {
         Ok(Self { threads: Mutex::new(threads), ..readers })
     }
 
-    /// Has `job` run by one of the threads. A job must not panic: it guards what it calls.
+    /// Has `job` run by one of the threads. One that panics takes its answer along, and nobody else's.
     pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Full> {
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let jobs = jobs.as_ref().ok_or(Full)?;
@@ -63,7 +64,11 @@ fn read_on(queue: &Mutex<Receiver<Job>>) {
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         match job {
-            Ok(job) => job(),
+            Ok(job) => {
+                if catch_unwind(AssertUnwindSafe(job)).is_err() {
+                    tracing::error!("a read of the store panicked");
+                }
+            }
             Err(_) => return,
         }
     }
@@ -73,6 +78,24 @@ fn read_on(queue: &Mutex<Receiver<Job>>) {
 mod tests {
     use super::*;
     use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_job_that_panics_ends_no_thread() {
+        let readers = Readers::start().unwrap();
+        let (done, finished) = channel();
+        for number in 0..4 * THREADS {
+            let done = done.clone();
+            let job = move || {
+                assert!(number >= 2 * THREADS, "a test asked this job to panic");
+                done.send(()).unwrap();
+            };
+            readers.run(job).unwrap();
+        }
+        for _ in 0..2 * THREADS {
+            finished.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+        }
+        readers.close();
+    }
 
     #[test]
     fn jobs_are_bounded_and_finished_before_closing() {

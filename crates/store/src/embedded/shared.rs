@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use redb::{Builder, Database, ReadTransaction, ReadableDatabase, WriteTransaction};
@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     /// Replaced by the writer after a failure or a move; everybody else takes snapshots from it.
     database: RwLock<Option<Open>>,
     stats: Mutex<Stats>,
+    /// When the writer began its turn, 0 between two.
+    busy_since_ns: AtomicU64,
 }
 
 /// The open file, and who reads it.
@@ -111,10 +113,25 @@ impl Shared {
             is_name_unsynced: AtomicBool::new(false),
             database: RwLock::new(None),
             stats: Mutex::new(Stats { available: true, ..Stats::default() }),
+            busy_since_ns: AtomicU64::new(0),
         };
         let state = shared.reopen(options)?;
         shared.stats(|stats| state.count(stats));
         Ok((shared, state))
+    }
+
+    /// The writer begins a turn now, or, with none, has ended it.
+    pub(crate) fn busy_since(&self, now_ns: Option<u64>) {
+        let since_ns = now_ns.map_or(0, |now_ns| now_ns.max(1));
+        self.busy_since_ns.store(since_ns, Ordering::Relaxed);
+    }
+
+    /// For how long it has been at its turn.
+    pub(crate) fn busy_ms(&self, now_ns: u64) -> u64 {
+        match self.busy_since_ns.load(Ordering::Relaxed) {
+            0 => 0,
+            since_ns => now_ns.saturating_sub(since_ns) / 1_000_000,
+        }
     }
 
     /// Closes the file if it is open, opens it and loads it anew.

@@ -72,6 +72,8 @@ impl Writer {
         sink: Arc<dyn Sink>,
         state: Option<State>,
     ) -> Self {
+        // One before it may have ended in the middle of a turn.
+        shared.busy_since(None);
         Self {
             shared,
             options,
@@ -145,6 +147,13 @@ impl Writer {
     }
 
     fn turn(&mut self) {
+        self.shared.busy_since(Some(self.options.clock.monotonic_ns()));
+        self.take_turn();
+        self.shared.busy_since(None);
+    }
+
+    fn take_turn(&mut self) {
+        fail::fail_point!("store::turn");
         if self.state.is_none() && self.may_write() {
             self.reopen();
         }
