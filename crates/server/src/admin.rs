@@ -3,6 +3,7 @@
 
 mod ask;
 mod commands;
+mod session;
 
 use std::fs;
 use std::io;
@@ -17,9 +18,10 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::node::Node;
+use crate::pulse::Pulse;
 
 pub use ask::{AskError, ask, ask_and_hear};
 pub(crate) use commands::invite;
@@ -35,6 +37,12 @@ const QUESTION_BYTES_MAX: u64 = 16 * 1_024;
 /// Questions at once: operators are few.
 const QUESTIONS_MAX: usize = 16;
 
+/// Pause after the system refused to accept, for example because no file descriptor is free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Where a test has this part go wrong.
+const POINT: &str = "fault::admin";
+
 /// Time to ask. The answer may take longer: a backup does.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -46,6 +54,11 @@ pub enum Question {
     Status,
     /// The supervision tree.
     Tree,
+    /// The sessions of somebody.
+    Session {
+        /// A handle, a device, an account, or the number of a session.
+        id: String,
+    },
     /// A new invite code.
     Invite {
         /// Registrations that it is good for.
@@ -81,8 +94,7 @@ pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
             "no admin socket: its path is too long for the system; use a shorter data folder"
         );
         node.up.notify_one();
-        child.stopping().await;
-        return Exit::Stopped;
+        return Pulse::new(&child, POINT).until_stopped().await;
     }
     let listener = match bind(&path) {
         Ok(listener) => listener,
@@ -97,18 +109,20 @@ pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
             }
         }
     };
-    hear(&listener, child.stopping(), answers).await;
+    let mut pulse = Pulse::new(&child, POINT);
+    let exit = hear(&listener, pulse.until_stopped(), answers).await;
     let _ = fs::remove_file(&path);
-    Exit::Stopped
+    exit
 }
 
 /// Takes [`QUESTIONS_MAX`] connections at a time; the next ones wait in the system's queue. It stops
 /// when it is told to, also while all places are taken by connections that say nothing.
 async fn hear<F>(
     listener: &UnixListener,
-    stopping: impl Future<Output = ()>,
+    ending: impl Future<Output = Exit>,
     answers: impl Fn(UnixStream) -> F,
-) where
+) -> Exit
+where
     F: Future<Output = ()> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(QUESTIONS_MAX));
@@ -116,17 +130,23 @@ async fn hear<F>(
         let place = Arc::clone(&places).acquire_owned().await;
         (place, listener.accept().await)
     };
-    let mut stopping = pin!(stopping);
+    let mut ending = pin!(ending);
     loop {
         tokio::select! {
             biased;
-            () = &mut stopping => return,
-            (place, asked) = next() => if let Ok((stream, _)) = asked {
-                let answering = answers(stream);
-                tokio::spawn(async move {
-                    let _place = place;
-                    answering.await;
-                });
+            exit = &mut ending => return exit,
+            (place, asked) = next() => match asked {
+                Ok((stream, _)) => {
+                    let answering = answers(stream);
+                    tokio::spawn(async move {
+                        let _place = place;
+                        answering.await;
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "admin connection not accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
             },
         }
     }
@@ -182,7 +202,10 @@ mod tests {
             let (takes, taken) = mpsc::unbounded_channel();
             let (stop, stopping) = oneshot::channel::<()>();
             let hears = tokio::spawn(async move {
-                let stopping = async { drop(stopping.await) };
+                let stopping = async {
+                    drop(stopping.await);
+                    Exit::Stopped
+                };
                 let answers = |stream: UnixStream| {
                     let (place, given_back) = oneshot::channel::<()>();
                     takes.send(place).unwrap();
@@ -191,7 +214,7 @@ mod tests {
                         drop(stream);
                     }
                 };
-                hear(&listener, stopping, answers).await;
+                assert_eq!(hear(&listener, stopping, answers).await, Exit::Stopped);
             });
             Self { taken, stop, hears, data }
         }

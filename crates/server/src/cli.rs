@@ -12,7 +12,7 @@ use crate::config::{Config, ConfigError, example, reference};
 use crate::serve::{StartError, default_data};
 
 pub use operator::{
-    CommandError, backup, compact, invite, reports, restore, rotate_key, status, tree, upgrade,
+    CommandError, backup, compact, invite, reports, restore, rotate_key, session, status, tree, upgrade,
     verify,
 };
 
@@ -40,7 +40,9 @@ pub enum Command {
     /// Show how the running server is.
     Status(Look),
     /// Show the supervision tree of the running server.
-    Tree(Look),
+    Tree(TreeLook),
+    /// Show the sessions of somebody on the running server.
+    Session(SessionLook),
     /// List what people reported to you: who, why, and messages that the reporter chose to show.
     Reports(Look),
     /// Write everything into a new file, while the server runs or not.
@@ -137,6 +139,28 @@ pub struct Look {
     /// Print a JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Look at the tree.
+#[derive(Debug, Clone, Args)]
+pub struct TreeLook {
+    /// Where the data is.
+    #[command(flatten)]
+    pub look: Look,
+    /// Show it anew each second, until Ctrl-C.
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// Look at sessions.
+#[derive(Debug, Clone, Args)]
+pub struct SessionLook {
+    /// A handle (alice), a device (0123456789abcdef.1), an account (0123456789abcdef) or a session (t:42).
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Where the data is.
+    #[command(flatten)]
+    pub look: Look,
 }
 
 /// Back up.

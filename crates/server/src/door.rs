@@ -24,8 +24,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::appointments::Hours;
 use crate::config::Config;
+use crate::fault;
 use crate::meters::Meters;
 use crate::node::Node;
+use crate::pulse::Pulse;
 use crate::session::Socket;
 pub(crate) use crowd::Crowd;
 use crowd::{Full, Place};
@@ -71,12 +73,17 @@ pub(crate) fn bind(config: &Config) -> io::Result<TcpListener> {
 /// Accepts until told to stop.
 pub(crate) async fn run(child: ChildContext, node: Arc<Node>, listener: Arc<TcpListener>) -> Exit {
     let crowd = &node.crowd;
+    let mut pulse = Pulse::new(&child, "fault::door");
     let mut crowded = false;
     let mut accepted = 0_u32;
     loop {
         let connection = tokio::select! {
             biased;
             () = child.stopping() => return Exit::Stopped,
+            () = pulse.next() => match pulse.beat().await {
+                Ok(()) => continue,
+                Err(exit) => return exit,
+            },
             connection = listener.accept() => connection,
         };
         match connection {
@@ -137,13 +144,28 @@ pub(crate) async fn enter_by(node: Arc<Node>, socket: Socket, address: std::net:
     }
 }
 
+/// Counts a connection that ends by a panic, whose task takes nobody along.
+struct CountsPanic<'a>(&'a Node);
+
+impl Drop for CountsPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            Meters::count(&self.0.meters.handshakes, "panicked");
+        }
+    }
+}
+
 /// A connection until it is a session, an answered request, or refused; within the deadline.
 async fn enter(node: Arc<Node>, mut stream: TcpStream, address: SocketAddr, place: Place) {
+    let _counts = CountsPanic(&node);
     // Frames are gathered already; the system must not wait for more.
     let _ = stream.set_nodelay(true);
     let deadline = Duration::from_millis(node.config.session.handshake_timeout_ms);
     let entered = timeout(deadline, async {
         let mut first = Vec::with_capacity(handshake::FIRST_BYTES);
+        if fault::meet("fault::connection").await.is_err() {
+            return None;
+        }
         while first.len() < 2 {
             if !matches!(stream.read_buf(&mut first).await, Ok(n) if n > 0) {
                 return None;

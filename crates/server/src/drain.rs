@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::handover::freezer;
 use crate::node::Node;
+use crate::pulse::Pulse;
 use crate::registry::SHARDS;
 use crate::seat::Word;
 
@@ -25,7 +26,11 @@ const LOOK: Duration = Duration::from_millis(20);
 /// lean on was, it lets them in again.
 pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
     node.set_draining(false);
-    child.stopping().await;
+    let mut pulse = Pulse::new(&child, "fault::sessions");
+    match pulse.until_stopped().await {
+        Exit::Stopped => {}
+        exit => return exit,
+    }
     if node.freezer.is_asked() {
         freezer::freeze(&node).await;
         return Exit::Stopped;

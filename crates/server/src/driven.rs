@@ -18,7 +18,7 @@ use crate::registry::Registry;
 use crate::router::Router;
 use crate::serve::{STORE_FOLDER, Setup, StartError, child, prepare, store_options};
 use crate::session::Socket;
-use crate::{door, drain, keys, presence, sweeper};
+use crate::{door, drain, keys, presence, sweeper, upkeep};
 
 /// A server that is driven. Dropped without its runtime it goes on; a runtime that is dropped takes all its
 /// sessions along where they stand, as the end of a process would.
@@ -35,7 +35,7 @@ impl Driven {
     /// # Errors
     /// See [`StartError`]; nothing is left running.
     pub fn start(setup: Setup) -> Result<Self, StartError> {
-        let Setup { config, clock, disk } = setup;
+        let Setup { config, clock, disk, .. } = setup;
         let data = config.data.clone().ok_or(StartError::NoData)?;
         prepare(&data).map_err(|cause| StartError::Data { path: data.clone(), cause })?;
         let registry = Arc::new(Registry::default());
@@ -119,10 +119,11 @@ impl Driven {
 
 /// As the tree of a whole server, without what needs a port or a thread.
 fn tree(node: &Arc<Node>) -> Supervisor {
-    let sweep = |child: ChildContext, node| sweeper::sweep(child, node, false);
+    let keep = |child: ChildContext, node| upkeep::keep(child, node, false);
     Supervisor::new("root", Strategy::RestForOne)
         .child(child("sessions", node, drain::run))
-        .child(child("sweeper", node, sweep))
+        .child(child("sweeper", node, sweeper::run))
+        .child(child("upkeep", node, keep))
         .child(child("presence", node, presence::run))
 }
 

@@ -10,7 +10,8 @@
 //! - `media`: files, over HTTP beside the link.
 //! - `node`: what all of them share; `rate`, `strangers`, `reports`, `quarantine`, `meters`, `keys`
 //!   belong to it.
-//! - [`Server`]: the supervision tree around all this; `drain`, `sweeper`, [`admin`] are its parts.
+//! - [`Server`]: the supervision tree around all this; `drain`, `sweeper`, `upkeep`, [`admin`] are its parts,
+//!   `pulse` shows that they are alive, and the `watchdog` sees in `turns` what nobody on a worker could.
 //! - [`handover`]: sessions go to another process, and nobody is dropped.
 //! - `driven`: the same without port and threads, for simulation.
 //! - [`config`], [`cli`], [`announce`], [`systemd`]: what the operator touches.
@@ -29,12 +30,14 @@ mod drain;
 #[cfg(feature = "driven")]
 mod driven;
 mod ends;
+mod fault;
 pub mod handover;
 pub mod keys;
 mod media;
 mod meters;
 mod node;
 mod presence;
+mod pulse;
 mod quarantine;
 mod rate;
 mod registry;
@@ -50,6 +53,9 @@ mod stories;
 mod strangers;
 mod sweeper;
 pub mod systemd;
+mod turns;
+mod upkeep;
+mod watchdog;
 
 #[cfg(feature = "driven")]
 pub use driven::Driven;

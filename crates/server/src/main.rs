@@ -1,9 +1,11 @@
 //! godwitd: reads its orders, starts the server, says that it is up, waits for the signal to stop,
 //! and goes down in order, or hands over to another process. Everything else is in the library.
 
-use std::io::{self, Write as _};
+use std::convert::Infallible;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::TcpListener;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use godwit_server::cli::{self, Arguments, Command, Serve};
@@ -18,6 +20,12 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// Between two looks of `tree --watch`.
+const WATCH_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long the threads of the runtime may take to end once the server has: they only have to drop what is left.
+const WORKERS_TIME: Duration = Duration::from_secs(5);
+
 /// What went wrong, as the one line that is printed.
 type Failure = Box<dyn std::error::Error>;
 
@@ -28,7 +36,9 @@ fn main() -> ExitCode {
         Command::Invite(wish) => print(cli::invite(&wish)),
         Command::Upgrade(wish) => print(cli::upgrade(&wish)),
         Command::Status(wish) => print(cli::status(&wish)),
-        Command::Tree(wish) => print(cli::tree(&wish)),
+        Command::Tree(wish) if wish.watch => watch(&wish.look),
+        Command::Tree(wish) => print(cli::tree(&wish.look)),
+        Command::Session(wish) => print(cli::session(&wish)),
         Command::Backup(wish) => print(cli::backup(&wish)),
         Command::Restore(wish) => print(cli::restore(&wish)),
         Command::Reports(wish) => print(cli::reports(&wish)),
@@ -51,7 +61,13 @@ fn serve(wish: &Serve) -> Result<(), Failure> {
     log(&config.log)?;
     crash::arm()?;
     let origin = Origin::of_process()?;
-    runtime(&config)?.block_on(run(config, wish, &origin, port))
+    let runtime = runtime(&config)?;
+    let ended = runtime.block_on(run(config, wish, &origin, port));
+    // Everything has ended that can: a worker in a turn without end is not waited for.
+    runtime.shutdown_timeout(WORKERS_TIME);
+    ended
+}
+
 }
 
 async fn run(
@@ -136,7 +152,20 @@ fn log(log: &Log) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Shows the tree each second until the server or the user ends it. A screen is cleared in between.
+fn watch(look: &cli::Look) -> Result<(), Failure> {
+    let clears = !look.json && io::stdout().is_terminal();
+    loop {
+        let tree = cli::tree(look)?;
+        print(Ok::<_, Infallible>(if clears { format!("\x1b[H\x1b[2J{tree}") } else { tree }))?;
+        #[expect(clippy::disallowed_methods, reason = "it is a pause that is wanted")]
+        std::thread::sleep(WATCH_PAUSE);
+    }
+}
+
 fn print<E: std::error::Error + 'static>(text: Result<String, E>) -> Result<(), Failure> {
-    io::stdout().lock().write_all(text?.as_bytes())?;
+    let mut out = io::stdout().lock();
+    out.write_all(text?.as_bytes())?;
+    out.flush()?;
     Ok(())
 }

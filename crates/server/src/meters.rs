@@ -26,6 +26,9 @@ pub(crate) struct Meters {
     pub(crate) sessions_closed: Family<Kind, Counter>,
     pub(crate) session_panics: Counter,
     pub(crate) slow_turns: Counter,
+    pub(crate) stuck_turns: Counter,
+    pub(crate) runtime_stalls: Counter,
+    pub(crate) store_stalls: Counter,
     pub(crate) holds: Counter,
     pub(crate) submissions: Counter,
     pub(crate) accepted: Counter,
@@ -77,6 +80,21 @@ impl Meters {
             "session_turns_slow",
             "Turns of sessions that took longer than 10 ms",
             &self.slow_turns,
+        );
+        add(
+            "session_turns_stuck",
+            "Turns of sessions that had not ended after a second",
+            &self.stuck_turns,
+        );
+        add(
+            "runtime_stalls",
+            "Times that no worker had time for anybody for 5 s",
+            &self.runtime_stalls,
+        );
+        add(
+            "store_stalls",
+            "Times that the store's writer was in one batch for 10 s",
+            &self.store_stalls,
         );
         add("session_holds", "Times that a session deaf to refusals was not read", &self.holds);
         add("submissions", "Messages that sessions submitted", &self.submissions);

@@ -1,5 +1,6 @@
 //! What all parts of one server share: configuration, keys, store, registry, rates and numbers.
 
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -13,7 +14,7 @@ use godwit_link::{ServerKeys, TicketKeys};
 use godwit_store::{ListError, Store};
 use godwit_wire::{Refusal, v1};
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use crate::appointments::Appointments;
 use crate::config::{Config, Policy};
@@ -29,8 +30,10 @@ use crate::rate::{Meter, Rate, RateTable};
 use crate::registry::Registry;
 use crate::relay::Relay;
 use crate::reports::Reports;
+use crate::seat::QUESTIONS_MAX;
 use crate::session::{Asker, SUBMIT_AGAIN};
 use crate::strangers::Strangers;
+use crate::turns::Turns;
 
 /// Device lists of one account an hour, and as many at once. The owner signs anew once a week, and
 /// linking eight devices and removing them takes sixteen; but each list is a sync, and makes every
@@ -85,6 +88,10 @@ pub(crate) struct Node {
     pub(crate) come_later: Appointments,
     /// When a session may submit again for which the store had no room.
     pub(crate) submit_again: Appointments,
+    /// Which turn each worker is in.
+    pub(crate) turns: Turns,
+    /// Questions of the operator that sessions may still be asked.
+    pub(crate) questions: Arc<Semaphore>,
     /// The supervision tree, once it runs.
     pub(crate) tree: OnceLock<TreeHandle>,
     /// Told by the last part of the tree when it is up.
@@ -223,6 +230,8 @@ impl Node {
             quarantine: Quarantine::default(),
             relay: Relay::default(),
             presence: Presence::new(parts.meters.presences_held.clone()),
+            turns: Turns::default(),
+            questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
             tree: OnceLock::new(),
             up: Notify::new(),
             crowd: Crowd::new(parts.config.session.handshakes_max),
@@ -527,6 +536,12 @@ impl Mark {
     /// The mark with this number; 0 is none.
     pub(crate) fn of_number(number: u32) -> Option<Self> {
         NonZeroU32::new(number).map(Self)
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use godwit_base::{AccountId, DeviceId, DeviceNumber};
+use serde::Serialize;
 
 use crate::handover::QuarantineRecord;
 
@@ -39,6 +40,17 @@ struct Record {
     until_ms: u64,
 }
 
+/// What is known of one device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct Standing {
+    /// Panics of its sessions in the last minute, those not counted for which it was held back.
+    pub(crate) recent_panics: usize,
+    /// How often it was held back.
+    pub(crate) times_held: u32,
+    /// For how long it still is.
+    pub(crate) held_ms: u64,
+}
+
 impl Quarantine {
     /// How long this device must still wait; `None`: it may come in.
     pub(crate) fn wait_ms(&self, device: DeviceId, now_ms: u64) -> Option<u32> {
@@ -48,6 +60,24 @@ impl Quarantine {
         let devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = devices.get(&device)?.until_ms.checked_sub(now_ms)?;
         u32::try_from(wait).ok().filter(|wait| *wait > 0)
+    }
+
+    /// What is known of this device, for the operator; None if it never panicked, or long ago.
+    pub(crate) fn look(&self, device: DeviceId, now_ms: u64) -> Option<Standing> {
+        let devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        let record = devices.get(&device)?;
+        let recent = record.panics_ms.iter().filter(|at| **at + WINDOW_MS > now_ms).count();
+        let held_ms = record.until_ms.saturating_sub(now_ms);
+        Some(Standing { recent_panics: recent, times_held: record.times, held_ms })
+    }
+
+    /// Devices that are held back now.
+    pub(crate) fn held(&self, now_ms: u64) -> usize {
+        if self.size.load(Ordering::Relaxed) == 0 {
+            return 0;
+        }
+        let devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        devices.values().filter(|record| record.until_ms > now_ms).count()
     }
 
     /// A session of this device panicked. True if the device is held back from now on.
@@ -127,11 +157,15 @@ mod tests {
             assert!(!quarantine.panicked(DEVICE, now));
             assert!(!quarantine.panicked(DEVICE, now));
             assert_eq!(quarantine.wait_ms(DEVICE, now), None);
+            let recent = |now| quarantine.look(DEVICE, now).unwrap().recent_panics;
+            assert_eq!((recent(now), quarantine.held(now)), (2, 0));
             assert!(quarantine.panicked(DEVICE, now));
+            assert_eq!((recent(now), quarantine.held(now)), (0, 1));
             assert_eq!(quarantine.wait_ms(DEVICE, now), Some(minutes * 60_000));
             assert_eq!(quarantine.wait_ms(DeviceId::new(2, 1), now), None, "nobody else");
             now += u64::from(minutes) * 60_000;
             assert_eq!(quarantine.wait_ms(DEVICE, now), None, "over");
+            assert_eq!(quarantine.held(now), 0);
         }
         now += FORGET_MS + 1;
         for _ in 0..PANICS_MAX {

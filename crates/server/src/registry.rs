@@ -172,6 +172,19 @@ impl Registry {
         lock(&self.of_device(device).devices).get(&device).cloned()
     }
 
+    /// The device that is attached with this token. Looks through all: for what is rare.
+    pub(crate) fn device_of(&self, token: Token) -> Option<DeviceId> {
+        self.shards.iter().find_map(|shard| {
+            let devices = lock(&shard.devices);
+            devices.iter().find(|(_, seat)| seat.token == token).map(|(device, _)| *device)
+        })
+    }
+
+    /// Attached sessions.
+    pub(crate) fn attached(&self) -> usize {
+        self.shards.iter().map(|shard| lock(&shard.devices).len()).sum()
+    }
+
     /// The seats of one shard, to sweep them without holding its lock.
     pub(crate) fn seats_of(&self, shard: usize) -> Vec<Arc<Seat>> {
         let seats = lock(&self.shard(shard).seats);
@@ -281,6 +294,8 @@ mod tests {
         );
         registry.leave(&older, Some(BOB));
         assert!(Arc::ptr_eq(&registry.by_device(BOB).unwrap(), &newer));
+        assert_eq!(registry.device_of(newer.token), Some(BOB));
+        assert_eq!((registry.device_of(older.token), registry.attached()), (None, 1));
         registry.leave(&newer, Some(BOB));
         assert!(registry.by_device(BOB).is_none());
     }

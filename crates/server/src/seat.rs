@@ -7,13 +7,19 @@ use godwit_base::invariant;
 use godwit_store::{Entry, Outcome, Record, Token};
 use godwit_wire::Refusal;
 
+use crate::session::Asking;
+
 /// Submissions of one session that the store has not settled. A client keeps at most 128 (the
 /// de-duplication window); twice that leaves room for its resends after a refusal.
 pub(crate) const IN_FLIGHT_MAX: u16 = 256;
 
-/// Words that wait for one session: every settled submission, and one order to close from each of
-/// the few that may give one. 264 x 40 B is 11 KB, and only while they wait.
-const WORDS_MAX: usize = IN_FLIGHT_MAX as usize + 8;
+/// Questions of the operator that sessions have not answered, in the whole server: as many as may be asked
+/// over the admin socket at once. A session that is stuck keeps those that it was asked.
+pub(crate) const QUESTIONS_MAX: usize = 16;
+
+/// Words that wait for one session: every settled submission, one order to close from each of the few that
+/// may give one, and all questions. 280 x 40 B is 11 KB, and only while they wait.
+const WORDS_MAX: usize = IN_FLIGHT_MAX as usize + 8 + QUESTIONS_MAX;
 
 /// Bytes of words: a mismatch of 1,024 recipients with lists of 8 KiB would be 8 MB; a session has
 /// few of those at once, and the store has made them already.
@@ -33,6 +39,8 @@ pub(crate) enum Word {
     Freeze,
     /// Look for a keepalive, which by itself wakes nobody.
     Look,
+    /// Tell the operator how you are.
+    Tell(Box<Asking>),
     /// Panic in the next turn: how tests see that nobody else is touched.
     #[cfg(test)]
     Panic,
@@ -76,7 +84,9 @@ pub(crate) struct Seat {
     pub(crate) words: Inbox<Word, WORDS_MAX, WORDS_BYTES_MAX>,
     /// Records: 64 or 64 KiB of them, then the mark "behind", and the session reads its mailbox.
     pub(crate) records: Inbox<Handed>,
-    /// Seconds since the server started at which the last byte came.
+    /// Seconds since the server started at which the session began,
+    entered_s: u32,
+    /// and at which the last byte came.
     heard_s: AtomicU32,
     /// Seconds for which its client is quiet at most, 0 until it has said so: the longest, an hour, fits.
     interval_s: AtomicU16,
@@ -93,6 +103,7 @@ impl Seat {
             token,
             words: Inbox::new(),
             records: Inbox::new(),
+            entered_s: now_s,
             heard_s: AtomicU32::new(now_s),
             interval_s: AtomicU16::new(0),
             ordinal,
@@ -155,6 +166,11 @@ impl Seat {
     pub(crate) fn interval_s(&self) -> Option<u32> {
         let interval_s = self.interval_s.load(Ordering::Relaxed);
         (interval_s != 0).then_some(interval_s.into())
+    }
+
+    /// Seconds since the session began.
+    pub(crate) fn age_s(&self, now_s: u32) -> u32 {
+        now_s.saturating_sub(self.entered_s)
     }
 
     /// Seconds without a byte.

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use godwit_actor::{ChildContext, ChildSpec, Exit, Restart, Strategy, Supervisor, Tree};
+use godwit_actor::{
+    ChildContext, ChildSpec, Exit, Restart, RestartBudget, Strategy, Supervisor, Tree,
+};
 use godwit_base::{Clock, Invariant, SystemClock};
 use godwit_link::{ServerKeys, TicketKeys};
 use godwit_store::{Disk, Embedded, FileDisk, OpenError, Options, Quotas, Sink, Store};
@@ -24,9 +26,10 @@ use crate::keys::{self, KeyError, TicketTerm};
 use crate::media::{Media, MediaError, TicketBoxKey};
 use crate::meters::Meters;
 use crate::node::{self, Identity, Node, Parts};
+use crate::pulse::{BEATS_WITHIN, Pulse};
 use crate::registry::Registry;
 use crate::router::Router;
-use crate::{admin, door, drain, presence, sweeper};
+use crate::{admin, door, drain, presence, sweeper, upkeep, watchdog};
 
 /// What a server is made of, besides its configuration. Tests put a worse disk or another clock here.
 #[derive(Clone)]
@@ -37,14 +40,25 @@ pub struct Setup {
     pub clock: Arc<dyn Clock>,
     /// Where the store writes.
     pub disk: Arc<dyn Disk>,
+    /// How often its services may be started anew before all of them are.
+    pub restarts: RestartBudget,
 }
 
 impl Setup {
     /// The machine's own clock and disk.
     pub fn new(config: Config) -> Self {
-        Self { config, clock: Arc::new(SystemClock), disk: Arc::new(FileDisk) }
+        Self {
+            config,
+            clock: Arc::new(SystemClock),
+            disk: Arc::new(FileDisk),
+            restarts: RestartBudget::default(),
+        }
     }
 }
+
+/// Restarts of the root's own parts: each takes all services along, and the store's all sessions too. What
+/// that has not healed three times in a minute, a new process may.
+const ROOT_RESTARTS: RestartBudget = RestartBudget { restarts: 3, window: Duration::from_secs(60) };
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -214,7 +228,7 @@ impl Opened {
         listener: Option<StdTcpListener>,
         record: Option<&NodeRecord>,
     ) -> Result<Self, StartError> {
-        let Setup { mut config, clock, disk } = setup.clone();
+        let Setup { mut config, clock, disk, .. } = setup.clone();
         let data = config.data.clone().or_else(default_data).ok_or(StartError::NoData)?;
         prepare(&data).map_err(|cause| StartError::Data { path: data.clone(), cause })?;
         config.data = Some(data.clone());
@@ -286,7 +300,7 @@ impl Opened {
         }
         let (wish, wishes) = mpsc::channel(1);
         let _ = node.upgrades.set(wish);
-        let mut tree = tree(&node, Arc::new(accepts)).start();
+        let mut tree = tree(&node, Arc::new(accepts), setup.restarts).start();
         let _ = node.tree.set(tree.tree_handle());
         tokio::select! {
             () = node.up.notified() => {}
@@ -314,11 +328,16 @@ async fn close(node: Arc<Node>) -> Exit {
     }
 }
 
-/// The tree of ARCHITECTURE.md, in start order; it stops in reverse. A part that fails takes those
-/// after it along, because they lean on it.
-fn tree(node: &Arc<Node>, listener: Arc<TcpListener>) -> Supervisor {
+/// The tree of ARCHITECTURE.md, in start order; it stops in reverse. A part of the root that fails takes
+/// those after it along, because they lean on it; a service takes nobody along.
+fn tree(node: &Arc<Node>, listener: Arc<TcpListener>, restarts: RestartBudget) -> Supervisor {
     let drain_time = Duration::from_millis(node.config.drain.timeout_ms).max(FREEZE_TIME);
+    let services = {
+        let node = Arc::clone(node);
+        move || services(&node, &listener).budget(restarts)
+    };
     Supervisor::new("root", Strategy::RestForOne)
+        .budget(ROOT_RESTARTS)
         .child(
             child("store", node, |child, node| async move { keep_store(child, node).await })
                 .stop_within(Duration::from_secs(30)),
@@ -327,18 +346,28 @@ fn tree(node: &Arc<Node>, listener: Arc<TcpListener>) -> Supervisor {
             child("sessions", node, |child, node| async move { drain::run(child, node).await })
                 .stop_within(drain_time + Duration::from_secs(1)),
         )
-        .child(child("sweeper", node, |child, node| async move { sweeper::run(child, node).await }))
-        .child(child("door", node, move |child, node| {
-            let listener = Arc::clone(&listener);
-            async move { door::run(child, node, listener).await }
+        .child(ChildSpec::supervisor(Restart::Permanent, services))
+}
+
+/// What serves beside the sessions. None of them knows another, so each is started anew by itself; when that
+/// does not help often enough, all of them are.
+fn services(node: &Arc<Node>, listener: &Arc<TcpListener>) -> Supervisor {
+    let listener = Arc::clone(listener);
+    let tidy = Arc::clone(node);
+    Supervisor::new("services", Strategy::OneForOne)
+        .child(child("watchdog", node, watchdog::run).beats_within(BEATS_WITHIN))
+        .child(child("sweeper", node, sweeper::run).beats_within(BEATS_WITHIN))
+        .child(child("upkeep", node, upkeep::run).beats_within(upkeep::BEATS_WITHIN))
+        .child(ChildSpec::new("tidier", Restart::Temporary, move |child| {
+            upkeep::tidy(child, Arc::clone(&tidy))
         }))
-        .child(child("admin", node, |child, node| async move { admin::run(child, node).await }))
-        // Last: what it does is missed least, and its end takes nobody along.
-        .child(child(
-            "presence",
-            node,
-            |child, node| async move { presence::run(child, node).await },
-        ))
+        .child(child("presence", node, presence::run).beats_within(BEATS_WITHIN))
+        .child(
+            child("door", node, move |child, node| door::run(child, node, Arc::clone(&listener)))
+                .beats_within(BEATS_WITHIN),
+        )
+        // Last: it says that the server is up.
+        .child(child("admin", node, admin::run).beats_within(BEATS_WITHIN))
 }
 
 pub(crate) fn child<F>(
@@ -356,9 +385,12 @@ where
 /// The store's writer is a thread of its own and outlives failures of the disk by itself. Here it is
 /// started anew if it ends all the same, and closed last of all.
 async fn keep_store(child: ChildContext, node: Arc<Node>) -> Exit {
+    let mut pulse = Pulse::new(&child, "fault::store");
     tokio::select! {
         biased;
-        () = child.stopping() => {}
+        exit = pulse.until_stopped() => if exit != Exit::Stopped {
+            return exit;
+        },
         _ = node.store.watch_writer() => {
             return Exit::failed("the store's writer ended; the log says where it panicked");
         }

@@ -3,8 +3,8 @@
 //!
 //! The turn is here; the rest is cut by concern: [`socket`] under it, [`inbound`] and [`outbound`]
 //! bytes, the pure [`protocol`] machine, [`requests`] that wait for the store, [`turn`] for what one
-//! turn does with each event, [`keepalive`] for the silent, [`looking`] for presence, [`carried`] for the
-//! way to another process.
+//! turn does with each event, [`keepalive`] for the silent, [`looking`] for presence, [`view`] for the operator,
+//! [`carried`] for the way to another process.
 
 mod carried;
 mod groups;
@@ -19,6 +19,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod view;
 
 use std::cell::RefCell;
 use std::io;
@@ -49,6 +50,7 @@ pub(crate) use protocol::{
     Asker, BUSY_MS, DISK_FULL_MS, Peer, SUBMIT_AGAIN, Stranger, UNAVAILABLE_MS,
 };
 pub(crate) use socket::Socket;
+pub(crate) use view::Asking;
 
 /// One live link. It ends when the peer goes, breaks the protocol, or is told to.
 pub(crate) struct Session {
@@ -214,6 +216,7 @@ impl Session {
             held_back: false,
             goodbye: false,
             looks: false,
+            asked: Vec::new(),
             is_held,
             hold_ms: 0,
             freezes: self.stage == Stage::Freezing,
@@ -229,7 +232,7 @@ impl Session {
         turn.records(cx)?;
         turn.presence(matches!(next, Next::Wait))?;
         turn.finish()?;
-        let Turn { tally, held_back, goodbye, hold_ms, freezes, .. } = turn;
+        let Turn { tally, held_back, goodbye, hold_ms, freezes, asked, .. } = turn;
         if goodbye {
             self.lasts(Stage::Leaving, sleep(LEAVE_TIME));
             self.node.registry.count_leaving(true);
@@ -242,6 +245,7 @@ impl Session {
         let sent =
             self.outbound.write(&mut self.socket, cx, &worker.sealed).map_err(|_| Over::Gone)?;
         tally.count(&self.node.meters, sent);
+        self.tell(asked, now_ns);
         let limits = &self.node.config.session;
         match self.outbound.unsent_bytes() {
             unsent if unsent > limits.unsent_close_bytes => return Err(Over::TooSlow),
@@ -368,7 +372,8 @@ impl Session {
         Ok(())
     }
 
-    /// The watchdog: a turn that took too long is counted and told. Two readings of the clock a turn.
+    /// A turn that took too long is counted and told. Two readings of the clock a turn. One that does not end
+    /// is told by the watchdog.
     fn watch(&self, began_ns: u64) {
         let took_ns = self.node.now_ns().saturating_sub(began_ns);
         if took_ns > TURN_MAX_NS {
@@ -398,7 +403,9 @@ impl Future for Session {
             return session.end(cx);
         }
         let began_ns = session.node.now_ns();
+        session.node.turns.begin(session.seat.token, began_ns);
         let turn = catch_unwind(AssertUnwindSafe(|| session.poll_turn(cx, began_ns)));
+        session.node.turns.end();
         session.watch(began_ns);
         let over = match &turn {
             Ok(Poll::Pending) => return Poll::Pending,

@@ -360,7 +360,7 @@ async fn a_writer_that_never_stays_up_ends_the_server_which_says_why() {
     killer.abort();
     let Exit::Failed(why) = exit else { panic!("{exit}") };
     assert!(why.starts_with("store failed: the store's writer ended"), "{why}");
-    assert!(why.ends_with("5 restarts in 60 s were not enough"), "{why}");
+    assert!(why.ends_with("3 restarts in 60 s were not enough"), "{why}");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use godwit_actor::Tree;
 use godwit_base::Clock;
 use godwit_store::Invite;
 use serde_json::{Value, json};
@@ -12,6 +13,8 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use super::Question;
 use crate::handover::{Line, Wish};
 use crate::node::Node;
+use crate::registry::SHARDS;
+use crate::turns::AtWork;
 
 /// 32 letters and digits without those that look alike: 5 bits each.
 const ALPHABET: &[u8; 32] = b"23456789abcdefghijkmnpqrstuvwxyz";
@@ -21,6 +24,9 @@ const CODE_CHARACTERS: usize = 20;
 /// A dash after so many, for reading it aloud.
 const GROUP: usize = 5;
 
+/// A turn that lasts so long is shown: as the watchdog tells of it.
+const STUCK_NS: u64 = 1_000_000_000;
+
 const DAY_MS: u64 = 24 * 3_600_000;
 
 pub(super) async fn answer(node: &Arc<Node>, question: Question) -> Result<Value, String> {
@@ -28,10 +34,12 @@ pub(super) async fn answer(node: &Arc<Node>, question: Question) -> Result<Value
         Question::Status => Ok(status(node)),
         Question::Tree => {
             let tree = node.tree.get().ok_or("the tree is not up yet; try again")?.snapshot();
+            let tree = counted(node, tree);
             serde_json::to_value(&tree)
                 .map(|value| json!({ "tree": value, "text": tree.to_string() }))
                 .map_err(|error| error.to_string())
         }
+        Question::Session { id } => super::session::look(node, &id).await,
         Question::Invite { uses, days } => {
             let invite = invite(node.clock.as_ref(), uses, days);
             node.store.put_invite(invite.clone()).await.map_err(|error| error.to_string())?;
@@ -88,6 +96,36 @@ pub(super) fn said(answer: Result<Value, String>) -> String {
         Err(error) => json!({ "error": error }),
     };
     format!("{answer}\n")
+}
+
+/// The tree with what waits in each part, and how many sessions there are.
+fn counted(node: &Node, mut tree: Tree) -> Tree {
+    let stats = node.store.stats();
+    tree.count(&["store"], "waiting", stats.waiting);
+    tree.count(&["store"], "in_batch_ms", stats.busy_ms);
+    tree.count(&["store"], "reopened", stats.reopened);
+    let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+    let (mut words, mut records) = (0, 0);
+    for seat in (0..SHARDS).flat_map(|shard| node.registry.seats_of(shard)) {
+        words += seat.words.depth();
+        records += seat.records.depth();
+    }
+    let now_ns = node.now_ns();
+    let is_stuck = |turn: &AtWork| now_ns.saturating_sub(turn.began_ns) >= STUCK_NS;
+    for (name, value) in [
+        ("live", node.registry.live()),
+        ("attached", node.registry.attached()),
+        ("lingering", node.registry.lingering()),
+        ("words_waiting", words),
+        ("records_waiting", records),
+        ("turns_stuck", node.turns.at_work().filter(is_stuck).count()),
+        ("devices_held_back", node.quarantine.held(node.now_ms())),
+    ] {
+        tree.count(&["sessions"], name, number(value));
+    }
+    tree.count(&["sessions"], "panics_caught", node.meters.session_panics.get());
+    tree.count(&["services", "door"], "in_line", number(node.line.waiting()));
+    tree
 }
 
 async fn rotate_key(node: &Arc<Node>) -> Result<Value, String> {

@@ -14,7 +14,7 @@ use godwit_store::{
 };
 use serde_json::{Value, json};
 
-use super::{Backup, Invite, Look, Restore, Upgrade};
+use super::{Backup, Invite, Look, Restore, SessionLook, Upgrade};
 use crate::admin::{AskError, Question, ask, ask_and_hear, invite as new_invite};
 use crate::config::{Config, ConfigError};
 use crate::keys::{KeyError, rotate_server_key};
@@ -117,6 +117,43 @@ pub fn upgrade(wish: &Upgrade) -> Result<String, CommandError> {
         number("dropped"),
         number("silence_ms"),
     ))
+}
+
+/// Shows the sessions of somebody on the running server.
+///
+/// # Errors
+/// No server runs, it does not answer, or there is nobody of that name.
+pub fn session(wish: &SessionLook) -> Result<String, CommandError> {
+    let question = Question::Session { id: wish.id.clone() };
+    let rows = ask(&wish.look.place.data()?, &question)?;
+    if wish.look.json {
+        return Ok(format!("{rows}\n"));
+    }
+    let mut out = String::new();
+    for row in rows.as_array().into_iter().flatten() {
+        let device = row.get("device").and_then(Value::as_str);
+        let _ = writeln!(out, "device {}", device.unwrap_or("unknown"));
+        match row.get("session").filter(|session| !session.is_null()) {
+            Some(session) => lines(&mut out, session),
+            None => out.push_str("  no session has its mailbox\n"),
+        }
+        if let Some(quarantine) = row.get("quarantine") {
+            lines(&mut out, quarantine);
+        }
+    }
+    Ok(out)
+}
+
+/// A line for each thing that is known.
+fn lines(out: &mut String, values: &Value) {
+    for (name, value) in values.as_object().into_iter().flatten().filter(|(_, it)| !it.is_null()) {
+        if value.is_object() {
+            lines(out, value);
+            continue;
+        }
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let _ = writeln!(out, "  {:<20}{value}", name.replace('_', " "));
+    }
 }
 
 /// Lists what people reported, oldest first; the files are read, whether the server runs or not.

@@ -86,6 +86,11 @@ impl Line {
         Some(Turn { one_of_all: Some(turn), is_in_a_storm, _one_of_the_full: full })
     }
 
+    /// Those who wait for their turn.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// All turns, so that nobody has one.
     #[cfg(test)]
     pub(crate) async fn stop(&self) -> SemaphorePermit<'_> {

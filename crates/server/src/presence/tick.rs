@@ -2,31 +2,30 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use godwit_actor::{ChildContext, Exit};
 use tokio::task::yield_now;
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Moment, Presence, SHARDS, Shard, TELLINGS_PER_S};
 use crate::node::Node;
-
-const TICK: Duration = Duration::from_secs(1);
+use crate::pulse::Pulse;
 
 /// Ticks until told to stop.
 pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
-    let mut clock = interval(TICK);
-    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pulse = Pulse::new(&child, "fault::presence");
     loop {
         tokio::select! {
             biased;
             () = child.stopping() => return Exit::Stopped,
-            _ = clock.tick() => {}
+            () = pulse.next() => {}
         }
         // When all devices of a process are lost at once, each waits ten ticks for the end of its grace:
         // 15,000 of them in one go would be some milliseconds before every message.
         for () in node.presence.shards_of_a_tick(node.moment()) {
             yield_now().await;
+        }
+        if let Err(exit) = pulse.beat().await {
+            return exit;
         }
     }
 }

@@ -45,6 +45,10 @@ impl Looking {
         Self { account: device.account, said: Meter::default(), chats: Vec::new() }
     }
 
+    pub(super) fn open_chats(&self) -> usize {
+        self.chats.len()
+    }
+
     /// Whether one more thing may be said now.
     pub(super) fn may_say(&mut self, now_ns: u64) -> bool {
         self.said.take(Rate::per_second(SAID_PER_S, SAID_BURST), now_ns).is_ok()

@@ -164,6 +164,27 @@ impl Machine {
         self.last_sent
     }
 
+    pub(super) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    pub(super) fn is_caught_up(&self) -> bool {
+        self.caught_up
+    }
+
+    pub(super) fn in_flight(&self) -> u16 {
+        self.in_flight
+    }
+
+    pub(super) fn requests(&self) -> u8 {
+        self.requests
+    }
+
+    /// The counter from which on everything is refused, and in how many milliseconds it may come again.
+    pub(super) fn refused_from(&self, now_ns: u64) -> Option<(u64, u64)> {
+        self.refusals.from(now_ns)
+    }
+
     /// The device that is about to submit for the first time on this link, if it is.
     pub(super) fn begins_to_submit(&self, message: &ToServer) -> Option<DeviceId> {
         let is_first = self.submitted.is_new() && matches!(message, ToServer::Submit(_));

@@ -56,6 +56,12 @@ impl Refusals {
         Some(u32::try_from(left_ms).unwrap_or(u32::MAX).max(BUSY_MS))
     }
 
+    /// The counter that is waited for, and in how many milliseconds it may come.
+    pub(super) fn from(&self, now_ns: u64) -> Option<(u64, u64)> {
+        let state = self.0.as_ref().filter(|state| state.from != 0)?;
+        Some((state.from, state.again_at_ns.saturating_sub(now_ns).div_ceil(NS_PER_MS)))
+    }
+
     /// This counter is taken; if it is the one that was waited for, so are those after it.
     pub(super) fn end(&mut self, counter: u64) {
         if let Some(state) = self.0.as_mut().filter(|state| state.from == counter) {
@@ -135,6 +141,7 @@ mod tests {
         assert_eq!(refusals.hold_up(9, NOW), None);
         refusals.begin(8, 1_000, NOW);
         refusals.begin(9, 5_000, NOW);
+        assert_eq!(refusals.from(NOW + 300 * NS_PER_MS), Some((8, 700)));
         assert_eq!((refusals.hold_up(8, NOW), refusals.hold_up(9, NOW)), (None, Some(1_000)));
         assert_eq!(refusals.hold_up(9, NOW + 300 * NS_PER_MS), Some(700), "what is left of it");
         assert_eq!(refusals.hold_up(9, NOW + 2_000 * NS_PER_MS), Some(BUSY_MS), "it is late");
@@ -143,6 +150,7 @@ mod tests {
         refusals.end(8);
         assert_eq!(refusals.hold_up(8, NOW), Some(2_000), "not the one that is waited for");
         refusals.end(5);
+        assert_eq!(refusals.from(NOW), None);
         assert_eq!(refusals.hold_up(8, NOW), None);
     }
 }

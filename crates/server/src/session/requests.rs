@@ -70,6 +70,10 @@ impl Jobs {
         })
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The next that is done; if none, the task is registered with all.
     pub(super) fn poll_done(&mut self, cx: &mut Context<'_>) -> Option<Done> {
         let done = self.0.iter_mut().enumerate().find_map(|(index, job)| {

@@ -17,7 +17,9 @@ use super::outbound::Speech;
 use super::protocol::{Effect, Machine, UNAVAILABLE_MS};
 use super::requests::{self, Done, Job, Jobs, Made};
 use super::socket::Socket;
+use super::view::Asking;
 use super::{Next, Over};
+use crate::fault;
 use crate::meters::Meters;
 use crate::node::{Mark, Node};
 use crate::registry::Bound;
@@ -79,6 +81,8 @@ pub(super) struct Turn<'a> {
     pub(super) goodbye: bool,
     /// The sweep wants to know whether a keepalive waits.
     pub(super) looks: bool,
+    /// The operator wants to know how this session is. Nearly always empty, and then it owns no memory.
+    pub(super) asked: Vec<Box<Asking>>,
     /// Nothing is read, because the device does not listen to refusals.
     pub(super) is_held: bool,
     /// For how long nothing is to be read after this turn.
@@ -111,6 +115,7 @@ impl Turn<'_> {
                 actor::Next::Item(Word::Freeze) => {
                     return self.goodbye(Refusal::Draining, self.node.reconnect_after_ms());
                 }
+                actor::Next::Item(Word::Tell(asking)) => self.asked.push(asking),
                 #[cfg(test)]
                 #[allow(clippy::panic, reason = "the panic that a test asked for")]
                 actor::Next::Item(Word::Panic) => panic!("a test asked this session to panic"),
@@ -351,6 +356,9 @@ impl Turn<'_> {
             }
             Effect::Ask(request) => {
                 self.unless_removed()?;
+                if fault::at("fault::session").is_some() {
+                    return Err(Over::Gone);
+                }
                 if !self.goodbye {
                     self.jobs.push(requests::start(self.node, self.from, request));
                 }

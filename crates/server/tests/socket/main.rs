@@ -13,6 +13,8 @@ mod bad_input;
 mod disk;
 mod doors;
 mod durability;
+#[cfg(feature = "fail-points")]
+mod faults;
 mod groups;
 mod isolation;
 mod keys;

@@ -36,13 +36,58 @@ async fn status_and_tree_tell_what_is_there() {
         .iter()
         .map(|child| child["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["store", "sessions", "sweeper", "door", "admin", "presence"]);
+    assert_eq!(names, ["store", "sessions", "services"]);
+    let counts = &tree["tree"]["children"][1]["counts"];
+    assert_eq!((&counts["live"], &counts["attached"]), (&1.into(), &1.into()), "{counts}");
+    assert_eq!((&counts["turns_stuck"], &counts["words_waiting"]), (&0.into(), &0.into()));
+    let text = tree["text"].as_str().unwrap();
+    for part in ["watchdog", "sweeper", "upkeep", "tidier", "presence", "door", "admin"] {
+        assert!(text.contains(&format!("─ {part}  ")), "{text}");
+    }
+    assert!(text.contains("live 1, panics caught 0"), "{text}");
     let socket = world.data.path().join("admin.sock");
     let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     drop(alice);
     let data = world.stops().await;
     assert!(matches!(ask(data.path(), &Question::Status), Err(AskError::NotRunning(_))));
+}
+
+#[tokio::test]
+async fn a_session_tells_how_it_is_whatever_it_is_asked_by() {
+    let world = World::new().await;
+    let (mut alice, bob) = (world.joins("alice").await, world.joins("bob").await);
+    let counter = alice.sends("hello").to(&bob).await;
+    alice.sees_tick(counter).await;
+    let looks = async |id: String| {
+        let rows = asks(&world, Question::Session { id }).await?;
+        assert_eq!(rows.as_array().unwrap().len(), 1, "{rows}");
+        Ok(rows[0].clone())
+    };
+    let device = format!("{}.1", bob.account());
+    for id in ["bob".to_owned(), bob.account().to_string(), device.clone()] {
+        let row = looks(id).await.unwrap();
+        assert_eq!(row["device"], device);
+        assert!(row["quarantine"].is_null());
+        let says = &row["session"]["says"];
+        assert_eq!((&says["stage"], &says["peer"]), (&"open".into(), &"attached".into()), "{row}");
+        assert_eq!((&says["feed"], &says["caught_up"]), (&"live".into(), &true.into()), "{row}");
+        assert!(says["last_sent"].as_u64().unwrap() > 0, "{row}");
+        assert!(row["session"]["turn_running_ms"].is_null(), "{row}");
+    }
+    let token = looks("alice".into()).await.unwrap()["session"]["token"].clone();
+    let row = looks(token.as_str().unwrap().to_owned()).await.unwrap();
+    assert_eq!(row["device"], format!("{}.1", alice.account()));
+    alice.hangs_up();
+    while looks("alice".into()).await.unwrap()["session"].is_object() {}
+    for (id, why) in [
+        (token.as_str().unwrap(), "no such session"),
+        ("carol", "nobody is called that"),
+        ("Carol", "name a handle"),
+    ] {
+        let refused: AskError = looks(id.into()).await.unwrap_err();
+        assert!(refused.to_string().contains(why), "{refused}");
+    }
 }
 
 /// As many as the server takes at once.
