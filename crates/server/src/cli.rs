@@ -12,8 +12,8 @@ use crate::config::{Config, ConfigError, example, reference};
 use crate::serve::{StartError, default_data};
 
 pub use operator::{
-    CommandError, backup, compact, invite, reports, restore, rotate_key, session, status, tree, upgrade,
-    verify,
+    CommandError, backup, compact, invite, reports, restore, rotate_key, session, status, tree,
+    upgrade, verify,
 };
 
 /// The server of Godwit. Without arguments: serves from your own data folder, and prints the join

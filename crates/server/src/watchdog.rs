@@ -24,7 +24,7 @@ const LOOK_MS: u64 = 250;
 
 /// A turn that lasts so long is told while it lasts: a thousand times what a whole turn's budget takes, and
 /// so long the sessions of its worker have waited.
-const TURN_MS: u64 = 1_000;
+pub(crate) const TURN_MS: u64 = 1_000;
 
 /// No worker had time for a task that is due each second. Shorter, and a machine that is busy with something
 /// else would be told of.
@@ -86,7 +86,7 @@ impl Watch {
     fn look(&mut self, node: &Node, second: u64) {
         self.look_at_turns(node);
         self.look_at_workers(node, second);
-        let busy_ms = node.store.stats().busy_ms;
+        let busy_ms = node.store.busy_ms();
         if let Some(ring) = self.store.rings(busy_ms, STORE_MS) {
             if ring == Ring::First {
                 node.meters.store_stalls.inc();

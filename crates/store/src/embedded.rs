@@ -288,8 +288,11 @@ impl Operations for Embedded {
     }
 
     fn stats(&self) -> Stats {
-        let busy_ms = self.shared.busy_ms(self.options.clock.monotonic_ns());
-        Stats { busy_ms, ..self.shared.stats_now() }
+        self.shared.stats_now()
+    }
+
+    fn busy_ms(&self) -> u64 {
+        self.shared.busy_ms(self.options.clock.monotonic_ns())
     }
 
     fn backup(&self, to: PathBuf) -> Answer<BackupReport, OpenError> {

@@ -15,6 +15,7 @@ use crate::handover::{Line, Wish};
 use crate::node::Node;
 use crate::registry::SHARDS;
 use crate::turns::AtWork;
+use crate::watchdog::TURN_MS;
 
 /// 32 letters and digits without those that look alike: 5 bits each.
 const ALPHABET: &[u8; 32] = b"23456789abcdefghijkmnpqrstuvwxyz";
@@ -23,9 +24,6 @@ const ALPHABET: &[u8; 32] = b"23456789abcdefghijkmnpqrstuvwxyz";
 const CODE_CHARACTERS: usize = 20;
 /// A dash after so many, for reading it aloud.
 const GROUP: usize = 5;
-
-/// A turn that lasts so long is shown: as the watchdog tells of it.
-const STUCK_NS: u64 = 1_000_000_000;
 
 const DAY_MS: u64 = 24 * 3_600_000;
 
@@ -102,7 +100,7 @@ pub(super) fn said(answer: Result<Value, String>) -> String {
 fn counted(node: &Node, mut tree: Tree) -> Tree {
     let stats = node.store.stats();
     tree.count(&["store"], "waiting", stats.waiting);
-    tree.count(&["store"], "in_batch_ms", stats.busy_ms);
+    tree.count(&["store"], "in_batch_ms", node.store.busy_ms());
     tree.count(&["store"], "reopened", stats.reopened);
     let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
     let (mut words, mut records) = (0, 0);
@@ -111,7 +109,7 @@ fn counted(node: &Node, mut tree: Tree) -> Tree {
         records += seat.records.depth();
     }
     let now_ns = node.now_ns();
-    let is_stuck = |turn: &AtWork| now_ns.saturating_sub(turn.began_ns) >= STUCK_NS;
+    let is_stuck = |turn: &AtWork| now_ns.saturating_sub(turn.began_ns) / 1_000_000 >= TURN_MS;
     for (name, value) in [
         ("live", node.registry.live()),
         ("attached", node.registry.attached()),

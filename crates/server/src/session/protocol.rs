@@ -176,10 +176,6 @@ impl Machine {
         self.in_flight
     }
 
-    pub(super) fn requests(&self) -> u8 {
-        self.requests
-    }
-
     /// The counter from which on everything is refused, and in how many milliseconds it may come again.
     pub(super) fn refused_from(&self, now_ns: u64) -> Option<(u64, u64)> {
         self.refusals.from(now_ns)

@@ -31,7 +31,7 @@ pub(crate) struct View {
     /// Submissions that the store has not settled.
     in_flight: u16,
     /// Requests that are not answered.
-    requests: u8,
+    requests: usize,
     /// What it waits for from the store.
     jobs: usize,
     /// Everything from this counter on is refused until it comes again,

@@ -33,6 +33,10 @@ pub trait Operations: Send + Sync + 'static {
     /// Counts as of the last batch. From memory, never waits.
     fn stats(&self) -> Stats;
 
+    /// Milliseconds for which the writer has been at its present turn, 0 between two: it grows while the disk
+    /// does not answer. From memory, never waits, not even for that disk.
+    fn busy_ms(&self) -> u64;
+
     /// Writes a consistent snapshot of everything into a new file, while serving. The file appears
     /// under its name only when it is whole and synced.
     ///
@@ -114,9 +118,6 @@ pub struct Stats {
     pub file_bytes: u64,
     /// Submissions and acknowledgements that wait for the next batch.
     pub waiting: u64,
-    /// Milliseconds for which the writer has been at its present turn, 0 between two. It grows while the
-    /// disk does not answer.
-    pub busy_ms: u64,
 }
 
 /// What a backup holds.
