@@ -68,8 +68,6 @@ fn serve(wish: &Serve) -> Result<(), Failure> {
     ended
 }
 
-}
-
 async fn run(
     config: Config,
     wish: &Serve,

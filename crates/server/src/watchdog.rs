@@ -71,7 +71,7 @@ fn look_on(node: &Node, seconds: &AtomicU64, told: &Receiver<()>) {
 
 /// What was seen and told so far.
 #[derive(Debug, Default)]
-struct Watch {
+pub(crate) struct Watch {
     /// By desk, those that are at work: when the turn began, and what was told of it.
     turns: HashMap<usize, (u64, Alarm)>,
     second: u64,
@@ -83,7 +83,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn look(&mut self, node: &Node, second: u64) {
+    pub(crate) fn look(&mut self, node: &Node, second: u64) {
         self.look_at_turns(node);
         self.look_at_workers(node, second);
         let busy_ms = node.store.busy_ms();

@@ -62,7 +62,10 @@ async fn who_need_not_show_any_is_left_alone() {
 fn blocks(starts: &Arc<AtomicU64>) -> (ChildSpec, Sender<()>) {
     let (go_on, told) = channel();
     let (told, starts) = (Arc::new(Mutex::new(told)), Arc::clone(starts));
-    let wait = |told: &Mutex<Receiver<()>>| drop(told.lock().unwrap().recv());
+    let wait = |told: &Mutex<Receiver<()>>| {
+        // It may also be let go of.
+        let _ = told.lock().unwrap().recv();
+    };
     let child = ChildSpec::new("blocks", Restart::Permanent, move |_| {
         starts.fetch_add(1, Ordering::Relaxed);
         let told = Arc::clone(&told);

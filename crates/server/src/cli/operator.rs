@@ -362,6 +362,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_session_tells_is_a_line_each_and_what_is_not_is_none() {
+        let mut out = String::new();
+        let session = json!({
+            "token": "t:42", "turn_running_ms": null, "says": { "stage": "open", "in_flight": 3 },
+        });
+        lines(&mut out, &session);
+        let mut told: Vec<&str> = out.lines().collect();
+        told.sort_unstable();
+        let expected =
+            ["  in flight           3", "  stage               open", "  token               t:42"];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
     fn a_time_can_be_read_whatever_it_is() {
         assert_eq!(time_of(1_772_374_980_000), "2026-03-01T14:23:00Z");
         assert!(time_of(u64::MAX).starts_with("9999-12-30T"));

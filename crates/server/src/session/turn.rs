@@ -82,7 +82,7 @@ pub(super) struct Turn<'a> {
     /// The sweep wants to know whether a keepalive waits.
     pub(super) looks: bool,
     /// The operator wants to know how this session is. Nearly always empty, and then it owns no memory.
-    pub(super) asked: Vec<Box<Asking>>,
+    pub(super) asked: Vec<Asking>,
     /// Nothing is read, because the device does not listen to refusals.
     pub(super) is_held: bool,
     /// For how long nothing is to be read after this turn.
@@ -115,7 +115,7 @@ impl Turn<'_> {
                 actor::Next::Item(Word::Freeze) => {
                     return self.goodbye(Refusal::Draining, self.node.reconnect_after_ms());
                 }
-                actor::Next::Item(Word::Tell(asking)) => self.asked.push(asking),
+                actor::Next::Item(Word::Tell(asking)) => self.asked.push(*asking),
                 #[cfg(test)]
                 #[allow(clippy::panic, reason = "the panic that a test asked for")]
                 actor::Next::Item(Word::Panic) => panic!("a test asked this session to panic"),

@@ -45,7 +45,7 @@ pub(crate) struct View {
 
 impl Session {
     /// Answers all who asked in this turn.
-    pub(super) fn tell(&self, asked: Vec<Box<Asking>>, now_ns: u64) {
+    pub(super) fn tell(&self, asked: Vec<Asking>, now_ns: u64) {
         for asking in asked {
             // Who asked may have given up.
             let _ = asking.answer.send(self.view(now_ns));

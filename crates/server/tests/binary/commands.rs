@@ -50,6 +50,13 @@ fn the_operator_is_answered_by_the_running_server_and_by_the_files_alone() {
     assert_eq!(json(&["tree", "--data", at, "--json"])["name"], "root");
     let tree = text(&run(&["tree", "--data", at]).stdout);
     assert!(tree.starts_with("root (rest-for-one)") && tree.contains("─ door"), "{tree}");
+    assert!(tree.contains("live 0") && tree.contains("─ watchdog"), "{tree}");
+    let nobody = run(&["session", "nobody", "--data", at]);
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(text(&nobody.stderr).contains("nobody is called that"), "{}", text(&nobody.stderr));
+    assert_eq!(run(&["session", "--data", at]).status.code(), Some(2), "whose?");
+    let none = text(&run(&["session", "0123456789abcdef.1", "--data", at]).stdout);
+    assert_eq!(none, "device 0123456789abcdef.1\n  no session has its mailbox\n");
     assert_eq!(json(&["invite", "--data", at, "--json"])["join"], program.ready["join"]);
     let rotated = json(&["rotate-key", "--data", at, "--json"]);
     assert_ne!(rotated["join"], program.ready["join"]);
