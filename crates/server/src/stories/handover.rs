@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use godwit_base::ManualClock;
+use godwit_base::{DeviceNumber, ManualClock};
+use godwit_store::{DeviceList, Publisher};
 use godwit_wire::{PASS_BYTES, Refusal, ToClient, v1};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::device;
 use super::disk::TestDisk;
@@ -14,7 +15,7 @@ use super::link::{Heard, Link, NoLink, Pipe};
 use super::person::Person;
 use super::world::World;
 use crate::Server;
-use crate::handover::SessionRecord;
+use crate::handover::{Frozen, Line, Origin, SessionRecord, Upgraded, Wish, upgrade};
 use crate::presence::GRACE_S;
 use crate::serve::FrozenServer;
 use crate::session::Asker;
@@ -57,9 +58,7 @@ impl Thawing {
 }
 
 fn records(frozen: &FrozenServer) -> Vec<SessionRecord> {
-    let read = |one: &crate::handover::Frozen| {
-        SessionRecord::clone(&SessionRecord::read(&one.record).unwrap())
-    };
+    let read = |one: &Frozen| SessionRecord::clone(&SessionRecord::read(&one.record).unwrap());
     frozen.sessions.iter().map(read).collect()
 }
 
@@ -320,4 +319,63 @@ async fn what_cannot_be_parted_hears_a_goodbye() {
     let (frozen, thawing) = freezing.await.unwrap();
     assert_eq!(frozen.sessions.len(), 0);
     drop(thawing.thaws(frozen).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_begins_during_a_backup() {
+    let world = World::new().await;
+    let (mut alice, mut bob) = (world.joins("alice").await, world.joins("bob").await);
+    let copying = Arc::clone(&world.server.node.copying).try_lock_owned().unwrap();
+    let (wish, mut lines) = Wish::by_operator(None);
+    let hears = async move { lines.recv().await };
+    let origin = Origin::of_process().unwrap();
+    let (upgraded, line) = tokio::join!(upgrade(world.server, wish, &origin), hears);
+    let Some(Line::Failed(why)) = line else { panic!("{line:?}") };
+    assert!(why.contains("a backup is under way") && why.contains("goes on as it was"), "{why}");
+    drop(copying);
+    let Ok(Upgraded::Back(server)) = upgraded else { panic!("nobody else serves") };
+    ticks(&mut alice, &mut bob, "nothing happened").await;
+    drop(server);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_links_of_a_device_the_newer_has_its_mailbox() {
+    let world = World::new().await;
+    let mut alice = world.joins("alice").await;
+    let (mut frozen, thawing) = world.freezes().await;
+    // As if a second link had taken the mailbox while the first was data already.
+    let record = frozen.sessions[0].record.clone();
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (far, near) = tokio::join!(TcpStream::connect(port.local_addr().unwrap()), port.accept());
+    let (_far, stream) = (far.unwrap(), near.unwrap().0.into_std().unwrap());
+    frozen.sessions.push(Frozen { ordinal: 9, stream, record });
+    let world = thawing.thaws(frozen).await;
+    assert_eq!(alice.link().hears_goodbye().await.0, Refusal::Displaced);
+    let node = &world.server.node;
+    while node.registry.live() > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert!(node.registry.by_device(device(&alice)).is_some(), "the newer stays");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_removed_while_it_was_data_is_told() {
+    let world = World::new().await;
+    let mut alice = world.joins("alice").await;
+    let (frozen, thawing) = world.freezes().await;
+    // A server without sessions is here meanwhile, and Alice publishes a list without this device.
+    let setup = frozen.setup.clone();
+    let mut listen = setup.clone();
+    listen.config.listen.set_port(0);
+    let meanwhile = Server::start(listen).await.unwrap();
+    let list = DeviceList {
+        version: 2,
+        signed: "another".into(),
+        devices: vec![(DeviceNumber(2), [2; 32])],
+    };
+    let by = Publisher::Device(device(&alice));
+    meanwhile.node.store.replace_list(by, list, super::first_keys(2)).await.unwrap();
+    assert!(meanwhile.stop().await.is_normal());
+    let _world = thawing.thaws(frozen).await;
+    assert_eq!(alice.link().hears_goodbye().await.0, Refusal::DeviceRevoked);
 }

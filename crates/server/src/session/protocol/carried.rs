@@ -70,3 +70,59 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::rate::Rate;
+
+    const NOW: u64 = 9_000_000_000;
+    fn rate() -> Rate {
+        Rate::per_second(10, 5)
+    }
+
+    fn carried(machine: &Machine) -> Machine {
+        let mut record = SessionRecord::default();
+        machine.pack(&mut record);
+        Machine::unpack(&record).unwrap()
+    }
+
+    #[test]
+    fn whoever_speaks_goes_on_speaking() {
+        let device = DeviceId::new(7, 2);
+        let address: IpAddr = "2001:db8::1".parse().unwrap();
+        let stranger = Stranger { link_key: [3; 32], address, claims: Some(AccountId(7)) };
+        for peer in [
+            || Peer::Device(DeviceId::new(7, 2)),
+            || Peer::Attached(DeviceId::new(7, 2)),
+            || Peer::Revoked,
+        ] {
+            assert_eq!(carried(&Machine::new(peer())).peer, peer());
+        }
+        let same = carried(&Machine::new(Peer::Stranger(Box::new(stranger.clone()))));
+        assert_eq!(same.peer, Peer::Stranger(Box::new(stranger)));
+        let attached = |peer| carried(&Machine::new(peer)).attached();
+        assert_eq!(attached(Peer::Attached(device)), Some(device));
+        assert_eq!(attached(Peer::Device(device)), None);
+    }
+
+    #[test]
+    fn what_was_sent_refused_and_used_is_not_forgotten() {
+        let mut machine = Machine::new(Peer::Attached(DeviceId::new(7, 2)));
+        assert!(carried(&machine).submitted.is_new(), "a device that has not submitted yet");
+        machine.last_sent = Seq(41);
+        assert!(machine.caught_up().is_some());
+        machine.submitted.take_many(5, rate(), NOW).unwrap();
+        machine.not_taken(12, 1_000, NOW);
+        let mut goes_on = carried(&machine);
+        assert_eq!(goes_on.last_sent(), Seq(41));
+        assert_eq!(goes_on.caught_up(), None, "it was told");
+        assert_eq!(goes_on.refusals.hold_up(12, NOW), None);
+        assert_eq!(goes_on.refusals.hold_up(13, NOW), Some(1_000), "until 12 comes again");
+        let left = |machine: &mut Machine| machine.submitted.take(rate(), NOW);
+        assert_eq!(left(&mut goes_on), left(&mut machine));
+        assert!(goes_on.is_settled());
+    }
+}
