@@ -6,6 +6,7 @@ use godwit_actor::Exit;
 
 /// What a test wants to go wrong, besides a panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "without points nobody makes one")]
 pub(crate) enum Fault {
     Error,
     Stall,
