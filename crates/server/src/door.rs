@@ -8,7 +8,6 @@ mod line;
 mod page;
 mod prefixed;
 mod queue;
-mod websocket;
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,7 +1,7 @@
 //! godwitd, the server: carries sealed messages between devices and can read none of them.
 //!
 //! The map, in the order in which a message meets it (`docs/route.md` follows one):
-//! - `door`: one port; first bytes, handshake, HTTP, WebSocket.
+//! - `door`: one port; first bytes, handshake, HTTP. `websocket`: a WebSocket as a stream of bytes.
 //! - `session`: the actor that owns one live link; its pure machine is `session::protocol`.
 //! - `seat`, `registry`: how a session is reached, by token and by device.
 //! - `presence`: who is online and who looks; in memory only.
@@ -56,6 +56,7 @@ pub mod systemd;
 mod turns;
 mod upkeep;
 mod watchdog;
+mod websocket;
 
 #[cfg(feature = "driven")]
 pub use driven::Driven;

@@ -42,6 +42,11 @@ const FIRST_LOOK: Duration = Duration::from_secs(59);
 /// which tables that it emptied are not full again. The next look is a minute later.
 const MEASURINGS_MAX: usize = 3;
 
+/// What a browser asks for a WebSocket.
+const UPGRADE: &[u8] =
+    b"GET /ws HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
 /// Bytes that are allocated now.
 fn allocated() -> isize {
     let stats = ALLOCATOR.stats();
@@ -49,16 +54,83 @@ fn allocated() -> isize {
     signed(stats.bytes_allocated) - signed(stats.bytes_deallocated)
 }
 
+/// How a device comes in.
+#[derive(Debug, Clone, Copy)]
+enum Door {
+    Tcp,
+    WebSocket,
+}
+
+/// A connection by either door.
+struct Pipe {
+    stream: TcpStream,
+    door: Door,
+    /// Bytes of the WebSocket's message in progress that were not read.
+    left: usize,
+}
+
+impl Pipe {
+    fn dials(join: &JoinLink, door: Door) -> Self {
+        let stream = TcpStream::connect(join.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut pipe = Self { stream, door, left: 0 };
+        if let Door::WebSocket = door {
+            pipe.stream.write_all(UPGRADE).unwrap();
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"\r\n\r\n") {
+                answer.push(pipe.raw());
+            }
+            assert!(answer.starts_with(b"HTTP/1.1 101 "));
+        }
+        pipe
+    }
+
+    fn raw(&mut self) -> u8 {
+        let mut byte = [0];
+        self.stream.read_exact(&mut byte).unwrap();
+        byte[0]
+    }
+
+    /// In one message; the mask is zero.
+    fn says(&mut self, bytes: &[u8]) {
+        let length = u16::try_from(bytes.len()).unwrap().to_be_bytes();
+        let message = match self.door {
+            Door::Tcp => bytes.to_vec(),
+            Door::WebSocket => [&[0x82, 0x80 | 126], &length[..], &[0; 4], bytes].concat(),
+        };
+        self.stream.write_all(&message).unwrap(); // at once: small writes would wait for each other
+    }
+
+    fn byte(&mut self) -> u8 {
+        if let Door::WebSocket = self.door {
+            if self.left == 0 {
+                assert_eq!(self.raw(), 0x82, "a binary message");
+                self.left = match self.raw() {
+                    126 => usize::from(u16::from_be_bytes([self.raw(), self.raw()])),
+                    length => usize::from(length),
+                };
+            }
+            self.left -= 1;
+        }
+        self.raw()
+    }
+
+    /// Until the server has closed it too.
+    fn leaves(mut self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(self.stream.read(&mut [0]).unwrap(), 0);
+    }
+}
+
 /// A device's end of a link.
 struct Client {
-    stream: TcpStream,
+    pipe: Pipe,
     transport: Transport,
 }
 
 impl Client {
-    fn dials(join: &JoinLink, key: &StaticKey) -> Self {
-        let mut stream = TcpStream::connect(join.address()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    fn dials(join: &JoinLink, key: &StaticKey, door: Door) -> Self {
+        let mut pipe = Pipe::dials(join, door);
         let server = PublicKey(join.server_key);
         let hello = v1::Hello { version: 1, features: 0, client: "density/1".into() };
         let (initiator, message) =
@@ -67,16 +139,16 @@ impl Client {
         let preface =
             ClientPreface { mode: Mode::Full, key_hint: server.hint(), message: &message };
         preface.encode_into(&mut first).unwrap();
-        stream.write_all(&first).unwrap();
+        pipe.says(&first);
         let mut received = Vec::new();
         let reply = loop {
             match ServerPreface::parse(&received).unwrap() {
                 Some(parsed) => break parsed.preface,
-                None => received.push(byte(&mut stream)),
+                None => received.push(pipe.byte()),
             }
         };
         let ServerPreface::Reply(reply) = reply else { panic!("refused") };
-        Self { transport: initiator.finish(reply).unwrap().transport, stream }
+        Self { transport: initiator.finish(reply).unwrap().transport, pipe }
     }
 
     fn says(&mut self, message: impl Into<ToServer>) {
@@ -84,7 +156,7 @@ impl Client {
         message.into().encode_into(&mut plain);
         encode_header(plain.len() + frame::TAG_BYTES, &mut said).unwrap();
         self.transport.seal_into(&plain, &mut said).unwrap();
-        self.stream.write_all(&said).unwrap();
+        self.pipe.says(&said);
     }
 
     /// Hears one message, which comes in a frame of its own.
@@ -93,12 +165,11 @@ impl Client {
         let body = loop {
             match decode_header(&head).unwrap() {
                 Header::Frame { body, .. } => break body,
-                Header::Incomplete => head.push(byte(&mut self.stream)),
+                Header::Incomplete => head.push(self.pipe.byte()),
                 Header::Keepalive { .. } => head.clear(),
             }
         };
-        let mut sealed = vec![0; body];
-        self.stream.read_exact(&mut sealed).unwrap();
+        let mut sealed: Vec<u8> = (0..body).map(|_| self.pipe.byte()).collect();
         let length = self.transport.open_in_place(&mut sealed).unwrap();
         ToClient::decode_all(&sealed[..length]).next().unwrap().unwrap()
     }
@@ -109,17 +180,9 @@ impl Client {
         assert!(matches!(self.hears(), ToClient::CaughtUp(_)));
     }
 
-    /// Until the server has closed it too.
-    fn leaves(mut self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(self.stream.read(&mut [0]).unwrap(), 0);
+    fn leaves(self) {
+        self.pipe.leaves();
     }
-}
-
-fn byte(stream: &mut TcpStream) -> u8 {
-    let mut byte = [0];
-    stream.read_exact(&mut byte).unwrap();
-    byte[0]
 }
 
 fn registration(number: usize, key: &StaticKey) -> v1::Register {
@@ -156,27 +219,32 @@ fn an_idle_connection_takes_what_the_page_says_and_not_a_byte_more() {
     let keys: Vec<_> = (0..=CONNECTIONS).map(|_| StaticKey::generate().unwrap()).collect();
     let mut clients = Vec::with_capacity(CONNECTIONS);
     let (own, others) = keys.split_first().unwrap();
-    let mut probe = Client::dials(&join, own);
+    let mut probe = Client::dials(&join, own, Door::Tcp);
     probe.says(registration(CONNECTIONS, own));
     assert!(matches!(probe.hears(), ToClient::Registered(_)));
     probe.attaches();
     // At first tables and buffers grow, which stay when those who needed them have gone.
     for (number, key) in others.iter().enumerate() {
-        let mut client = Client::dials(&join, key);
+        let mut client = Client::dials(&join, key, Door::Tcp);
         client.says(registration(number, key));
         assert!(matches!(client.hears(), ToClient::Registered(_)));
         client.attaches();
         clients.push(client);
     }
     let page = include_str!("../../../docs/density.md");
-    for measuring in 1.. {
-        let each = measures(&join, others, &mut clients, &mut probe);
-        if page.contains(&format!("| allocated, all of it | {each} |")) {
-            break;
+    for (door, row) in [(Door::Tcp, "all of it"), (Door::WebSocket, "on a WebSocket")] {
+        if let Door::WebSocket = door {
+            measures(&join, others, door, &mut clients, &mut probe); // they grow by this door too
         }
-        // Only a look for what has grown old excuses another figure, and only as often as there is one.
-        let is_disturbed = started.elapsed() >= FIRST_LOOK && measuring < MEASURINGS_MAX;
-        assert!(is_disturbed, "an idle connection takes {each} bytes now: docs/density.md");
+        for measuring in 1.. {
+            let each = measures(&join, others, door, &mut clients, &mut probe);
+            if page.contains(&format!("| allocated, {row} | {each} |")) {
+                break;
+            }
+            // Only a look for what has grown old excuses another figure, and only as often as there is one.
+            let is_disturbed = started.elapsed() >= FIRST_LOOK && measuring < MEASURINGS_MAX;
+            assert!(is_disturbed, "an idle {door:?} takes {each} bytes now: docs/density.md");
+        }
     }
     drop((clients, probe));
     assert!(runtime.block_on(server.stop()).is_normal());
@@ -186,6 +254,7 @@ fn an_idle_connection_takes_what_the_page_says_and_not_a_byte_more() {
 fn measures(
     join: &JoinLink,
     keys: &[StaticKey],
+    door: Door,
     clients: &mut Vec<Client>,
     probe: &mut Client,
 ) -> f64 {
@@ -193,7 +262,7 @@ fn measures(
     asks(probe);
     let before = allocated();
     for key in keys {
-        let mut client = Client::dials(join, key);
+        let mut client = Client::dials(join, key, door);
         client.attaches();
         clients.push(client);
     }

@@ -15,22 +15,22 @@ use hyper::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::service::service_fn;
+use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::crowd::Place;
 use super::handshake::{self, FIRST_BYTES, Visitor};
 use super::page;
 use super::prefixed::Prefixed;
-use super::websocket::ByteStream;
 use crate::config::MetricsFor;
 use crate::media::http::{self as media, Body, Moved};
 use crate::meters::Meters;
 use crate::node::Node;
 use crate::session::Socket;
+use crate::websocket::{WebSocket, accept_key};
 
 /// Request line and headers.
 const HEAD_BYTES_MAX: usize = 16 * 1_024;
@@ -147,7 +147,7 @@ fn upgrade(
     place: Option<Place>,
 ) -> Answer {
     let headers = request.headers();
-    let key = headers.get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
+    let key = headers.get(SEC_WEBSOCKET_KEY).map(|key| accept_key(key.as_bytes()));
     let accept = key.and_then(|key| HeaderValue::try_from(key).ok());
     let (Some(accept), true) = (accept, is_websocket(headers)) else {
         return plain(StatusCode::UPGRADE_REQUIRED, "this address takes WebSockets, version 13\n");
@@ -158,7 +158,7 @@ fn upgrade(
         let admitted = timeout(deadline, async {
             let Ok(upgraded) = hyper::upgrade::on(request).await else { return };
             Meters::count(&node.meters.connections, "websocket");
-            let socket = Socket::Boxed(Box::new(ByteStream::new(upgraded).await));
+            let Some(socket) = web_socket(upgraded) else { return };
             let first = Vec::with_capacity(FIRST_BYTES);
             handshake::admit(&node, Visitor { socket, first, address: address.ip() }).await;
         });
@@ -174,6 +174,17 @@ fn upgrade(
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     answer
+}
+
+/// The connection itself, with what was read of it behind the request.
+fn web_socket(upgraded: Upgraded) -> Option<Socket> {
+    let Ok(parts) = upgraded.downcast::<TokioIo<Prefixed<TcpStream>>>() else {
+        tracing::error!("an upgraded connection is not the one that was served");
+        return None;
+    };
+    let Prefixed { first, stream } = parts.io.into_inner();
+    let ahead = Bytes::from([parts.read_buf, first].concat());
+    Some(Socket::Web(Box::new(WebSocket::new(stream, ahead))))
 }
 
 fn is_websocket(headers: &HeaderMap) -> bool {

@@ -96,6 +96,9 @@ pub(crate) struct SessionRecord {
     /// Relay requests that wait for the other side, as they came (`godwit.v1.Relay`).
     #[prost(bytes = "vec", repeated, tag = "22")]
     pub(crate) waits: Vec<Vec<u8>>,
+    /// What its WebSocket is beyond the connection, in a form of its own; empty on TCP.
+    #[prost(bytes = "vec", tag = "23")]
+    pub(crate) web_socket: Vec<u8>,
 }
 
 /// Who speaks on the link.

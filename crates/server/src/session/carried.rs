@@ -1,14 +1,12 @@
 //! A session as data: how it leaves this process, and how it goes on in another, or in this one if the
 //! other does not come up. Both are the same road (decision 0156).
 
-use std::net::TcpStream as StdTcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use godwit_link::Transport;
 use godwit_wire::{Refusal, v1};
 use prost::Message as _;
-use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::inbound::Inbound;
@@ -16,6 +14,7 @@ use super::looking::Looking;
 use super::outbound::Outbound;
 use super::protocol::Machine;
 use super::requests::{self, Jobs};
+use super::socket::NotJoined;
 use super::turn::Feed;
 use super::{Over, Session, Socket, Stage};
 use crate::handover::{Damaged, Frozen, SessionRecord};
@@ -28,8 +27,8 @@ use crate::seat::Word;
 pub(crate) enum NotThawed {
     #[error(transparent)]
     Damaged(#[from] Damaged),
-    #[error("the system did not take its socket: {0}")]
-    Socket(#[from] std::io::Error),
+    #[error(transparent)]
+    Socket(#[from] NotJoined),
 }
 
 impl Session {
@@ -57,7 +56,10 @@ impl Session {
             record.looking = Some(Box::new(looking.pack(&self.node, &self.seat)));
         }
         let stream = match self.socket.part() {
-            Ok(stream) => stream,
+            Ok((stream, carried)) => {
+                record.web_socket = carried;
+                stream
+            }
             Err(error) => {
                 tracing::warn!(%error, "session not frozen");
                 return Over::Gone;
@@ -81,7 +83,7 @@ impl Session {
         let Frozen { stream, record, .. } = frozen;
         let mut record = SessionRecord::read(&record)?;
         let mut machine = Machine::unpack(&record)?;
-        let socket = Socket::Tcp(socket(stream)?);
+        let socket = Socket::join(stream, &record.web_socket)?;
         let transport = Transport::join(&record.keys()?);
         let now_s = node.now_s();
         let seat = node.registry.enter(now_s);
@@ -144,9 +146,4 @@ impl Session {
             looking.types_on(&self.node, &self.seat);
         }
     }
-}
-
-fn socket(stream: StdTcpStream) -> std::io::Result<TcpStream> {
-    stream.set_nonblocking(true)?;
-    TcpStream::from_std(stream)
 }

@@ -1,6 +1,7 @@
-//! The socket under a session: TCP as it is, or anything else boxed (a WebSocket, a test's pipe).
+//! The socket under a session: TCP as it is, a WebSocket, or anything else boxed (a test's pipe).
 
 use std::io::{self, Read as _};
+use std::net::TcpStream as StdTcpStream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -8,6 +9,8 @@ use nix::sys::socket::setsockopt;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+use crate::websocket::{CarriedError, WebSocket};
 
 /// A byte stream both ways.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -17,9 +20,23 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 /// The socket under a session. TCP, which nearly all native clients use, costs no extra allocation.
 pub(crate) enum Socket {
     Tcp(TcpStream),
+    Web(Box<WebSocket<TcpStream>>),
+    #[cfg_attr(
+        not(any(test, feature = "driven")),
+        expect(dead_code, reason = "pipes are for tests")
+    )]
     Boxed(Box<dyn Duplex>),
     /// It was taken away: another session has it.
     Taken,
+}
+
+/// Why a socket did not go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotJoined {
+    #[error("the system did not take its socket: {0}")]
+    System(#[from] io::Error),
+    #[error(transparent)]
+    Carried(#[from] CarriedError),
 }
 
 /// How many bytes must wait before the system calls a socket readable. Its end is always told.
@@ -43,27 +60,47 @@ impl Socket {
     pub(super) fn wake_at(&self, bytes: usize) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => Ok(setsockopt(stream, ReceiveLowWater, &bytes)?),
-            Self::Boxed(_) | Self::Taken => Ok(()),
+            Self::Web(_) | Self::Boxed(_) | Self::Taken => Ok(()),
         }
     }
 
     /// Whether [`Socket::part`] can take it.
     pub(super) fn can_part(&self) -> bool {
         match self {
-            Self::Tcp(_) => true,
+            Self::Tcp(_) | Self::Web(_) => true,
             Self::Boxed(_) | Self::Taken => false,
         }
     }
 
-    /// Takes the system's socket away, for a session elsewhere.
+    /// Takes the system's socket away, for a session elsewhere, with the bytes that belong to it beyond those
+    /// that the system has: nothing of the stream is in both or in neither, at whatever moment. On TCP there
+    /// are none, and that is how [`Socket::join`] knows it. An idle WebSocket has one, and a busy one at most
+    /// what was read behind its request and a message to its client, 16 KiB each. None is a secret. What a
+    /// session has itself, half a frame of the link or bytes that it could not write, is not among them.
     ///
     /// # Errors
     /// The system's; or it is one that has none. It is gone then.
-    pub(super) fn part(&mut self) -> io::Result<std::net::TcpStream> {
-        match std::mem::replace(self, Self::Taken) {
-            Self::Tcp(stream) => stream.into_std(),
-            Self::Boxed(_) | Self::Taken => Err(io::ErrorKind::Unsupported.into()),
+    pub(crate) fn part(&mut self) -> io::Result<(StdTcpStream, Vec<u8>)> {
+        let (stream, carried) = match std::mem::replace(self, Self::Taken) {
+            Self::Tcp(stream) => (stream, Vec::new()),
+            Self::Web(socket) => socket.part(),
+            Self::Boxed(_) | Self::Taken => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        Ok((stream.into_std()?, carried))
+    }
+
+    /// Puts together what [`Socket::part`] took apart. What the system was told of the connection, its
+    /// low-water mark above all, holds on; what is unsent goes out with the next flush.
+    ///
+    /// # Errors
+    /// The system's; or the carried bytes are of a newer program, or damaged.
+    pub(crate) fn join(stream: StdTcpStream, carried: &[u8]) -> Result<Self, NotJoined> {
+        stream.set_nonblocking(true)?;
+        let stream = TcpStream::from_std(stream)?;
+        if carried.is_empty() {
+            return Ok(Self::Tcp(stream));
         }
+        Ok(Self::Web(Box::new(WebSocket::join(stream, carried)?)))
     }
 
     /// Reads what is there though it woke nobody; `Ok(0)` is the end. None if nothing is there.
@@ -95,6 +132,7 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Web(socket) => Pin::new(socket).poll_read(cx, buffer),
             Self::Boxed(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Taken => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
@@ -109,6 +147,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Web(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Boxed(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Taken => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
@@ -117,6 +156,7 @@ impl AsyncWrite for Socket {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Web(socket) => Pin::new(socket).poll_flush(cx),
             Self::Boxed(stream) => Pin::new(stream).poll_flush(cx),
             Self::Taken => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
@@ -125,6 +165,7 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Web(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Boxed(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Taken => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }

@@ -145,6 +145,16 @@ async fn a_turn_takes_so_many_frames_and_bytes_and_then_lets_others() {
 }
 
 #[tokio::test]
+async fn who_cannot_go_to_another_process_hears_a_goodbye() {
+    let (server, _data) = lab(|_| {}).await;
+    let (mut session, mut far, mut client) = session(&server.node, 1 << 16);
+    session.seat.tell(Word::Freeze);
+    turn(&mut session);
+    assert_eq!(hears(&mut far, &mut client).await, ["Goodbye"]);
+    assert_eq!(session.stage, Stage::Lingering);
+}
+
+#[tokio::test]
 async fn who_never_reads_is_closed_at_the_limit_and_not_before() {
     let limit = 150_000;
     let (server, _data) = lab(|setup| {

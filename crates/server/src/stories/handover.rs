@@ -6,7 +6,7 @@ use bytes::Bytes;
 use godwit_base::{DeviceNumber, ManualClock};
 use godwit_store::{DeviceList, Publisher};
 use godwit_wire::{PASS_BYTES, Refusal, ToClient, v1};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::device;
@@ -62,6 +62,14 @@ fn records(frozen: &FrozenServer) -> Vec<SessionRecord> {
     frozen.sessions.iter().map(read).collect()
 }
 
+/// The connection under a link.
+fn raw(person: &mut Person) -> &mut TcpStream {
+    match &mut person.link().pipe {
+        Pipe::Tcp(stream) => stream,
+        Pipe::WebSocket(socket) => socket.get_mut(),
+    }
+}
+
 async fn ticks(alice: &mut Person, bob: &mut Person, text: &str) {
     let counter = alice.sends(text).to(bob).await;
     alice.sees_tick(counter).await;
@@ -109,6 +117,43 @@ async fn the_first_half_of_a_frame_is_carried() {
     alice.link().pipe.send(&second[1..]).await;
     alice.sees_tick(1).await;
     drop(world);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_web_socket_goes_over_in_the_middle_of_a_message() {
+    let mut world = World::new().await;
+    let mut bob = world.joins("bob").await;
+    let mut alice = Person::new(&world.join, "alice");
+    let pipe = Pipe::web_socket(&world.join).await;
+    alice.link = Some(Link::over(pipe, &world.join, &alice.link_key).await.unwrap());
+    alice.registers().await.unwrap();
+    alice.attaches().await;
+    ticks(&mut alice, &mut bob, "whole").await;
+    // Inside the header of the message, behind it, and inside what it carries.
+    for (counter, cut) in [(2, 1), (3, 7), (4, 8), (5, 20)] {
+        let frame = alice.link().frame(&[bob.sealed(counter, "in two halves")]);
+        let length = u16::try_from(frame.len()).unwrap().to_be_bytes();
+        let message = [&[0x82, 0x80 | 126], &length[..], &[0; 4], &frame].concat();
+        let (first, second) = message.split_at(cut);
+        let before = world.server.node.meters.bytes_in.get();
+        raw(&mut alice).write_all(first).await.unwrap();
+        let carries = cut.saturating_sub(8);
+        world.has_heard(before + carries as u64).await;
+        let (frozen, thawing) = world.freezes().await;
+        assert_eq!((frozen.sessions.len(), frozen.dropped), (2, 0));
+        let hers = records(&frozen).into_iter().find(|record| !record.web_socket.is_empty());
+        assert_eq!(hers.unwrap().half_read, frame[..carries]);
+        world = thawing.thaws(frozen).await;
+        raw(&mut alice).write_all(second).await.unwrap();
+        alice.sees_tick(counter).await;
+        let deliver = bob.receives("in two halves", &alice).await;
+        bob.acknowledges(&deliver).await;
+        alice.sees_delivered(&bob, counter).await;
+    }
+    let counter = bob.sends("and back").to(&alice).await;
+    bob.sees_tick(counter).await;
+    alice.receives("and back", &bob).await;
+    assert_eq!(world.server.node.registry.live(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -186,7 +231,7 @@ async fn who_stands_at_the_door_goes_and_who_dials_meanwhile_is_served() {
     let world = World::new().await;
     let mut alice = world.joins("alice").await;
     let mut half = TcpStream::connect(world.join.address()).await.unwrap();
-    tokio::io::AsyncWriteExt::write_all(&mut half, b"G").await.unwrap();
+    half.write_all(b"G").await.unwrap();
     let (frozen, thawing) = world.freezes().await;
     assert_eq!(frozen.sessions.len(), 1);
     assert_eq!(half.read(&mut [0; 1]).await.unwrap_or(0), 0, "closed");
@@ -305,20 +350,6 @@ async fn who_is_held_back_stays_so_and_the_clock_goes_on() {
     let account = alice.account();
     assert!(world.server.node.allow_list(account).is_ok());
     assert!(world.server.node.allow_rendezvous(Asker::Device(device(&alice))).is_ok());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_parted_hears_a_goodbye() {
-    let world = World::new().await;
-    let mut alice = Person::new(&world.join, "alice");
-    let pipe = Pipe::web_socket(&world.join).await;
-    alice.link = Some(Link::over(pipe, &world.join, &alice.link_key).await.unwrap());
-    let freezing = tokio::spawn(world.freezes());
-    let (refusal, _) = alice.link().hears_goodbye().await;
-    assert_eq!(refusal, Refusal::Draining);
-    let (frozen, thawing) = freezing.await.unwrap();
-    assert_eq!(frozen.sessions.len(), 0);
-    drop(thawing.thaws(frozen).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@ use godwit_wire::Refusal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::link::{Heard, Link, NoLink, Pipe, answer};
+use super::link::{Heard, Link, NoLink, Pipe, answer, hello, knock};
 use super::person::Person;
 use super::world::World;
 
@@ -54,19 +54,55 @@ async fn a_web_socket_carries_the_same_bytes() {
     bob.sees_tick(counter).await;
 }
 
-/// A frame of the link fits a message with room to spare; more ends the connection.
+/// Where one message ends means nothing, so no length is too much: nothing is gathered.
 #[tokio::test]
-async fn a_web_socket_message_has_a_bound() {
-    const MESSAGE_BYTES_MAX: usize = FRAME_BYTES_MAX + 1_024;
+async fn a_web_socket_message_may_be_of_any_length() {
     let world = World::new().await;
-    for (bytes, fits) in [(MESSAGE_BYTES_MAX, true), (MESSAGE_BYTES_MAX + 1, false)] {
-        let mut alice = Person::new(&world.join, &format!("alice{bytes}"));
-        let pipe = Pipe::web_socket(&world.join).await;
-        alice.link = Some(Link::over(pipe, &world.join, &alice.link_key).await.unwrap());
-        // Nothing but keepalives, each of one byte and answered by one.
-        alice.link().pipe.send(&vec![0; bytes]).await;
-        let heard = alice.link().next().await;
-        assert_eq!(heard, if fits { Heard::Keepalive } else { Heard::Closed }, "{bytes}");
+    let bob = world.joins("bob").await;
+    let mut alice = Person::new(&world.join, "alice");
+    let pipe = Pipe::web_socket(&world.join).await;
+    alice.link = Some(Link::over(pipe, &world.join, &alice.link_key).await.unwrap());
+    alice.registers().await.unwrap();
+    alice.attaches().await;
+    let long = "y".repeat(50_000);
+    let frames: Vec<_> = (1..=20)
+        .flat_map(|n| {
+            let sealed = bob.sealed(n, &long);
+            alice.link().frame(&[sealed])
+        })
+        .collect();
+    assert!(frames.len() > 10 * FRAME_BYTES_MAX);
+    alice.link().pipe.send(&frames).await;
+    for counter in 1..=20 {
+        alice.sees_tick(counter).await;
+    }
+}
+
+/// What a client sends behind its request, before it is answered, belongs to the link.
+#[tokio::test]
+async fn a_web_socket_takes_what_came_with_the_request() {
+    let world = World::new().await;
+    let key = StaticKey::generate().unwrap();
+    let (_, first) = knock(&world.join, &key, &hello());
+    let length = u16::try_from(first.len()).unwrap().to_be_bytes();
+    let message = [&[0x82, 0x80 | 126], &length[..], &[0; 4], &first].concat();
+    let request = "GET /ws HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    // In one piece; in two of which the door reads the first; cut inside the header, inside the message.
+    for cut in [0, 2, request.len() - 1, request.len() + 3, request.len() + 50] {
+        let mut stream = TcpStream::connect(world.join.address()).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let all = [request.as_bytes(), &message].concat();
+        stream.write_all(&all[..cut]).await.unwrap();
+        stream.write_all(&all[cut..]).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(stream.read_u8().await.unwrap());
+        }
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        assert!(answer.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{answer}");
+        assert_eq!(stream.read_u8().await.unwrap(), 0x82, "a message, which is the welcome");
     }
 }
 
@@ -202,7 +238,7 @@ async fn first_bytes_may_come_one_by_one() {
     let world = World::new().await;
     let key = StaticKey::generate().unwrap();
     let mut pipe = Pipe::tcp(&world.join).await;
-    let (_, bytes) = super::link::knock(&world.join, &key, &super::link::hello());
+    let (_, bytes) = knock(&world.join, &key, &hello());
     for byte in bytes {
         pipe.send(&[byte]).await;
         tokio::task::yield_now().await;
