@@ -2,7 +2,7 @@
 //! process of another program (the *hand-over*), and are sessions there (they are *thawed*).
 //!
 //! - `record`: what a session is while it is data, and what the node knows beside them.
-//! - [`freezer`]: where sessions lie between the two.
+//! - `freezer`: where sessions lie between the two.
 //! - `road`: bytes and sockets from one process to the other.
 //! - `give`: the old server's side. It keeps all until the new one is ready to go, so if that one dies
 //!   before, all goes on here, by the same road: they are thawed.
