@@ -118,10 +118,9 @@ fn counters(records: &[Record]) -> Vec<u64> {
     records.iter().map(counter).collect()
 }
 
-/// The second answer comes after what the writer did behind the first.
+/// What a read had in use may be free only after the second, and what the writer does behind that is done when
+/// the third is answered.
 fn sweep(world: &World<'_>) {
-    // What a read had in use is free only after the next one, and what that one moves is done when the
-    // one after it is answered.
     for _ in 0..3 {
         block_on(world.store().sweep()).unwrap();
     }

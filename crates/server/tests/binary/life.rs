@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::person::Person;
 use super::program::{Program, godwitd, run, text};
 
-async fn joins(program: &Program, handle: &str) -> Person {
+pub(crate) async fn joins(program: &Program, handle: &str) -> Person {
     let mut person = Person::new(&program.join, handle);
     person.dials().await.unwrap();
     person.registers().await.unwrap();

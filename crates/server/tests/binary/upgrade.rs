@@ -5,18 +5,11 @@ use std::process::Output;
 use godwit_wire::Refusal;
 use tempfile::TempDir;
 
+use super::life::joins;
 #[cfg(feature = "fail-points")]
 use super::link::Heard;
 use super::person::Person;
 use super::program::{Program, godwitd, run, text};
-
-async fn joins(program: &Program, handle: &str) -> Person {
-    let mut person = Person::new(&program.join, handle);
-    person.dials().await.unwrap();
-    person.registers().await.unwrap();
-    person.attaches().await;
-    person
-}
 
 async fn ticks(alice: &mut Person, bob: &mut Person, text: &str) {
     let counter = alice.sends(text).to(bob).await;
