@@ -9,7 +9,7 @@ mod portable;
 mod tests;
 
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::error::LinkError;
 
@@ -89,12 +89,15 @@ fn nonce(counter: u64) -> [u8; 12] {
 
 /// An X25519 key pair, ready to agree. Its public half is computed once: for a server's own key
 /// that saves a fifth of every handshake.
-#[derive(Clone)]
+#[derive(Clone, ZeroizeOnDrop)]
 pub(crate) struct KeyPair {
+    #[zeroize(skip)]
     backend: Backend,
     secret: Zeroizing<[u8; KEY_BYTES]>,
+    #[zeroize(skip)]
     public: [u8; KEY_BYTES],
     #[cfg(any(test, feature = "aws-lc"))]
+    #[zeroize(skip)] // the library's memory, which it wipes itself
     aws: Option<aws::Secret>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::crypto::{Backend, KEY_BYTES, KeyPair};
 use crate::error::LinkError;
@@ -27,7 +27,7 @@ impl fmt::Debug for PublicKey {
 }
 
 /// A long-lived X25519 key pair. The secret half is overwritten when dropped and cannot be printed.
-#[derive(Clone)]
+#[derive(Clone, ZeroizeOnDrop)]
 pub struct StaticKey(KeyPair);
 
 impl StaticKey {

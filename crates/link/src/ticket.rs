@@ -80,6 +80,7 @@ pub(crate) struct Pass {
 
 /// The keys under which a server seals tickets. Two are valid at once; all nodes of a server share
 /// them.
+#[derive(ZeroizeOnDrop)]
 pub struct TicketKeys {
     current: Zeroizing<[u8; KEY_BYTES]>,
     previous: Option<Zeroizing<[u8; KEY_BYTES]>>,

@@ -23,7 +23,8 @@ use std::fmt;
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Tag};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
+use subtle::ConstantTimeEq;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use layout::Layout;
 pub use opener::Opener;
@@ -53,7 +54,7 @@ pub const ATTACHMENT_BYTES_MAX: u64 = 1 << 40;
 pub const DIGEST_BYTES: usize = 32;
 
 /// The key of one file, 32 random bytes. Wiped when dropped; it cannot be printed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, ZeroizeOnDrop)]
 pub struct FileKey(Zeroizing<[u8; 32]>);
 
 impl FileKey {
@@ -81,6 +82,15 @@ impl FileKey {
         ChaCha20Poly1305::new((&*self.0).into())
     }
 }
+
+/// Takes the same time whatever the keys are.
+impl PartialEq for FileKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_slice().ct_eq(other.0.as_slice()).into()
+    }
+}
+
+impl Eq for FileKey {}
 
 impl fmt::Debug for FileKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

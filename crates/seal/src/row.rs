@@ -9,7 +9,7 @@ use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// First byte of every row: the way it is sealed.
 const FORMAT: u8 = 1;
@@ -37,6 +37,7 @@ pub enum RowError {
 /// The key that seals the rows of one installation. It is wiped when dropped and cannot be printed.
 ///
 /// 24 random nonce bytes allow 2^80 rows under one key before a repeated nonce is even thinkable.
+#[derive(ZeroizeOnDrop)]
 pub struct RowKey(Zeroizing<[u8; 32]>);
 
 impl RowKey {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use godwit_link::{LinkError, ServerKeys, StaticKey, TicketKeys};
+use zeroize::Zeroizing;
 
 /// The server's key: who has it is this server.
 const SERVER_KEY_FILE: &str = "server.key";
@@ -48,8 +49,8 @@ pub enum KeyError {
 pub fn server_keys(data: &Path) -> Result<ServerKeys, KeyError> {
     let path = data.join(SERVER_KEY_FILE);
     let pair = read(&path)?.map_or_else(|| create(&path), Ok)?;
-    let previous = pair.previous.map(StaticKey::from_bytes);
-    Ok(ServerKeys::new(StaticKey::from_bytes(pair.current), previous))
+    let previous = pair.previous.as_deref().copied().map(StaticKey::from_bytes);
+    Ok(ServerKeys::new(StaticKey::from_bytes(*pair.current), previous))
 }
 
 /// Makes a new server key on disk; the present one becomes the previous one and stays valid, the one
@@ -110,11 +111,11 @@ pub(crate) fn renew_ticket_keys(
 }
 
 fn tickets(pair: &Pair) -> TicketKeys {
-    match pair.previous {
-        None => TicketKeys::new(pair.current),
+    match &pair.previous {
+        None => TicketKeys::new(*pair.current),
         Some(previous) => {
-            let mut keys = TicketKeys::new(previous);
-            keys.rotate(pair.current);
+            let mut keys = TicketKeys::new(**previous);
+            keys.rotate(*pair.current);
             keys
         }
     }
@@ -122,8 +123,8 @@ fn tickets(pair: &Pair) -> TicketKeys {
 
 /// A secret and the one before it.
 struct Pair {
-    current: [u8; 32],
-    previous: Option<[u8; 32]>,
+    current: Zeroizing<[u8; 32]>,
+    previous: Option<Zeroizing<[u8; 32]>>,
     /// When the current one was made, unix milliseconds, if it is to be replaced with age.
     made_ms: Option<u64>,
 }
@@ -141,14 +142,14 @@ fn create(path: &Path) -> Result<Pair, KeyError> {
     Ok(pair)
 }
 
-fn random() -> Result<[u8; 32], KeyError> {
-    Ok(*StaticKey::generate()?.to_bytes())
+fn random() -> Result<Zeroizing<[u8; 32]>, KeyError> {
+    Ok(StaticKey::generate()?.to_bytes())
 }
 
 fn read(path: &Path) -> Result<Option<Pair>, KeyError> {
     let io = |cause| KeyError::Io { path: path.to_owned(), cause };
     let text = match fs::read_to_string(path) {
-        Ok(text) => text,
+        Ok(text) => Zeroizing::new(text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io(error)),
     };
@@ -158,7 +159,10 @@ fn read(path: &Path) -> Result<Option<Pair>, KeyError> {
     let word = |name: &str| {
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).map(str::trim)
     };
-    let key = |name: &str| URL_SAFE_NO_PAD.decode(word(name)?).ok()?.try_into().ok();
+    let key = |name: &str| {
+        let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(word(name)?).ok()?);
+        bytes.as_slice().try_into().ok().map(Zeroizing::new)
+    };
     let damaged = || KeyError::Damaged(path.to_owned());
     let previous = match text.contains("\nprevious ") {
         true => Some(key("previous").ok_or_else(damaged)?),
@@ -168,15 +172,20 @@ fn read(path: &Path) -> Result<Option<Pair>, KeyError> {
     Ok(Some(Pair { current: key("current").ok_or_else(damaged)?, previous, made_ms }))
 }
 
+/// A key as its file has it.
+fn text_of(key: &[u8; 32]) -> Zeroizing<String> {
+    Zeroizing::new(URL_SAFE_NO_PAD.encode(key))
+}
+
 /// Whole or not at all: a new file, synced, takes the old one's name.
 fn write(path: &Path, pair: &Pair) -> Result<(), KeyError> {
     let next = path.with_extension("key.new");
     let replace = || {
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
-        writeln!(file, "{HEAD}\ncurrent {}", URL_SAFE_NO_PAD.encode(pair.current))?;
+        writeln!(file, "{HEAD}\ncurrent {}", *text_of(&pair.current))?;
         if let Some(previous) = &pair.previous {
-            writeln!(file, "previous {}", URL_SAFE_NO_PAD.encode(previous))?;
+            writeln!(file, "previous {}", *text_of(previous))?;
         }
         if let Some(made_ms) = pair.made_ms {
             writeln!(file, "made {made_ms}")?;

@@ -29,7 +29,7 @@ use zeroize::Zeroizing;
 
 use super::output::{Row, Table, Write};
 use super::timer::Timer;
-use super::vault::{Blob, Vault};
+use super::vault::{Secret, Vault};
 
 use changing::Wishes;
 pub use changing::{GroupCommand, GroupOutcome};
@@ -55,7 +55,7 @@ pub(crate) struct GroupRecord {
     /// contradicts ours.
     pub(crate) frozen: Option<String>,
     /// The link that this device made, if it is the present one.
-    link: Option<Blob>,
+    link: Option<Secret>,
     /// The community that it is a group of, as of the last entry.
     #[serde(default)]
     community: Option<GroupId>,
@@ -90,7 +90,7 @@ impl Known {
     /// The present link, if this device made it.
     fn link(&self) -> Option<InviteSecret> {
         let link = self.record.link.as_ref()?;
-        let bytes = Zeroizing::new(<[u8; 32]>::try_from(link.0.as_slice()).ok()?);
+        let bytes = Zeroizing::new(<[u8; 32]>::try_from(link.bytes()).ok()?);
         self.group.invite()?;
         Some(InviteSecret::from_bytes(&bytes))
     }

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::keys::to_wire;
 use super::output::{Row, Table, Write};
 use super::past::{Giving, OWN_ROWS_FROM};
-use super::vault::{Blob, Vault};
+use super::vault::{Blob, Secret, Vault};
 
 /// Keys of the rows in [`Table::Me`].
 mod key {
@@ -62,9 +62,9 @@ pub(crate) struct HomeRecord {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) server_key: [u8; 32],
-    link_key: Blob,
+    link_key: Secret,
     /// A resumption ticket with its secret, and until when it is good (server's clock).
-    pub(crate) ticket: Option<(Blob, u64)>,
+    pub(crate) ticket: Option<(Secret, u64)>,
     /// Number and public link key of the account's other devices. The main device keeps them: the
     /// server wants them beside a list.
     #[serde(default)]
@@ -128,7 +128,7 @@ impl HomeRecord {
             host: link.host.clone(),
             port: link.port,
             server_key: link.server_key,
-            link_key: Blob(link_key.to_bytes().to_vec()),
+            link_key: Secret::of(link_key.to_bytes().as_slice()),
             ticket: None,
             links: BTreeMap::new(),
             without_receipts: false,
@@ -192,7 +192,7 @@ impl Identity {
         let Some(home) = row(key::HOME) else { return Ok(None) };
         let home: HomeRecord = vault.open(Table::Me, key::HOME, home)?;
         let secret: Zeroizing<[u8; 32]> =
-            Zeroizing::new(home.link_key.0.as_slice().try_into().map_err(|_| RowError::Damaged)?);
+            Zeroizing::new(home.link_key.bytes().try_into().map_err(|_| RowError::Damaged)?);
         let account_key =
             row(key::ACCOUNT).map(|row| AccountKey::from_row(vault.key(), row)).transpose()?;
         let keys = DeviceKeys::from_row(vault.key(), row(key::DEVICE).ok_or(RowError::Damaged)?)?;

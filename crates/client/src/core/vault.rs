@@ -1,12 +1,13 @@
 //! Rows sealed at rest: CBOR under the key of the home.
 
+use std::fmt;
 use std::sync::Arc;
 
 use godwit_base::MessageId;
 use godwit_seal::{RowError, RowKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::output::Table;
 
@@ -69,6 +70,12 @@ impl Vault {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Blob(pub(crate) Vec<u8>);
 
+impl Zeroize for Blob {
+    fn zeroize(&mut self) {
+        self.0.zeroize();
+    }
+}
+
 impl Serialize for Blob {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_bytes(&self.0)
@@ -81,7 +88,7 @@ impl<'de> Deserialize<'de> for Blob {
         impl serde::de::Visitor<'_> for Bytes {
             type Value = Blob;
 
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("bytes")
             }
 
@@ -94,6 +101,28 @@ impl<'de> Deserialize<'de> for Blob {
             }
         }
         from.deserialize_byte_buf(Bytes)
+    }
+}
+
+/// Key material in a row: written as [`Blob`] is, wiped when dropped, never printed. Compared only with what
+/// this device wrote itself.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ZeroizeOnDrop)]
+#[serde(transparent)]
+pub(crate) struct Secret(Blob);
+
+impl Secret {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Self(Blob(bytes.to_vec()))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
     }
 }
 
@@ -110,6 +139,16 @@ mod tests {
         for (table, key) in [(Table::Outbox, b"j"), (Table::Waiting, b"k")] {
             assert_eq!(vault.open::<(Blob, u64)>(table, key, &row), Err(RowError::Damaged));
         }
+    }
+
+    #[test]
+    fn a_secret_is_a_blob_in_its_row_and_is_not_printed() {
+        let (mut secret, mut blob) = (Vec::new(), Vec::new());
+        ciborium::into_writer(&Secret::of(&[7; 32]), &mut secret).unwrap();
+        ciborium::into_writer(&Blob(vec![7; 32]), &mut blob).unwrap();
+        assert_eq!(secret, blob, "homes that there are hold blobs");
+        let read: Secret = ciborium::from_reader(blob.as_slice()).unwrap();
+        assert_eq!((read.bytes(), format!("{read:?}")), ([7; 32].as_slice(), "Secret(..)".into()));
     }
 
     #[test]

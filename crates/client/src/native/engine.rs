@@ -528,7 +528,7 @@ impl Engine {
                 self.core.remove_device(DeviceNumber(device), now).map(|()| Response::Done)
             }
             Request::RecoveryWords => {
-                self.core.recovery_words().map(|words| Response::Words(Words(words.to_string())))
+                self.core.recovery_words().map(|words| Response::Words(Words::of(&words)))
             }
             other => self.command_about_people(other),
         }

@@ -6,7 +6,7 @@ use std::fmt;
 use godwit_base::{BlobId, Handle, MessageId};
 use godwit_seal::FileKey;
 use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::core::{GroupCommand, GroupOutcome, PastPage, PastWanted, SendKey};
 use crate::{
@@ -200,9 +200,20 @@ pub(crate) enum Request {
     IsTold,
 }
 
-/// The account key; never printed by accident.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Words(pub(crate) String);
+/// The account key; wiped when dropped, never printed by accident.
+#[derive(Clone, Serialize, Deserialize, ZeroizeOnDrop)]
+pub(crate) struct Words(String);
+
+impl Words {
+    pub(crate) fn of(words: &str) -> Self {
+        Self(words.to_owned())
+    }
+
+    /// The words, for a person to write down; whoever takes them wipes them.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+}
 
 impl fmt::Debug for Words {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,7 @@ use std::fmt;
 use godwit_base::GroupId;
 use sha2::{Digest, Sha256};
 use vodozemac::Ed25519SecretKey;
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::entry::{Change, InviteOffer};
 use super::secret::GroupSecret;
@@ -21,6 +21,7 @@ const PLACE: &str = "group_invite";
 ///
 /// The log holds a public key made from it, not a hash: a proof of a hash would show the secret to
 /// the server, which could then add whom it likes.
+#[derive(ZeroizeOnDrop)]
 pub struct InviteSecret(Zeroizing<[u8; 32]>);
 
 impl InviteSecret {

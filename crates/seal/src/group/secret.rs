@@ -4,7 +4,7 @@
 use std::fmt;
 
 use prost::Message;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::entry::SealedProfile;
 use super::error::GroupError;
@@ -36,7 +36,9 @@ pub struct GroupProfile {
 }
 
 /// 32 bytes that the members share. They are wiped when dropped and cannot be printed.
+#[derive(ZeroizeOnDrop)]
 pub struct GroupSecret {
+    #[zeroize(skip)]
     generation: u32,
     key: RowKey,
 }

@@ -129,3 +129,16 @@ fn an_account_is_small() {
     assert!(each <= 180, "{each} bytes");
     assert!(size_of::<Watcher>() <= 24);
 }
+
+#[test]
+fn a_pass_is_compared_whole() {
+    let pass = [7; 16];
+    let rule = Rule::Contacts(pass);
+    assert!(rule.admits(Some(pass)) && !rule.admits(None));
+    for at in 0..pass.len() {
+        let mut other = pass;
+        other[at] ^= 1;
+        assert!(!rule.admits(Some(other)), "byte {at}");
+    }
+    assert!(!Rule::Nobody.admits(Some(pass)) && Rule::Everyone.admits(None));
+}

@@ -14,7 +14,7 @@ use crate::Error;
 use crate::core::asking::Request;
 use crate::core::lookup::{Keys, Who};
 use crate::core::now::Now;
-use crate::core::vault::Blob;
+use crate::core::vault::Secret;
 use crate::core::{Core, refusal_of};
 
 /// Commands that wait for their outcome.
@@ -576,7 +576,7 @@ impl Core {
         if let Some(known) = self.groups.get_mut(id) {
             known.secret = made.secret.or(known.secret.take());
             if let Some(link) = &link_text {
-                known.record.link = Some(Blob(link.secret.to_vec()));
+                known.record.link = Some(Secret::of(&link.secret));
             }
             if let (Some(GroupCommand::Join(link)), Some(offer)) = (&command, known.group.invite())
             {

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::Known;
 use super::changing::{GroupCommand, Made, ROUNDS_MAX, Wish, Wishes};
 use crate::core::output::{Row, Table, Write};
-use crate::core::vault::{Blob, Vault};
+use crate::core::vault::{Blob, Secret, Vault};
 
 const TABLE: Table = Table::GroupOffered;
 
@@ -23,7 +23,7 @@ struct Offered {
     signed: Blob,
     /// Sealed, as the row of a group's secret is.
     secret: Option<Blob>,
-    link: Option<Blob>,
+    link: Option<Secret>,
 }
 
 impl Wishes {
@@ -94,7 +94,7 @@ impl Offered {
             group: made.group,
             signed: Blob(made.signed.clone()),
             secret: secret.map(Blob),
-            link: made.link.as_ref().map(|link| Blob(link.to_bytes().to_vec())),
+            link: made.link.as_ref().map(|link| Secret::of(link.to_bytes().as_slice())),
         })
     }
 
@@ -118,7 +118,7 @@ impl Offered {
             secret.map(|row| GroupSecret::from_row(vault.key(), key, &row.0)).transpose()?;
         let link = match link {
             Some(bytes) => {
-                let bytes = <[u8; 32]>::try_from(bytes.0.as_slice());
+                let bytes = <[u8; 32]>::try_from(bytes.bytes());
                 let bytes = Zeroizing::new(bytes.map_err(|_| RowError::Damaged)?);
                 Some(InviteSecret::from_bytes(&bytes))
             }

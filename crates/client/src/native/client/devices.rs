@@ -227,7 +227,7 @@ impl Client {
     /// Safe: it only reads.
     pub async fn recovery_words(&self) -> Result<String, Error> {
         match self.host.ask(Request::RecoveryWords).await? {
-            Response::Words(words) => Ok(words.0),
+            Response::Words(words) => Ok(words.text().to_owned()),
             _ => Err(Error::OtherVersion),
         }
     }
