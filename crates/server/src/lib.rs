@@ -10,7 +10,7 @@
 //! - `media`: files, over HTTP beside the link.
 //! - `node`: what all of them share; `rate`, `strangers`, `reports`, `quarantine`, `meters`, `keys`
 //!   belong to it.
-//! - [`Server`]: the supervision tree around all this; `drain`, `sweeper`, `upkeep`, [`admin`] are its parts,
+//! - [`Server`]: the supervision tree around all this; `drain`, `sweeper`, `upkeep`, `scrubber`, [`admin`] are its parts,
 //!   `pulse` shows that they are alive, and the `watchdog` sees in `turns` what nobody on a worker could.
 //! - [`handover`]: sessions go to another process, and nobody is dropped.
 //! - `driven`: the same without port and threads, for simulation.
@@ -45,6 +45,7 @@ mod relay;
 mod reports;
 mod rest;
 mod router;
+mod scrubber;
 mod seat;
 mod serve;
 mod session;

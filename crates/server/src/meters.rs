@@ -178,6 +178,13 @@ fn gauges(sessions: usize, stats: &Stats) -> String {
     counter("store_acknowledged_records", "Records deleted by acknowledgement", stats.acknowledged);
     counter("store_expired_records", "Records expired", stats.expired);
     counter("store_reopened", "Times that the store reopened after a failure", stats.reopened);
+    counter(
+        "store_scrubbed_rows",
+        "Rows whose checksum the scrubber has looked at",
+        stats.scrubbed,
+    );
+    counter("store_scrubs", "Times that the scrubber has read everything", stats.scrubs);
+    counter("store_damaged_rows", "Rows that the scrubber found damaged", stats.scrub_damaged);
     for (invariant, count) in godwit_base::violations() {
         let _ =
             writeln!(page, "godwit_invariant_violations_total{{kind=\"{invariant:?}\"}} {count}");

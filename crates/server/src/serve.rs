@@ -29,7 +29,7 @@ use crate::node::{self, Identity, Node, Parts};
 use crate::pulse::{BEATS_WITHIN, Pulse};
 use crate::registry::Registry;
 use crate::router::Router;
-use crate::{admin, door, drain, presence, sweeper, upkeep, watchdog};
+use crate::{admin, door, drain, presence, scrubber, sweeper, upkeep, watchdog};
 
 /// What a server is made of, besides its configuration. Tests put a worse disk or another clock here.
 #[derive(Clone)]
@@ -358,6 +358,7 @@ fn services(node: &Arc<Node>, listener: &Arc<TcpListener>) -> Supervisor {
         .child(child("watchdog", node, watchdog::run).beats_within(BEATS_WITHIN))
         .child(child("sweeper", node, sweeper::run).beats_within(BEATS_WITHIN))
         .child(child("upkeep", node, upkeep::run).beats_within(upkeep::BEATS_WITHIN))
+        .child(child("scrubber", node, scrubber::run).beats_within(scrubber::BEATS_WITHIN))
         .child(ChildSpec::new("tidier", Restart::Temporary, move |child| {
             upkeep::tidy(child, Arc::clone(&tidy))
         }))

@@ -15,6 +15,7 @@ mod overload;
 #[path = "../tests/socket/person.rs"]
 #[allow(dead_code, reason = "shared with the stories that need no hand inside")]
 mod person;
+mod upkeep;
 mod watchdog;
 #[path = "../tests/socket/world.rs"]
 #[allow(dead_code, reason = "shared with the stories that need no hand inside")]

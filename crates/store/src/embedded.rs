@@ -26,6 +26,7 @@ mod roll;
 mod room;
 mod roster;
 mod row;
+mod scrub;
 mod shared;
 mod state;
 mod tables;
@@ -49,8 +50,8 @@ use crate::{
     Answer, BackupReport, DeviceList, Directory, FirstKeys, Full, GroupChange, GroupError,
     GroupLog, GroupRoster, Groups, Invite, KeyUpload, KeysError, ListError, LogRead, Mailboxes,
     OpenError, Operations, Page, PostRead, Prekeys, Profile, Publisher, Reached, RegisterError,
-    Registration, Sink, Standing, Stats, StoreError, Submission, Swept, TakenKeys, VerifyReport,
-    Who,
+    Registration, Scrubbed, Sink, Standing, Stats, StoreError, Submission, Swept, TakenKeys,
+    VerifyReport, Who,
 };
 use fault::{Fault, guarded_read};
 use intake::{Read, Urgent};
@@ -301,6 +302,10 @@ impl Operations for Embedded {
 
     fn verify(&self) -> Answer<VerifyReport> {
         archive::verify(&self.shared)
+    }
+
+    fn scrub(&self, rows: u32) -> Answer<Scrubbed> {
+        scrub::slice(&self.shared, rows)
     }
 
     fn watch_writer(&self) -> Answer<()> {

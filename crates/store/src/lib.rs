@@ -46,7 +46,7 @@ pub use api::media::{
     MediaStats, SweptMedia,
 };
 pub use api::operations::{
-    BackupReport, CompactReport, META_BYTES_MAX, Operations, Stats, Swept, VerifyReport,
+    BackupReport, CompactReport, META_BYTES_MAX, Operations, Scrubbed, Stats, Swept, VerifyReport,
 };
 pub use api::prekeys::{KeysError, Prekeys, TakenKeys};
 pub use api::{Quotas, Store};

@@ -155,6 +155,9 @@ fn status(node: &Node) -> Value {
         "store_available": stats.available,
         "store_disk_full": stats.disk_full,
         "store_reopened": stats.reopened,
+        "store_scrubbed_rows": stats.scrubbed,
+        "store_scrubs": stats.scrubs,
+        "store_damaged_rows": stats.scrub_damaged,
         "accepted": stats.accepted,
         "invariant_violations":
             godwit_base::violations().map(|(_, count)| count).sum::<u64>(),

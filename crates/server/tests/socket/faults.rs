@@ -35,7 +35,8 @@ const LOOK: Duration = Duration::from_millis(5);
 const RESTARTS: RestartBudget = RestartBudget { restarts: 1_000, window: Duration::from_secs(60) };
 
 /// Parts that are started anew alone.
-const SERVICES: [&str; 6] = ["watchdog", "sweeper", "upkeep", "presence", "door", "admin"];
+const SERVICES: [&str; 7] =
+    ["watchdog", "sweeper", "upkeep", "scrubber", "presence", "door", "admin"];
 
 async fn arrives(join: &JoinLink, handle: String) -> Person {
     let mut person = Person::new(join, &handle);
@@ -257,10 +258,10 @@ async fn what_fails_is_started_anew_and_a_thousand_sessions_notice_nothing() {
             crowd.goes_on().await;
         }
     }
-    // What waits for something that does not come is ended by its supervisor. The upkeep may wait for half an
-    // hour; the kernel's own tests have paused time.
+    // What waits for something that does not come is ended by its supervisor. The upkeep and
+    // the scrubber may wait for half an hour; the kernel's own tests have paused time.
     let before = world.server.tree();
-    let stalls = SERVICES.iter().filter(|part| **part != "upkeep");
+    let stalls = SERVICES.iter().filter(|part| !["upkeep", "scrubber"].contains(*part));
     let all: Vec<_> = stalls.clone().map(|part| ["services", part]).collect();
     let exits =
         futures_util::future::join_all(all.iter().map(|path| heals(&world, path, "return(stall)")));

@@ -41,7 +41,8 @@ async fn status_and_tree_tell_what_is_there() {
     assert_eq!((&counts["live"], &counts["attached"]), (&1.into(), &1.into()), "{counts}");
     assert_eq!((&counts["turns_stuck"], &counts["words_waiting"]), (&0.into(), &0.into()));
     let text = tree["text"].as_str().unwrap();
-    for part in ["watchdog", "sweeper", "upkeep", "tidier", "presence", "door", "admin"] {
+    for part in ["watchdog", "sweeper", "upkeep", "scrubber", "tidier", "presence", "door", "admin"]
+    {
         assert!(text.contains(&format!("─ {part}  ")), "{text}");
     }
     assert!(text.contains("live 1, panics caught 0"), "{text}");

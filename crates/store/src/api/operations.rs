@@ -51,6 +51,14 @@ pub trait Operations: Send + Sync + 'static {
     /// # Cancel safety: the check goes on to its end.
     fn verify(&self) -> Answer<VerifyReport>;
 
+    /// Reads the next `rows` rows of all there are, 1 at least, and checks their checksums and forms, while
+    /// serving: called again and again it goes through everything, and then begins anew.
+    ///
+    /// # Errors
+    /// Any [`StoreError`](crate::StoreError) but that rows are damaged, which is an answer.
+    /// # Cancel safety: the slice is read to its end.
+    fn scrub(&self, rows: u32) -> Answer<Scrubbed>;
+
     /// Completes when the writer ends by itself, which only a bug of the engine makes it do: failures
     /// of the disk it outlives. Called again, it first starts a writer anew, which reads everything
     /// from disk; what the ended one held was not settled.
@@ -78,6 +86,19 @@ pub struct Swept {
     pub more: bool,
     /// The clock leapt forward by more than a day and is not believed yet: nothing expires for a day.
     pub clock_leapt: bool,
+}
+
+/// What a slice of the scrubber found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scrubbed {
+    /// Rows that were read.
+    pub rows: u32,
+    /// Those of them that are not as they were written; a table that cannot be read counts as one.
+    pub damaged: u32,
+    /// The first of these.
+    pub what: Option<String>,
+    /// Everything was read once: the next slice begins anew.
+    pub is_whole: bool,
 }
 
 /// Counts of a store.
@@ -116,6 +137,12 @@ pub struct Stats {
     pub available: bool,
     /// Bytes that the files take.
     pub file_bytes: u64,
+    /// Rows that the scrubber has read since opening.
+    pub scrubbed: u64,
+    /// Times that it has read everything.
+    pub scrubs: u64,
+    /// Rows that it found damaged; each counts once a time.
+    pub scrub_damaged: u64,
     /// Submissions and acknowledgements that wait for the next batch.
     pub waiting: u64,
 }

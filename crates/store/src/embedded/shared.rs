@@ -13,6 +13,7 @@ use super::intake::Intake;
 use super::options::Options;
 use super::readers::Readers;
 use super::roll::Roll;
+use super::scrub;
 use super::state::{self, State};
 use super::waiting::Waiting;
 use crate::Stats;
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) waiting: Waiting,
     /// A backup or a verification is under way: one at a time, because each reads everything.
     pub(crate) is_reading_all: AtomicBool,
+    /// How far the scrubber has come.
+    pub(crate) scrub: scrub::Place,
     /// The file has a name that a power cut may take from it: no batch is told before the folder is synced.
     pub(crate) is_name_unsynced: AtomicBool,
     /// Replaced by the writer after a failure or a move; everybody else takes snapshots from it.
@@ -110,6 +113,7 @@ impl Shared {
             roll: Roll::default(),
             waiting: Waiting::default(),
             is_reading_all: AtomicBool::new(false),
+            scrub: scrub::Place::default(),
             is_name_unsynced: AtomicBool::new(false),
             database: RwLock::new(None),
             stats: Mutex::new(Stats { available: true, ..Stats::default() }),

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use godwit_base::ManualClock;
 use godwit_store::conformance::{Ground, Setting, World, block_on};
-use godwit_store::{Embedded, Entry, OpenError, Options, Quotas, Record, Sink, Store, StoreError};
+use godwit_store::{
+    Embedded, Entry, OpenError, Operations, Options, Quotas, Record, Sink, Store, StoreError,
+};
 
 const PEOPLE: u8 = 40;
 
@@ -120,7 +122,7 @@ fn changed_bytes_are_found_when_reading() {
         Err(other) => panic!("{other:?}"),
         Ok(store) => {
             let wrong = wrong(&store, &records);
-            let verified = block_on(godwit_store::Operations::verify(&store));
+            let verified = block_on(Operations::verify(&store));
             match (&wrong[..], verified) {
                 ([], Ok(_)) => harmless += 1,
                 (_, Err(StoreError::Damaged(_))) => found += 1,
@@ -235,4 +237,57 @@ fn a_wrong_body_would_be_seen() {
     let Entry::Message { body, .. } = &mut records[3].1[2].entry else { panic!("a receipt") };
     *body = Bytes::from("something else");
     assert_eq!(wrong(&store, &records).len(), 1);
+}
+
+/// Reads everything once, so many rows at a time. Rows read, damaged ones, and what is said of the first.
+fn scrubbed(store: &Embedded, rows: u32) -> (u32, u32, Option<String>) {
+    let (mut read, mut damaged, mut what) = (0, 0, None);
+    loop {
+        let slice = block_on(store.scrub(rows)).unwrap();
+        assert!(slice.rows <= rows, "{slice:?}");
+        assert!(slice.is_whole || slice.rows == rows || slice.damaged > 0, "{slice:?}");
+        read += slice.rows;
+        damaged += slice.damaged;
+        what = what.or(slice.what);
+        if slice.is_whole {
+            return (read, damaged, what);
+        }
+    }
+}
+
+#[test]
+fn the_scrubber_reads_each_row_once_a_time_whatever_its_slices() {
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path());
+    let store = open(dir.path(), true).unwrap();
+    // The engine's own numbers have no checksum: all others are read.
+    let rows = u32::try_from(block_on(store.verify()).unwrap().rows).unwrap();
+    let engine = rows - scrubbed(&store, u32::MAX).0;
+    assert!((1..=2).contains(&engine), "{engine}");
+    for slice in [1, 7, 100] {
+        assert_eq!(scrubbed(&store, slice), (rows - engine, 0, None), "{slice} rows at a time");
+    }
+    let stats = store.stats();
+    assert_eq!((stats.scrubs, stats.scrub_damaged), (4, 0));
+    assert_eq!(stats.scrubbed, 4 * u64::from(rows - engine));
+}
+
+#[test]
+fn the_scrubber_finds_a_row_that_has_changed_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path());
+    let file = file(dir.path());
+    let bytes = fs::read(&file).unwrap();
+    // One byte of a value of 50,000 equal ones, wherever the file has it.
+    let begins = |at: &usize| bytes[*at - 1] != 5 && bytes[*at..].starts_with(&[5; SPOT]);
+    let damaged = OpenOptions::new().write(true).open(&file).unwrap();
+    for at in (1..bytes.len()).filter(begins) {
+        damaged.write_all_at(&[6], u64::try_from(at + 100).unwrap()).unwrap();
+    }
+    let store = open(dir.path(), false).unwrap();
+    let (rows, damaged, what) = scrubbed(&store, 10);
+    assert!(rows > 100, "{rows}");
+    assert_eq!(damaged, 1);
+    assert!(what.is_some());
+    assert!(matches!(block_on(store.verify()), Err(StoreError::Damaged(_))));
 }
