@@ -69,6 +69,9 @@ macro_rules! direction {
         }
 
         impl $name {
+            /// The names of all of them in the schema, by number.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($message),)*];
+
             /// The messages of one plaintext, in order; unknown numbers are skipped.
             ///
             /// Each item is an error if a message breaks the schema or a limit; nothing comes after

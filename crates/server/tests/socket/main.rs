@@ -9,6 +9,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod authority;
 mod bad_input;
 mod disk;
 mod doors;
