@@ -13,7 +13,7 @@ use super::now::Now;
 use super::outbox::{Kind, Outgoing, Target};
 use super::output::LinkOrder;
 use super::pace::Paces;
-use super::vault::Blob;
+use super::vault::Secret;
 use crate::{ConnectionState, Error, Event, Failure, WarningKind};
 
 /// An answer that does not come within this time means that the link is dead, 20 s: on a 2G line
@@ -273,7 +273,7 @@ impl Core {
         // Durable before the ticket is used: after a crash it is not used again.
         self.home_changed |= self.me.home.ticket.is_some();
         let ticket = self.me.home.ticket.take().filter(|(_, expires_ms)| *expires_ms > wall_ms);
-        let ticket = ticket.and_then(|(Blob(bytes), _)| Ticket::from_welcome(&bytes).ok());
+        let ticket = ticket.and_then(|(ticket, _)| Ticket::from_welcome(ticket.bytes()).ok());
         let ends =
             Ends { me: &self.me.link_key, server: self.me.server(), ticket: ticket.as_ref() };
         match Channel::open(&ends) {
@@ -395,7 +395,7 @@ impl Core {
             .map(|s| (u64::from(s) * 1_000).clamp(*KEEPALIVE_MS.start(), *KEEPALIVE_MS.end()));
         self.link.paces.welcomed(base_ms, longest_ms, now.mono_ms);
         if !welcome.ticket.is_empty() {
-            let ticket = Blob(welcome.ticket.to_vec());
+            let ticket = Secret::of(&welcome.ticket);
             self.me.home.ticket = Some((ticket, welcome.ticket_expires_ms));
             self.home_changed = true;
         }
@@ -403,7 +403,10 @@ impl Core {
             && welcome.device == self.me.device().number.0;
         match welcome.standing() {
             v1::Standing::Device if is_ours && self.is_older_than(welcome) => self.on_older(),
-            v1::Standing::Device if is_ours && self.me.home.joined => self.attach(),
+            v1::Standing::Device if is_ours && self.me.home.joined => {
+                self.submit_again(welcome.highest_counter);
+                self.attach();
+            }
             v1::Standing::Device if is_ours => self.ask_own_handle(),
             v1::Standing::Stranger if !self.me.home.joined => self.register(now),
             v1::Standing::Revoked => self.on_revoked(now),
@@ -419,6 +422,19 @@ impl Core {
         let highest = welcome.highest_counter;
         let unsealed = |message: &Outgoing| !message.is_sealed();
         highest >= self.me.counters.message || self.outbox.get(highest).is_some_and(unsealed)
+    }
+
+    /// A server that has not accepted what it ticked was put back from a backup: all that it lost of this
+    /// device is submitted again.
+    fn submit_again(&mut self, highest: u64) {
+        let count = self.outbox.take_back(highest);
+        if count > 0 {
+            let text = format!(
+                "the server has lost what it had accepted from this device last: {count} messages are \
+                 sent again. Whoever has one already is not shown it twice"
+            );
+            self.warn(WarningKind::Server, None, text);
+        }
     }
 
     /// Nothing is sent, so that no key is used twice; nothing is taken, so that the mailbox stays

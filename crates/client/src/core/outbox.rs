@@ -1,6 +1,8 @@
 //! What this device has said and the server has not accepted, and the log of what it accepted, from
 //! which a message can be sent anew.
 
+mod again;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use godwit_base::limits::DEDUP_WINDOW;

@@ -34,6 +34,7 @@ mod recovered;
 mod removed;
 mod repair;
 mod replay;
+mod restored;
 mod server;
 mod server_accounts;
 mod server_groups;

@@ -132,6 +132,13 @@ pub(crate) struct Server {
     pub(crate) relayed: Vec<v1::Relay>,
 }
 
+/// What a backup of the server holds of messages.
+pub(crate) struct Backup {
+    mailboxes: BTreeMap<DeviceId, VecDeque<(Seq, Entry)>>,
+    stored: BTreeMap<(DeviceId, u64), u64>,
+    reached: BTreeMap<(Vec<u8>, DeviceId), Reach>,
+}
+
 /// A file that somebody asked to upload.
 #[derive(Default)]
 pub(crate) struct Filed {
@@ -170,6 +177,19 @@ impl Server {
             group_reads: Vec::new(),
             relayed: Vec::new(),
         }
+    }
+
+    pub(crate) fn backs_up(&self) -> Backup {
+        let (mailboxes, stored) = (self.mailboxes.clone(), self.stored.clone());
+        Backup { mailboxes, stored, reached: self.reached.clone() }
+    }
+
+    /// It died, and begins anew from a backup: without one-time keys, as the real one does.
+    pub(crate) fn is_put_back(&mut self, backup: Backup) {
+        self.connections.clear();
+        (self.mailboxes, self.stored) = (backup.mailboxes, backup.stored);
+        self.reached = backup.reached;
+        self.accounts.values_mut().for_each(Account::loses_one_time_keys);
     }
 
     /// Bytes of connection `at`. Closes it when they are wrong.

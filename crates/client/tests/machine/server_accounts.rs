@@ -30,6 +30,12 @@ pub(crate) struct Published {
     pub(crate) fallback: Vec<u8>,
 }
 
+impl Account {
+    pub(crate) fn loses_one_time_keys(&mut self) {
+        self.devices.values_mut().for_each(|device| device.one_time.clear());
+    }
+}
+
 impl Server {
     pub(crate) fn holder_of(&self, link_key: &[u8]) -> Option<DeviceId> {
         self.accounts.iter().find_map(|(account, known)| {

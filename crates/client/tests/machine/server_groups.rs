@@ -21,7 +21,7 @@ pub(crate) struct Logged {
 }
 
 /// How far the posts of one device to one group have come.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Reach {
     /// The newest counter that each account has.
     pub(crate) has: BTreeMap<AccountId, u64>,

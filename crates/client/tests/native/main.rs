@@ -9,11 +9,13 @@
 
 mod bounds;
 mod cancel;
+mod drill;
 mod examples;
 mod files;
 mod groups;
 mod killed;
 mod linked;
 mod owner;
+mod secrets;
 mod stage;
 mod talk;

@@ -1,8 +1,9 @@
 //! A server of its own for each test, and homes on it.
 
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use godwit_base::{Handle, JoinLink};
@@ -44,6 +45,28 @@ impl Stage {
         self.child.wait().unwrap();
     }
 
+    /// An operator's command on the server's folder, to be run wherever there is time.
+    pub(crate) fn orders(&self, arguments: &[&str]) -> impl FnOnce() -> Output + Send + use<> {
+        let mut command = Command::new(godwitd());
+        command.args(arguments).arg("--data").arg(self.home("server"));
+        move || command.output().unwrap()
+    }
+
+    /// The server dies and its store with it; what its operator kept is put back: the backup and the keys.
+    pub(crate) fn loses_its_disk_and_is_put_back(&mut self, backup: &Path) {
+        self.kill();
+        let (server, lost) = (self.home("server"), self.home("lost"));
+        std::fs::rename(&server, &lost).unwrap();
+        let restored = self.orders(&["restore", backup.to_str().unwrap()])();
+        assert!(restored.status.success(), "{restored:?}");
+        for key in ["server.key", "ticket.key"] {
+            std::fs::copy(lost.join(key), server.join(key)).unwrap();
+        }
+        let verified = self.orders(&["verify"])();
+        assert!(verified.status.success(), "{verified:?}");
+        (self.child, self.link) = start(self.folder.path(), &self.link.address());
+    }
+
     pub(crate) fn home(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -70,11 +93,12 @@ impl Drop for Stage {
 }
 
 fn start(folder: &Path, listen: &str) -> (Child, JoinLink) {
+    let log = OpenOptions::new().create(true).append(true).open(folder.join("server.log"));
     let mut child = Command::new(godwitd())
         .args(["serve", "--json", "--listen", listen, "--data"])
         .arg(folder.join("server"))
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(log.unwrap())
         .spawn()
         .unwrap();
     let mut line = String::new();
