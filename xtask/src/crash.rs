@@ -6,6 +6,7 @@
 //! the end nobody is killed any more, everything is let arrive, and [`judge`] decides: each message
 //! that its sender was told is safe is shown exactly once at its recipient, in order.
 
+pub(crate) mod faults;
 mod judge;
 mod person;
 mod server;

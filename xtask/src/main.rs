@@ -31,6 +31,8 @@ enum Task {
     Test(test::Args),
     /// Kill server and clients at random points and show that nothing is lost or repeated.
     Crash(crash::Args),
+    /// Do to a server what happens to servers from outside, and show that nothing is lost or repeated.
+    Faults(crash::faults::Args),
     /// Run every fuzz target for some seconds.
     Fuzz(fuzz::Args),
     /// Play seeds: the real server and clients in a simulated world.
@@ -46,6 +48,7 @@ fn main() -> anyhow::Result<()> {
         Task::Up(args) => up::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Crash(args) => crash::run(&args),
+        Task::Faults(args) => crash::faults::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Sim(args) => sim::run(&args),
         Task::Model(args) => model::run(&args),

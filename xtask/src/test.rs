@@ -31,7 +31,7 @@ pub(crate) struct Args {
 
 type Check = (&'static str, fn() -> Result<()>);
 
-const CHECKS: [Check; 13] = [
+const CHECKS: [Check; 14] = [
     ("fmt", fmt),
     ("clippy", clippy),
     ("deny", deny),
@@ -45,6 +45,7 @@ const CHECKS: [Check; 13] = [
     ("fuzz", fuzz_smoke),
     ("sim", sim_smoke),
     ("crash", crash_smoke),
+    ("faults", faults_smoke),
 ];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -152,6 +153,11 @@ fn fuzz_smoke() -> Result<()> {
 
 fn crash_smoke() -> Result<()> {
     crash::run(&crash::Args { kills: CRASH_KILLS, ..crash::Args::default() })
+}
+
+/// Each fault once.
+fn faults_smoke() -> Result<()> {
+    crash::faults::run(&crash::faults::Args::smoke())
 }
 
 fn sim_smoke() -> Result<()> {

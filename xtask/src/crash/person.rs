@@ -249,6 +249,11 @@ impl Receiver {
         &self.handle
     }
 
+    /// Of the process that listens.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(super) fn kill_and_restart(&mut self) -> Result<()> {
         let _ = self.child.kill();
         self.child.wait()?;

@@ -55,6 +55,20 @@ impl Server {
         &self.join
     }
 
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(super) fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
+    pub(super) fn kill(&mut self) -> Result<()> {
+        let _ = self.child.kill();
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// Kills it if it still runs and starts it again, armed with a crash point or not.
     pub(super) fn restart(&mut self, crash_at: Option<&str>) -> Result<()> {
         let _ = self.child.kill();
