@@ -98,7 +98,9 @@ mod tests {
                     folder_of(package).join(format!("tests/{file}.rs")).exists()
                 }
                 ["cargo", "nextest", "run", "-p", package, filter]
+                | ["cargo", "nextest", "run", "-p", package, "--features", _, filter]
                 | ["cargo", "test", "-p", package, filter] => meets(package, filter),
+                ["cargo", "nextest", "run", "-p", package] => folder_of(package).exists(),
                 _ => panic!("a command of another form, tell this test of it: {command}"),
             };
             assert!(is_there, "{command} runs nothing: {promise}");
