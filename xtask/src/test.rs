@@ -148,7 +148,7 @@ fn model_smoke() -> Result<()> {
 }
 
 fn fuzz_smoke() -> Result<()> {
-    fuzz::run(&fuzz::Args { seconds: FUZZ_SECONDS, target: None })
+    fuzz::run(&fuzz::Args { seconds: FUZZ_SECONDS, target: None, keep: false })
 }
 
 fn crash_smoke() -> Result<()> {
