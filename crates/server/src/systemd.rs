@@ -1,5 +1,5 @@
 //! What systemd and the server say to each other: the port that it bound for us, that we are up, and who we
-//! are after an upgrade. Without systemd nothing of this does anything.
+//! are after an upgrade, and that our workers still get to do something. Without systemd nothing of this does anything.
 
 use std::io;
 use std::net::TcpListener;
@@ -26,6 +26,15 @@ pub fn port() -> io::Result<Option<TcpListener>> {
 /// It serves; and it is the main process, which it may have become just now.
 pub fn serves() {
     tell(&[NotifyState::MainPid(std::process::id()), NotifyState::Ready]);
+}
+
+/// A worker had time for it; said once a second, if the unit has a `WatchdogSec`. When no worker has for as
+/// long as that says, systemd ends the process and starts it anew: nothing in it could. The process that is named
+/// in `WATCHDOG_PID` is the one before the first upgrade, so it is not looked at.
+pub(crate) fn lives() {
+    if std::env::var_os("WATCHDOG_USEC").is_some() {
+        tell(&[NotifyState::Watchdog]);
+    }
 }
 
 /// It goes down.

@@ -1,7 +1,8 @@
 //! The watchdog: what nobody on a worker could notice, because it would wait for that worker. A thread of its
 //! own looks four times a second whether turns of sessions end, whether any worker has time for anybody, and
 //! whether the store's writer comes back. It can only tell: nothing ends a thread from outside. A session
-//! whose turn took long and ended is told by itself.
+//! whose turn took long and ended is told by itself. While some worker has time for it systemd hears that, and ends
+//! the process if it does not.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::node::Node;
 use crate::pulse::Pulse;
+use crate::systemd;
 use crate::turns::AtWork;
 
 /// Between two looks: what is told after a second is told at most a quarter later. A look reads two words for
@@ -59,6 +61,7 @@ pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
         if let Err(exit) = pulse.beat().await {
             return exit;
         }
+        systemd::lives();
     }
 }
 

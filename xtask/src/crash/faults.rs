@@ -7,11 +7,12 @@ mod scenes;
 mod stage;
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::shell::root;
+use crate::shell::{root, run as run_command};
 use scenes::SCENES;
 use stage::Stage;
 
@@ -71,7 +72,12 @@ enum Ground {
     Disk(u32),
     /// Clients come in through a gate that can let go of them silently.
     Gate,
+    /// A network of its own, in which this program plays the scene: its loopback can be taken down.
+    Network,
 }
+
+/// Set for a program that is inside a network of its own.
+const INSIDE: &str = "GODWIT_FAULTS_INSIDE";
 
 /// How a scene went, but for the messages.
 enum Seen {
@@ -97,11 +103,35 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let wanted =
         |scene: &&Scene| args.only.is_empty() || args.only.iter().any(|name| *name == scene.name);
     for scene in SCENES.iter().filter(wanted) {
+        if scene.ground == Ground::Network && std::env::var_os(INSIDE).is_none() {
+            inside(scene.name, args, &binaries, &dir)?;
+            continue;
+        }
         play(scene, &scale, &binaries, &dir.join(scene.name), args.seed).with_context(|| {
             format!("scene {}; everything is kept in {}", scene.name, dir.display())
         })?;
     }
     Ok(())
+}
+
+/// Plays one scene in a network of its own, where no other process is.
+fn inside(name: &str, args: &Args, binaries: &Path, dir: &Path) -> Result<()> {
+    let may = |program: &str, args: &[&str]| {
+        let status = Command::new(program).args(args).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    if !may("unshare", &["--net", "ip", "link", "set", "lo", "up"]) {
+        println!("faults: {name}: not on this machine: it takes unshare, ip, and the right to");
+        return Ok(());
+    }
+    let mut again = Command::new("unshare");
+    again.arg("--net").arg(std::env::current_exe()?).args(["faults", "--only", name]);
+    again.args(["--seed", &args.seed.to_string()]).arg("--dir").arg(dir);
+    again.arg("--binaries").arg(binaries).env(INSIDE, "1");
+    if args.big {
+        again.arg("--big");
+    }
+    run_command(&mut again)
 }
 
 fn play(scene: &Scene, scale: &Scale, binaries: &Path, dir: &Path, seed: u64) -> Result<()> {

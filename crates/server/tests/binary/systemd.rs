@@ -14,11 +14,21 @@ use super::program::{Program, run, text};
 /// Longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The next word in which there is this, at the beginning of a line.
+fn hears(systemd: &UnixDatagram, what: &str) -> String {
+    loop {
+        let mut word = [0; 512];
+        let n = systemd.recv(&mut word).expect("systemd is told");
+        let word = text(&word[..n]);
+        if word.lines().any(|line| line.starts_with(what)) {
+            return word.to_owned();
+        }
+    }
+}
+
 /// The next word that tells of the main process: its id, and whether it is ready.
-fn hears(systemd: &UnixDatagram) -> (u64, bool) {
-    let mut word = [0; 512];
-    let n = systemd.recv(&mut word).expect("systemd is told");
-    let word = text(&word[..n]);
+fn hears_of_main(systemd: &UnixDatagram) -> (u64, bool) {
+    let word = hears(systemd, "MAINPID=");
     let pid = word.lines().find_map(|line| line.strip_prefix("MAINPID=")).expect("a process");
     (pid.parse().unwrap(), word.lines().any(|line| line == "READY=1"))
 }
@@ -38,28 +48,26 @@ async fn the_port_comes_from_systemd_and_the_new_main_process_is_told() {
     command
         .args(["-c", script, env!("CARGO_BIN_EXE_godwitd"), "serve", "--data", at, "--json"])
         .env("NOTIFY_SOCKET", &told)
+        .env("WATCHDOG_USEC", "60000000")
         .stdin(Stdio::from(OwnedFd::from(port)));
     let program = Program::spawn(command);
     assert_eq!(program.join.address(), address.to_string());
-    assert_eq!(hears(&systemd), (program.id(), true));
+    assert_eq!(hears_of_main(&systemd), (program.id(), true));
+    hears(&systemd, "WATCHDOG=1");
     let mut alice = Person::new(&program.join, "alice");
     alice.dials().await.unwrap();
     alice.registers().await.unwrap();
     let done = run(&["upgrade", "--data", at, "--json"]);
     let report: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
     let new = report["new_pid"].as_u64().unwrap();
-    assert_eq!(hears(&systemd), (new, true));
+    assert_eq!(hears_of_main(&systemd), (new, true));
     assert_eq!(program.ends(), Some(0), "by then systemd knows the new one");
+    // All that the old one said comes before what the new one says.
+    hears(&systemd, "WATCHDOG=1");
     alice.attaches().await;
     let stopped = Command::new("kill").arg(new.to_string()).status().unwrap();
     assert!(stopped.success());
-    loop {
-        let mut word = [0; 512];
-        let n = systemd.recv(&mut word).unwrap();
-        if text(&word[..n]).contains("STOPPING=1") {
-            break;
-        }
-    }
+    hears(&systemd, "STOPPING=1");
 }
 
 #[test]

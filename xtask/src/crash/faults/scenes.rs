@@ -14,7 +14,7 @@ use super::stage::Stage;
 use super::{Ground, Scale, Scene, Seen};
 use crate::crash::pause;
 
-pub(super) const SCENES: [Scene; 8] = [
+pub(super) const SCENES: [Scene; 9] = [
     Scene { name: "stopped", ground: Ground::Plain, act: stopped },
     Scene { name: "descriptors", ground: Ground::Plain, act: descriptors },
     Scene { name: "disk-full", ground: Ground::Disk(192), act: disk_full },
@@ -23,6 +23,7 @@ pub(super) const SCENES: [Scene; 8] = [
     Scene { name: "handshakes", ground: Ground::Plain, act: handshakes },
     Scene { name: "door-taken", ground: Ground::Plain, act: door_taken },
     Scene { name: "half-open", ground: Ground::Gate, act: half_open },
+    Scene { name: "link-down", ground: Ground::Network, act: link_down },
 ];
 
 /// Handshakes that are unfinished at once: fewer than the 1,024 places at the door, so that others come in.
@@ -245,4 +246,21 @@ fn half_open(stage: &mut Stage, scale: &Scale) -> Result<Seen> {
         stage.goes_on()?;
     }
     Ok(Seen::Done(format!("all links dead {} times, told to nobody", scale.rounds)))
+}
+
+/// The network is away and comes back; who is linked hears nothing, who dials is told that there is no way.
+fn link_down(stage: &mut Stage, scale: &Scale) -> Result<Seen> {
+    for _ in 0..scale.rounds {
+        loopback("down")?;
+        pause(scale.fault_ms);
+        loopback("up")?;
+        stage.goes_on()?;
+    }
+    Ok(Seen::Done(format!("the network was away {} times", scale.rounds)))
+}
+
+/// Of the network that we are in.
+pub(super) fn loopback(how: &str) -> Result<()> {
+    let status = Command::new("ip").args(["link", "set", "lo", how]).status()?;
+    if status.success() { Ok(()) } else { bail!("ip link set lo {how}: {status}") }
 }

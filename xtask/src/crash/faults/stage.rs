@@ -12,6 +12,7 @@ use super::super::person::{Ended, Receiver, Sender};
 use super::super::server::Server;
 use super::Ground;
 use super::gate::Gate;
+use super::scenes::loopback;
 use crate::crash::pause;
 
 const RECEIVERS: usize = 2;
@@ -77,12 +78,16 @@ impl Stage {
                 Some(disk) => Some(disk),
                 None => return Ok(None),
             },
+            Ground::Network => {
+                loopback("up")?;
+                None
+            }
             Ground::Plain | Ground::Gate => None,
         };
         let server = Server::start(binaries, dir, None)?;
         let gate = match ground {
             Ground::Gate => Some(Gate::open(address_of(&server)?)?),
-            Ground::Plain | Ground::Disk(_) => None,
+            Ground::Plain | Ground::Disk(_) | Ground::Network => None,
         };
         let link = match &gate {
             Some(gate) => through(server.join(), gate.port)?,
