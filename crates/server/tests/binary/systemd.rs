@@ -21,7 +21,7 @@ fn hears(systemd: &UnixDatagram, what: &str) -> String {
         let n = systemd.recv(&mut word).expect("systemd is told");
         let word = text(&word[..n]);
         if word.lines().any(|line| line.starts_with(what)) {
-            return word.to_owned();
+            return word;
         }
     }
 }
