@@ -4,6 +4,9 @@
 
 use godwit_actor::Exit;
 
+#[cfg(all(feature = "fail-points", not(debug_assertions)))]
+compile_error!("`fail-points` lets the environment end a server: build a release without it");
+
 /// What a test wants to go wrong, besides a panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(dead_code, reason = "without points nobody makes one")]
