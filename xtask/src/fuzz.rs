@@ -85,7 +85,7 @@ impl Seen {
             let line = log.lines().find_map(|line| line.strip_prefix(name));
             line.and_then(|rest| rest.trim_start_matches(':').trim().parse().ok())
         };
-        let last = log.lines().rev().find(|line| line.contains(" DONE "))?;
+        let last = log.lines().rev().find(|line| line.split_whitespace().nth(1) == Some("DONE"))?;
         let after = |name: &str| {
             let mut words = last.split_whitespace().skip_while(|word| *word != name).skip(1);
             words.next().and_then(|word| word.split('/').next()).and_then(|n| n.parse().ok())
