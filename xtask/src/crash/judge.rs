@@ -45,7 +45,7 @@ pub(super) struct Verdict {
     filled: usize,
     /// Shown, but not in the recipient's history exactly once and as it was shown last.
     history_differs: usize,
-    /// Ids that a sender was told, but that its history does not show as ticked.
+    /// Ids that a sender was told, but that its history shows neither as ticked nor as failed.
     forgotten: usize,
 }
 
@@ -149,25 +149,33 @@ pub(super) fn judge(senders: &[Ended], receivers: &[Receiver]) -> Result<Verdict
     for sender in senders {
         let mut all = BTreeSet::new();
         for peer in &sender.peers {
-            all.extend(ticked(&history(&sender.home, peer)?));
+            all.extend(settled(&history(&sender.home, peer)?));
         }
         verdict.forgotten += forgotten(&std::fs::read_to_string(&sender.told)?, &all);
     }
     Ok(verdict)
 }
 
-/// Ids that a sender was told, one a line, and that are not among the ticked. The last line may have
+/// Ids that a sender was told, one a line, and that are not among those that it remembers. The last line may have
 /// been cut by a kill.
-fn forgotten(told: &str, ticked: &BTreeSet<String>) -> usize {
+fn forgotten(told: &str, settled: &BTreeSet<String>) -> usize {
     let whole = told.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-    whole.filter(|id| !ticked.contains(*id)).count()
+    whole.filter(|id| !settled.contains(*id)).count()
 }
 
 /// Ids that a sender's history shows with at least one tick.
 fn ticked(history: &[Value]) -> BTreeSet<String> {
-    let has_tick = |state: &str| matches!(state, "accepted" | "delivered" | "read");
-    let ticked = history.iter().filter(|message| message["state"].as_str().is_some_and(has_tick));
-    ticked.filter_map(|message| message["id"].as_str().map(str::to_owned)).collect()
+    ids(history, |state| matches!(state, "accepted" | "delivered" | "read"))
+}
+
+/// Ids that a sender's history shows with a tick, or with why there never will be one.
+fn settled(history: &[Value]) -> BTreeSet<String> {
+    ids(history, |state| matches!(state, "accepted" | "delivered" | "read" | "failed"))
+}
+
+fn ids(history: &[Value], is_so: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    let wanted = history.iter().filter(|message| message["state"].as_str().is_some_and(&is_so));
+    wanted.filter_map(|message| message["id"].as_str().map(str::to_owned)).collect()
 }
 
 /// One sender, one receiver.
@@ -312,6 +320,14 @@ mod tests {
         assert_eq!(forgotten("a\nb", &ticked), 0, "cut by a kill");
         let verdict = Verdict { ticked: 1, forgotten: 1, ..Verdict::default() };
         assert!(!verdict.is_clean());
+    }
+
+    #[test]
+    fn what_failed_is_not_ticked_and_not_forgotten() {
+        let of = |id: &str, state: &str| serde_json::json!({"id": id, "state": state});
+        let history = [of("a", "delivered"), of("b", "failed"), of("c", "pending")];
+        assert_eq!(ticked(&history), ["a".to_owned()].into());
+        assert_eq!(settled(&history), ["a".to_owned(), "b".to_owned()].into());
     }
 
     #[test]
