@@ -7,6 +7,7 @@
 //! - [`StaticKey`], [`ServerKeys`] and [`TicketKeys`] are the long-lived secrets.
 //!
 //! Feature `aws-lc` computes with aws-lc-rs instead of pure Rust; the bytes are the same.
+//! Feature `driven` notes counters that were used, for simulation.
 
 mod crypto;
 mod error;
@@ -22,4 +23,6 @@ pub use error::{Fault, LinkError};
 pub use handshake::{Arrival, Established, Initiator, Responder};
 pub use key::{PublicKey, ServerKeys, StaticKey};
 pub use ticket::{TICKET_BYTES_MAX, Ticket, TicketKeys};
+#[cfg(feature = "driven")]
+pub use transport::ledger;
 pub use transport::{Parted, TAG_BYTES, Transport};

@@ -1,6 +1,9 @@
 //! Frames after the handshake: ChaCha20-Poly1305 under two raw keys, one for each direction, with a
 //! counter that never goes over the wire.
 
+#[cfg(feature = "driven")]
+pub mod ledger;
+
 use std::fmt;
 
 use godwit_base::limits::FRAME_BYTES_MAX;
@@ -98,6 +101,8 @@ impl Transport {
         let plaintext = out.get_mut(start..).ok_or(bug)?;
         self.may_seal(plaintext.len())?;
         let tag = backend.seal(&self.seal_key, self.sealed, &[], plaintext)?;
+        #[cfg(feature = "driven")]
+        ledger::note(&self.seal_key, self.sealed);
         self.sealed += 1;
         out.extend_from_slice(&tag);
         Ok(())

@@ -136,9 +136,13 @@ fn turn_away(node: &Node, stream: &TcpStream, full: Full) {
 pub(crate) async fn enter_by(node: Arc<Node>, socket: Socket, address: std::net::IpAddr) {
     Meters::count(&node.meters.connections, "native");
     let deadline = Duration::from_millis(node.config.session.handshake_timeout_ms);
+    let Ok(_place) = node.crowd.enter(address, PLACE_WAIT).await else {
+        return Meters::count(&node.meters.connections, "turned away");
+    };
     let first = Vec::with_capacity(handshake::FIRST_BYTES);
     let admitted = handshake::admit(&node, Visitor { socket, first, address });
-    if timeout(deadline, Box::pin(admitted)).await.is_err() {
+    let entered = node.freezer.unless_closed(timeout(deadline, Box::pin(admitted)));
+    if let Some(Err(_)) = entered.await {
         Meters::count(&node.meters.handshakes, "too late");
     }
 }

@@ -60,7 +60,7 @@ mod watchdog;
 mod websocket;
 
 #[cfg(feature = "driven")]
-pub use driven::Driven;
+pub use driven::{Driven, Moved};
 #[cfg(feature = "driven")]
 pub use godwit_actor::Exit;
 pub use media::MediaError;

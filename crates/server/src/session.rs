@@ -49,7 +49,7 @@ pub(crate) use keepalive::sweep;
 pub(crate) use protocol::{
     Asker, BUSY_MS, DISK_FULL_MS, Peer, SUBMIT_AGAIN, Stranger, UNAVAILABLE_MS,
 };
-pub(crate) use socket::Socket;
+pub(crate) use socket::{Carrier, Socket};
 pub(crate) use view::Asking;
 
 /// One live link. It ends when the peer goes, breaks the protocol, or is told to.

@@ -8,6 +8,7 @@ use std::sync::Once;
 
 use anyhow::{Result, anyhow};
 use fastrand::Rng;
+use godwit_link::ledger;
 
 use crate::check;
 use crate::facts::{Fact, Plant};
@@ -31,6 +32,8 @@ pub struct Outcome {
     pub simulated_ms: u64,
     /// Messages that were sent.
     pub messages: usize,
+    /// Hand-overs after which everybody went on, in the new server or in the one before.
+    pub hand_overs: usize,
     /// Why it failed, if it did.
     pub failure: Option<Failure>,
 }
@@ -75,10 +78,12 @@ pub fn play(case: Case) -> Outcome {
     count_panics();
     let played = godwit_chance::seeded(case.seed, move || {
         replay::begin(case.shown);
+        ledger::begin();
         let mut outcome = Outcome {
             transcript: Transcript::default(),
             simulated_ms: 0,
             messages: 0,
+            hand_overs: 0,
             failure: None,
         };
         let ended = catch_unwind(AssertUnwindSafe(|| live(case, &mut outcome)));
@@ -100,6 +105,7 @@ pub fn play(case: Case) -> Outcome {
         transcript: Transcript::default(),
         simulated_ms: 0,
         messages: 0,
+        hand_overs: 0,
         failure: Some(Failure { check: "no panic".to_owned(), what: words(&*panic) }),
     })
 }
@@ -116,6 +122,12 @@ fn live(case: Case, outcome: &mut Outcome) -> Result<()> {
     if PANICS.get() > 0 {
         world.facts.add(Fact::Panicked);
     }
+    let twice = ledger::sealed_twice();
+    if twice > 0 {
+        world.facts.add(Fact::SealedTwice(twice));
+    }
+    let is_hand_over = |fact: &&Fact| matches!(fact, Fact::HandedOver { .. });
+    outcome.hand_overs = world.facts.all().iter().filter(is_hand_over).count();
     outcome.simulated_ms = world.now_ms();
     let is_sent = |fact: &&Fact| matches!(fact, Fact::Sent { .. });
     outcome.messages = world.facts.all().iter().filter(is_sent).count();

@@ -36,7 +36,7 @@ pub struct Broken {
 type Check = fn(&[Fact], &People) -> Result<(), String>;
 
 /// All checks.
-pub const CHECKS: [(&str, Check); 8] = [
+pub const CHECKS: [(&str, Check); 11] = [
     ("sent arrives", arrives),
     ("shown once", shown_once),
     ("in order", in_order),
@@ -45,6 +45,9 @@ pub const CHECKS: [(&str, Check); 8] = [
     ("two ticks after shown", ticks),
     ("no panic", no_panic),
     ("starts again", starts),
+    ("a hand-over is whole", whole),
+    ("no counter twice", sealed_once),
+    ("nobody is dropped", nobody_dropped),
 ];
 
 /// The first promise that does not hold.
@@ -209,4 +212,31 @@ fn starts(facts: &[Fact], _: &People) -> Result<(), String> {
         _ => None,
     });
     failed.map_or(Ok(()), Err)
+}
+
+/// What one server leaves, the next one can read.
+fn whole(facts: &[Fact], _: &People) -> Result<(), String> {
+    let broken = facts.iter().find_map(|fact| match fact {
+        Fact::NotWhole(count) => Some(*count),
+        _ => None,
+    });
+    broken.map_or(Ok(()), |count| Err(format!("{count} sessions did not arrive whole")))
+}
+
+/// No key seals two frames with one counter, whoever has it (M11).
+fn sealed_once(facts: &[Fact], _: &People) -> Result<(), String> {
+    let twice = facts.iter().find_map(|fact| match fact {
+        Fact::SealedTwice(count) => Some(*count),
+        _ => None,
+    });
+    twice.map_or(Ok(()), |count| Err(format!("{count} frames with a counter that was used")))
+}
+
+/// A connection on which nothing is wrong outlives a hand-over.
+fn nobody_dropped(facts: &[Fact], _: &People) -> Result<(), String> {
+    let dropped = facts.iter().find_map(|fact| match fact {
+        Fact::Dropped { phone } => Some(*phone),
+        _ => None,
+    });
+    dropped.map_or(Ok(()), |phone| Err(format!("a hand-over ended the connection of {phone}")))
 }

@@ -3,7 +3,7 @@
 //! of themselves.
 
 use godwit_base::MessageId;
-use godwit_client::MessageState;
+use godwit_client::{Failure, MessageState};
 
 use crate::replay::note;
 
@@ -58,6 +58,22 @@ pub enum Fact {
     Panicked,
     /// A server does not start on what the one before left.
     NoStart(String),
+    /// Another server goes on with so many sessions; or the one that was, since the other did not come up.
+    HandedOver {
+        /// How many.
+        sessions: usize,
+        /// To the one that was.
+        back: bool,
+    },
+    /// What one server left could not be read by the next, as many sessions.
+    NotWhole(usize),
+    /// A connection on which nothing was wrong ended by a hand-over.
+    Dropped {
+        /// Whose.
+        phone: usize,
+    },
+    /// Frames of which the counter had been used with their key already.
+    SealedTwice(u64),
 }
 
 /// A fault in what is observed, planted to see that the checks see it.
@@ -82,6 +98,22 @@ pub enum Plant {
     Panics,
     /// What the server comes back to is no store.
     Ruins,
+    /// One session is lost in each hand-over.
+    MoveLoses,
+    /// One session is damaged in each hand-over.
+    MoveDamages,
+    /// In a hand-over each link goes one frame back.
+    MoveTurnsBack,
+    /// A phone has no network for ever.
+    Strands,
+    /// A phone is never told how far its messages came.
+    TicksLost,
+    /// A message is said to have failed.
+    Fails,
+    /// Some that was shown had another text.
+    Rewrites,
+    /// Some that was shown was shown by somebody else's phone too.
+    Strays,
 }
 
 /// Facts as they come.
@@ -107,12 +139,27 @@ impl Facts {
         &self.all
     }
 
+    /// The planted fault.
+    pub fn plant(&self) -> Plant {
+        self.plant
+    }
+
     /// Adds a fact, unless something else is planted.
     pub fn add(&mut self, fact: Fact) {
         if let (Plant::TicksEarly, Fact::State { phone, id, state: MessageState::Accepted }) =
             (self.plant, &fact)
         {
             self.push(Fact::State { phone: *phone, id: *id, state: MessageState::Delivered });
+        }
+        if let Fact::State { phone, id, .. } = &fact {
+            match self.plant {
+                Plant::TicksLost => return,
+                Plant::Fails => {
+                    let state = MessageState::Failed(Failure::MailboxFull);
+                    return self.push(Fact::State { phone: *phone, id: *id, state });
+                }
+                _ => {}
+            }
         }
         let Fact::Shown { phone, id, text } = &fact else { return self.push(fact) };
         self.shown += 1;
@@ -130,6 +177,16 @@ impl Facts {
                 self.push(fact);
                 if let (true, Some(held)) = (is_later, self.held.take_if(|_| is_later)) {
                     self.push(held);
+                }
+            }
+            Plant::Rewrites if is_due => {
+                let text = Some("something else".to_owned());
+                self.push(Fact::Shown { phone: *phone, id: *id, text });
+            }
+            Plant::Strays if is_due => {
+                // With three people or more there is somebody else; the first phones are theirs.
+                for phone in 0..3 {
+                    self.push(Fact::Shown { phone, id: *id, text: text.clone() });
                 }
             }
             Plant::Ghost if is_due => {

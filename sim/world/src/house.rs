@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use godwit_base::{AccountId, Clock, JoinLink};
 use godwit_server::config::Config;
-use godwit_server::{Driven, Exit, Setup};
+use godwit_server::{Driven, Exit, Moved, Setup};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -30,7 +30,7 @@ pub type Read = Box<dyn FnOnce() + Send>;
 /// A running server.
 pub struct House {
     // In this order: the runtime takes the sessions along before the store goes.
-    runtime: Option<Runtime>,
+    runtime: Runtime,
     driven: Driven,
     /// It goes down in order.
     drains: Option<JoinHandle<Exit>>,
@@ -58,11 +58,30 @@ impl Clock for HouseClock {
 
 impl House {
     /// Starts a server in the folder `data`, whose wall clock is off by `off_ms`.
+    ///
+    /// # Errors
+    /// It does not start.
     pub fn start(
         data: &Path,
         disk: &SimDisk,
         now_ms: u64,
         off_ms: &Arc<AtomicI64>,
+    ) -> Result<Self> {
+        let mut house = Self::open(data, disk, now_ms, off_ms, None)?;
+        house.serve(None);
+        Ok(house)
+    }
+
+    /// The same, up to where it serves. Another server has left this.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn open(
+        data: &Path,
+        disk: &SimDisk,
+        now_ms: u64,
+        off_ms: &Arc<AtomicI64>,
+        moved: Option<&Moved>,
     ) -> Result<Self> {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
         let mut config = Config { data: Some(data.to_owned()), ..Config::default() };
@@ -74,29 +93,50 @@ impl House {
             let mut setup = Setup::new(config);
             setup.clock = Arc::new(clock);
             setup.disk = Arc::new(disk.clone());
-            Driven::start(setup).context("the server does not start")?
+            Driven::open(setup, moved).context("the server does not start")?
         };
-        Ok(Self { runtime: Some(runtime), driven, drains: None })
+        Ok(Self { runtime, driven, drains: None })
+    }
+
+    /// It serves, beginning with these sessions. Returns how many of them do not go on.
+    pub fn serve(&mut self, moved: Option<Moved>) -> usize {
+        let _in = self.runtime.enter();
+        self.driven.serve(moved)
+    }
+
+    /// The server begins to freeze everybody. Whether it does.
+    pub fn freeze(&mut self) -> bool {
+        let _in = self.runtime.enter();
+        let freezes = self.driven.freeze();
+        let begins = freezes.is_some();
+        self.drains = freezes.or(self.drains.take());
+        begins
+    }
+
+    /// Everybody is frozen: its process ends, and this is what it leaves.
+    pub fn leave(self) -> Moved {
+        let Self { runtime, driven, .. } = self;
+        // Its clock is that of the runtime.
+        let _in = runtime.enter();
+        let moved = driven.pack();
+        driven.close();
+        moved
     }
 
     /// Lets the server work for so long.
     pub fn run(&self, ms: u64) {
-        if let Some(runtime) = &self.runtime {
-            runtime.block_on(async { tokio::time::sleep(Duration::from_millis(ms)).await });
-        }
+        self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(ms)).await });
     }
 
     /// Plants a task that panics, as one that a server has started and forgot.
     pub fn panic(&self) {
-        let Some(runtime) = &self.runtime else { return };
         #[expect(clippy::panic, reason = "it is planted")]
-        runtime.spawn(async { panic!("planted") });
+        self.runtime.spawn(async { panic!("planted") });
     }
 
     /// The server begins to go down in order.
     pub fn drain(&mut self) {
-        let Some(runtime) = &self.runtime else { return };
-        let _in = runtime.enter();
+        let _in = self.runtime.enter();
         if let Some(drains) = self.driven.drain() {
             self.drains = Some(drains);
         }
@@ -114,8 +154,7 @@ impl House {
 
     /// One turn of the store's writer.
     pub fn write(&mut self) {
-        let Some(runtime) = &self.runtime else { return };
-        let _in = runtime.enter();
+        let _in = self.runtime.enter();
         self.driven.store().write();
     }
 
@@ -131,23 +170,22 @@ impl House {
 
     /// Whether the store's writer has something to do.
     pub fn has_to_write(&mut self) -> bool {
-        let Some(runtime) = &self.runtime else { return false };
-        let _in = runtime.enter();
+        let _in = self.runtime.enter();
         self.driven.store().is_due()
     }
 
-    fn inside<T>(&self, work: impl FnOnce(&Driven) -> T) -> Option<T> {
-        let _in = self.runtime.as_ref()?.enter();
-        Some(work(&self.driven))
+    fn inside<T>(&self, work: impl FnOnce(&Driven) -> T) -> T {
+        let _in = self.runtime.enter();
+        work(&self.driven)
     }
 
     /// The device list of an account, as its owner signed it.
     pub fn list_of(&mut self, account: AccountId) -> Option<Vec<u8>> {
-        let asked = self.inside(|driven| driven.profile(account))?;
+        let asked = self.inside(|driven| driven.profile(account));
         while let Some(read) = self.next_read() {
             self.read(read);
         }
-        let profile = self.runtime.as_ref()?.block_on(asked).ok()??;
+        let profile = self.runtime.block_on(asked).ok()??;
         Some(profile.list.signed.to_vec())
     }
 
@@ -164,11 +202,5 @@ impl House {
     /// Sessions that ended by a panic.
     pub fn panics(&self) -> u64 {
         self.driven.session_panics()
-    }
-}
-
-impl Drop for House {
-    fn drop(&mut self) {
-        drop(self.runtime.take());
     }
 }

@@ -99,6 +99,7 @@ fn line(outcome: &Outcome) -> String {
 struct Tally {
     failures: BTreeMap<u64, String>,
     messages: usize,
+    hand_overs: usize,
     simulated_ms: u64,
 }
 
@@ -123,9 +124,10 @@ fn many(args: &Args) -> Result<()> {
     #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
     let an_hour = bar.position() as f64 / seconds * 3_600.0;
     println!(
-        "{} seeds, {} messages, {} h simulated, in {seconds:.0} s: {an_hour:.0} seeds an hour",
+        "{} seeds, {} messages, {} hand-overs, {} h simulated, in {seconds:.0} s: {an_hour:.0} seeds an hour",
         bar.position(),
         tally.messages,
+        tally.hand_overs,
         tally.simulated_ms / 3_600_000,
     );
     if tally.failures.is_empty() {
@@ -148,6 +150,7 @@ fn work(cases: &[Case], next: &AtomicU64, tally: &Mutex<Tally>, bar: &ProgressBa
         bar.inc(1);
         let Ok(mut tally) = tally.lock() else { return };
         tally.messages += outcome.messages;
+        tally.hand_overs += outcome.hand_overs;
         tally.simulated_ms += outcome.simulated_ms;
         if let Some(failure) = outcome.failure {
             let name = case.scenario.name;

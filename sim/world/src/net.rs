@@ -17,6 +17,8 @@ pub(crate) struct Link {
     /// The next bytes to the server, or to the phone, arrive wrong.
     pub(crate) up_garbled: bool,
     pub(crate) down_garbled: bool,
+    /// Something was wrong with it.
+    pub(crate) is_spoiled: bool,
     /// The process that it led to is dead.
     pub(crate) is_orphan: bool,
     /// The server said that nothing follows.
@@ -34,6 +36,7 @@ impl Link {
             down_lost: false,
             up_garbled: false,
             down_garbled: false,
+            is_spoiled: false,
             is_orphan: false,
             has_ended: false,
         }
@@ -41,5 +44,10 @@ impl Link {
     /// Whether what either side says comes to the other.
     pub(crate) const fn works(&self) -> bool {
         !(self.up_lost || self.down_lost || self.is_orphan || self.has_ended)
+    }
+
+    /// Whether nothing was ever wrong with it.
+    pub(crate) const fn is_well(&self) -> bool {
+        self.works() && !self.is_spoiled
     }
 }

@@ -48,6 +48,8 @@ pub enum Kind {
     HouseDies,
     /// The server goes down in order, and another one comes.
     Drain,
+    /// Another process takes the server's place.
+    HandOver,
     /// A further phone is taken off its account.
     Remove,
     /// The disk is slow for a while.
@@ -138,6 +140,13 @@ pub enum Act {
         /// Comes back after.
         ms: u64,
     },
+    /// Another process takes over all sessions, and dies midway or not.
+    HandOver {
+        /// When it dies.
+        dies: Option<Midway>,
+        /// How long each step takes, at most.
+        by_ms: u64,
+    },
     /// The owner of a phone takes it off the account, if it is not the main one.
     Remove {
         /// Which.
@@ -171,6 +180,19 @@ pub enum Act {
     },
 }
 
+/// Where a process dies that takes over: behind which word of the road (decision 0156).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Midway {
+    /// It has all sessions, and no store.
+    Yours,
+    /// Its store is open.
+    Ready,
+    /// It was told that the sessions are its own, and has done nothing yet.
+    Go,
+    /// They have their turns, and the old one has not heard of it.
+    Serving,
+}
+
 const NETWORK: [(Kind, u32); 4] =
     [(Kind::Cut, 6), (Kind::Silence, 3), (Kind::Away, 2), (Kind::Garble, 1)];
 
@@ -188,9 +210,22 @@ const FAULTS: [(Kind, u32); 11] = [
     (Kind::Leap, 1),
 ];
 
+const HAND_OVERS: [(Kind, u32); 10] = [
+    (Kind::HandOver, 20),
+    (Kind::Cut, 5),
+    (Kind::Silence, 2),
+    (Kind::Away, 2),
+    (Kind::Storm, 1),
+    (Kind::PhoneDies, 2),
+    (Kind::HouseDies, 2),
+    (Kind::Slow, 2),
+    (Kind::FullDisk, 1),
+    (Kind::BadSync, 1),
+];
+
 /// All scenarios, in the order in which seeds take them. What one draws from stays as it is once a line of
 /// `regressions.txt` names it: its seeds would be other cases.
-pub const SCENARIOS: [Scenario; 12] = [
+pub const SCENARIOS: [Scenario; 13] = [
     Scenario {
         name: "calm",
         about: "nothing goes wrong",
@@ -355,6 +390,18 @@ pub const SCENARIOS: [Scenario; 12] = [
         faults: 24,
         kinds: &FAULTS,
     },
+    Scenario {
+        name: "handover",
+        about: "another process takes the server's place, again and again, and dies midway; with everything else",
+        people: (3, 5),
+        phones: 1,
+        group_percent: 10,
+        seconds: 60,
+        says: 60,
+        burst: 20,
+        faults: 24,
+        kinds: &HAND_OVERS,
+    },
 ];
 
 /// The scenario of a name.
@@ -451,6 +498,11 @@ fn fault(kind: Kind, phones: usize, rng: &mut Rng) -> Act {
             ms: while_ms(rng),
         },
         Kind::Drain => Act::Drain { ms: rng.u64(1..2_000) },
+        Kind::HandOver => {
+            let midway = [Midway::Yours, Midway::Ready, Midway::Go, Midway::Serving];
+            let dies = (rng.u8(0..3) == 0).then(|| rng.choice(midway)).flatten();
+            Act::HandOver { dies, by_ms: rng.choice([3, 100, 2_000]).unwrap_or(3) }
+        }
         Kind::Remove => Act::Remove { phone },
         Kind::Slow => Act::Slow { by_ms: rng.u64(10..5_000), ms: while_ms(rng) },
         Kind::FullDisk => Act::FullDisk {

@@ -67,6 +67,10 @@ enum Happens {
     /// A read of bodies is done.
     Reads(u64, Read),
     HouseReturns,
+    /// A hand-over goes on.
+    Moves(u64),
+    /// What a hand-over does to connections has shown.
+    WatchEnds(u64),
     /// What was wrong with the disk is over.
     DiskHeals,
     SpeedsUp,
@@ -86,6 +90,10 @@ pub struct World {
     /// How the server ends when its fuse has burnt down, and for how long.
     doom: (End, u64),
     house_life: u64,
+    /// Another process takes the server's place.
+    moving: Option<moves::Moving>,
+    /// Connections that a hand-over must keep, with their phones.
+    watched: BTreeMap<u64, usize>,
     /// It is not healed yet.
     is_doomed: bool,
     /// Panics of this process that are told already.
@@ -134,6 +142,8 @@ impl World {
             house: Some(house),
             doom: (End::Kill, 0),
             house_life: 0,
+            moving: None,
+            watched: BTreeMap::new(),
             is_doomed: true,
             panics: 0,
             writes: false,
@@ -162,6 +172,10 @@ impl World {
         match (plant, &world.house) {
             (Plant::LyingDisk, _) => world.disk.lie(),
             (Plant::Ruins, _) => world.disk.ruin(),
+            (Plant::Strands, _) => {
+                world.cut(0, true, true, true);
+                world.strand();
+            }
             (Plant::Panics, Some(house)) => house.panic(),
             _ => {}
         }
@@ -214,7 +228,9 @@ impl World {
             link.is_some_and(Link::works)
         };
         let mut phones = self.phones.iter().filter(|phone| !phone.is_removed);
-        self.house.is_some() && phones.all(|phone| works(phone) && phone.is_done())
+        self.house.is_some()
+            && self.moving.is_none()
+            && phones.all(|phone| works(phone) && phone.is_done())
     }
 
     /// Everything is well from here on, as far as somebody would mend it. Connections on which bytes vanish
@@ -226,6 +242,16 @@ impl World {
         self.mend_disk();
         self.slow_ms = 0;
         self.phones.iter_mut().for_each(|phone| phone.away_until_ms = 0);
+        if self.facts.plant() == Plant::Strands {
+            self.strand();
+        }
+    }
+
+    /// Planted: the first phone has no network for ever.
+    fn strand(&mut self) {
+        if let Some(phone) = self.phones.first_mut() {
+            phone.away_until_ms = u64::MAX;
+        }
     }
 
     fn mend_disk(&mut self) {
@@ -280,9 +306,13 @@ impl World {
         self.now_ms += ms;
         at(self.now_ms);
         self.collect();
-        if self.house.as_ref().is_some_and(House::is_drained) {
-            let (_, ms) = self.doom;
-            self.house_dies(End::Kill, ms);
+        match (self.house.as_ref().is_some_and(House::is_drained), &self.moving) {
+            (true, Some(_)) => self.all_frozen(),
+            (true, None) => {
+                let (_, ms) = self.doom;
+                self.house_dies(End::Kill, ms);
+            }
+            (false, _) => {}
         }
         Ok(())
     }
@@ -307,7 +337,10 @@ impl World {
                     house.read(read);
                 }
             }
-            Happens::Writes(_) | Happens::Reads(..) => {}
+            Happens::Moves(life) if life == self.house_life => self.moves(),
+            Happens::WatchEnds(life) if life == self.house_life => self.watch_ends(),
+            Happens::Writes(_) | Happens::Reads(..) | Happens::Moves(_) | Happens::WatchEnds(_) => {
+            }
             Happens::HouseReturns => self.house_returns()?,
             Happens::DiskHeals => self.mend_disk(),
             Happens::SpeedsUp => self.slow_ms = 0,
@@ -358,12 +391,13 @@ impl World {
     }
 
     fn house_dies(&mut self, end: End, ms: u64) {
-        if self.house.is_none() {
+        if self.house.is_none() && self.moving.is_none() {
             return;
         }
         note(format_args!("server dies: {end:?}"), &[]);
         self.disk.die();
         self.house = None;
+        self.moves_no_more();
         self.house_life += 1;
         self.panics = 0;
         self.writes = false;
@@ -482,7 +516,7 @@ impl World {
     }
 
     fn arrive_up(&mut self, id: u64, bytes: &[u8]) {
-        let is_up = self.house.is_some();
+        let is_up = self.house.is_some() || self.moving.is_some();
         let Some(link) = self.links.get_mut(&id) else { return };
         if link.up_lost {
             return;
@@ -648,7 +682,7 @@ impl World {
 
     fn dial(&mut self, at: usize) {
         let (there, back) = (self.latency(), self.latency());
-        let is_up = self.house.is_some();
+        let is_up = self.house.is_some() || self.moving.is_some();
         let now_ms = self.now_ms;
         let Some(phone) = self.phones.get_mut(at) else { return };
         phone.dials += 1;
@@ -661,24 +695,30 @@ impl World {
     }
 
     fn dialled(&mut self, at: usize, dial: u64, answered: bool) {
+        let is_up = self.house.is_some() || self.moving.is_some();
         let now_ms = self.now_ms;
         let Some(phone) = self.phones.get_mut(at).filter(|phone| phone.dials == dial) else {
             return;
         };
         let now = phone.now(now_ms);
         let Some(core) = &mut phone.device.core else { return };
-        let is_away = phone.away_until_ms > now_ms;
-        match self.house.as_ref().filter(|_| answered && !is_away) {
-            None => core.disconnected("no answer", now),
-            Some(house) => {
-                self.linked += 1;
-                note(format_args!("{at} connects by {}", self.linked), &[]);
-                let (end, hand) = pipe();
-                house.enter(end);
-                self.links.insert(self.linked, Link::new(at, hand));
-                phone.link = Some(self.linked);
-                phone.device.to_server.clear();
-                core.connected(now);
+        if phone.away_until_ms > now_ms || !answered || !is_up {
+            return core.disconnected("no answer", now);
+        }
+        let (end, hand) = pipe();
+        self.linked += 1;
+        let id = self.linked;
+        note(format_args!("{at} connects by {id}"), &[]);
+        phone.link = Some(id);
+        phone.device.to_server.clear();
+        core.connected(now);
+        self.links.insert(id, Link::new(at, hand));
+        match self.queues_at_port() {
+            Some(queue) => queue.push(end),
+            None => {
+                if let Some(house) = &self.house {
+                    house.enter(end);
+                }
             }
         }
     }
@@ -705,6 +745,7 @@ impl World {
 
 mod acts;
 mod begin;
+mod moves;
 
 /// A plan needs at least two people.
 fn handle(at: usize) -> Result<godwit_base::Handle> {

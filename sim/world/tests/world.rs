@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
-use godwit_sim::case::{Case, play};
-use godwit_sim::facts::Plant;
-use godwit_sim::plan::{SCENARIOS, named};
+use godwit_base::{DeviceId, MessageId};
+use godwit_sim::case::{Case, Failure, play};
+use godwit_sim::check::{CHECKS, People};
+use godwit_sim::facts::{Fact, Plant};
+use godwit_sim::plan::{SCENARIOS, Scenario, named};
 
 #[test]
 fn a_seed_is_the_whole_case() {
@@ -23,9 +25,7 @@ fn a_seed_is_the_whole_case() {
 
 /// Whether a check is the first to see a planted fault, in one of a few calm cases.
 fn is_seen(plant: Plant, check: &str) -> bool {
-    let scenario = named("calm").unwrap();
-    let fails = |seed| play(Case { plant, scenario, ..Case::of(seed) }).failure;
-    (1..20).filter_map(fails).any(|failure| failure.check == check)
+    is_seen_in("calm", plant, check)
 }
 
 #[test]
@@ -63,11 +63,96 @@ fn a_panic_that_is_swallowed_is_seen() {
     assert!(is_seen(Plant::Panics, "no panic"));
 }
 
+/// The same among cases of another scenario.
+fn is_seen_in(scenario: &str, plant: Plant, check: &str) -> bool {
+    let scenario = named(scenario).unwrap();
+    let fails = |seed| play(Case { plant, scenario, ..Case::of(seed) }).failure;
+    (1..20).filter_map(fails).any(|failure| failure.check == check)
+}
+
+#[test]
+fn another_text_is_seen() {
+    assert!(is_told(Plant::Rewrites, "sent arrives", "was not shown"));
+    // What was said is missing, which is told first; that what was not said is there is seen as well.
+    let id = MessageId { device: DeviceId::new(7, 1), counter: 1 };
+    let people = People { phones: vec![vec![0], vec![1]] };
+    let history = |shown: &str| {
+        let asked = Fact::Asked { phone: 0, id, to: vec![1], text: "hi".to_owned() };
+        let shown = Fact::Shown { phone: 1, id, text: Some(shown.to_owned()) };
+        [asked, Fact::Sent { phone: 0, id }, shown]
+    };
+    let (_, no_ghost) = CHECKS.into_iter().find(|(name, _)| *name == "no ghost").unwrap();
+    assert!(no_ghost(&history("ho"), &people).is_err());
+    assert!(no_ghost(&history("hi"), &people).is_ok());
+}
+
+#[test]
+fn what_somebody_else_is_shown_is_seen() {
+    assert!(is_told(Plant::Strays, "no ghost", "to whom nobody sent it"));
+}
+
+#[test]
+fn a_sender_who_is_never_told_is_seen() {
+    assert!(is_told(Plant::TicksLost, "sent arrives", "is still"));
+}
+
+#[test]
+fn what_failed_is_seen() {
+    assert!(is_told(Plant::Fails, "sent arrives", "failed"));
+}
+
+/// Whether what is wrong is told so, in one of a few calm cases.
+fn is_told(plant: Plant, check: &str, what: &str) -> bool {
+    let scenario = named("calm").unwrap();
+    let fails = |seed| play(Case { plant, scenario, ..Case::of(seed) }).failure;
+    let is_it = |failure: Failure| failure.check == check && failure.what.contains(what);
+    (1..20).filter_map(fails).any(is_it)
+}
+
+#[test]
+fn a_world_that_does_not_go_on_is_seen() {
+    static SILENT: Scenario = Scenario {
+        name: "silent",
+        about: "nobody says anything, so nothing is missing",
+        people: (2, 2),
+        phones: 1,
+        group_percent: 0,
+        seconds: 1,
+        says: 0,
+        burst: 0,
+        faults: 0,
+        kinds: &[],
+    };
+    let case = |plant| play(Case { plant, scenario: &SILENT, ..Case::of(1) }).failure;
+    assert_eq!(case(Plant::Nothing), None);
+    assert_eq!(case(Plant::Strands).unwrap().check, "the world goes on");
+}
+
+#[test]
+fn a_session_that_a_hand_over_loses_is_seen() {
+    assert!(is_seen_in("handover", Plant::MoveLoses, "nobody is dropped"));
+}
+
+#[test]
+fn a_record_that_a_hand_over_damages_is_seen() {
+    assert!(is_seen_in("handover", Plant::MoveDamages, "a hand-over is whole"));
+}
+
+#[test]
+fn a_counter_that_a_hand_over_uses_again_is_seen() {
+    assert!(is_seen_in("handover", Plant::MoveTurnsBack, "no counter twice"));
+}
+
+#[test]
+fn sessions_go_over_and_come_back() {
+    let scenario = named("handover").unwrap();
+    let count = |seed| play(Case { scenario, ..Case::of(seed) }).hand_overs;
+    assert!((1..5).map(count).sum::<usize>() > 4, "hardly a hand-over in a case");
+}
+
 #[test]
 fn a_store_that_does_not_open_is_seen() {
-    let scenario = named("crash").unwrap();
-    let fails = |seed| play(Case { plant: Plant::Ruins, scenario, ..Case::of(seed) }).failure;
-    assert!((1..20).filter_map(fails).any(|failure| failure.check == "starts again"));
+    assert!(is_seen_in("crash", Plant::Ruins, "starts again"));
 }
 
 /// What the lie costs: the server comes back without what it said it had.

@@ -1,6 +1,5 @@
 //! Where sessions lie that are data, and how they come to lie there.
 
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -14,7 +13,7 @@ use super::{NodeRecord, SessionRecord};
 use crate::node::Node;
 use crate::registry::SHARDS;
 use crate::seat::Word;
-use crate::session::Session;
+use crate::session::{Carrier, Session};
 
 /// How long those may take to finish their handshake who stand at the door. Everybody else is served
 /// meanwhile; who has not finished dials again.
@@ -43,7 +42,7 @@ const LOOK: Duration = Duration::from_millis(2);
 pub(crate) struct Frozen {
     /// The links of one device must come back in the order in which they were made.
     pub(crate) ordinal: u32,
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Carrier,
     /// An encoded [`SessionRecord`], which holds keys.
     pub(crate) record: Zeroizing<Vec<u8>>,
 }

@@ -261,7 +261,8 @@ impl Successor {
         while !rest.is_empty() {
             let (count, bytes) = road::pack(rest);
             let (some, others) = rest.split_at(count);
-            let sockets: Vec<_> = some.iter().map(|one| one.stream.as_fd()).collect();
+            let sockets: Result<Vec<_>, _> = some.iter().map(|one| one.stream.fd()).collect();
+            let sockets = sockets.map_err(|error| error.to_string())?;
             self.says(Step::Sessions, &bytes, &sockets, PARCEL_TIME)?;
             self.hears(Step::Taken, PARCEL_TIME)?;
             rest = others;

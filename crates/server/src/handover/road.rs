@@ -251,6 +251,7 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::session::Carrier;
 
     fn road() -> (Road, Road) {
         let (ours, theirs) = Road::pair().unwrap();
@@ -260,7 +261,11 @@ mod tests {
     fn frozen(record: &[u8]) -> Frozen {
         let port = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(port.local_addr().unwrap()).unwrap();
-        Frozen { ordinal: 0, stream, record: Zeroizing::new(record.to_vec()) }
+        Frozen {
+            ordinal: 0,
+            stream: Carrier::System(stream),
+            record: Zeroizing::new(record.to_vec()),
+        }
     }
 
     #[test]

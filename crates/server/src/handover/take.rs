@@ -1,7 +1,8 @@
 //! The new server's side: it is started by the old one, takes all that it gives, and serves.
 
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use zeroize::Zeroizing;
 use super::road::{self, Parcel, Road, Step};
 use super::{Frozen, HelloRecord, NodeRecord, OLDEST, VERSION};
 use crate::serve::{Opened, Server, Setup, StartError, default_data};
+use crate::session::Carrier;
 
 /// How long the old process may take to freeze all, or to give the next parcel. It ends before if that
 /// process does.
@@ -130,7 +132,11 @@ fn unpack(parcel: Parcel) -> io::Result<Vec<Frozen>> {
     let Parcel { bytes, sockets, .. } = parcel;
     let records = road::unpack(&bytes).filter(|records| records.len() == sockets.len());
     let records = records.ok_or_else(|| io::Error::other("sessions arrived damaged"))?;
-    let session = |(record, socket)| Frozen { ordinal: 0, stream: TcpStream::from(socket), record };
+    let session = |(record, socket): (_, OwnedFd)| Frozen {
+        ordinal: 0,
+        stream: Carrier::System(socket.into()),
+        record,
+    };
     Ok(records.into_iter().zip(sockets).map(session).collect())
 }
 

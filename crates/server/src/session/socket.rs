@@ -2,6 +2,7 @@
 
 use std::io::{self, Read as _};
 use std::net::TcpStream as StdTcpStream;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -21,13 +22,41 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 pub(crate) enum Socket {
     Tcp(TcpStream),
     Web(Box<WebSocket<TcpStream>>),
-    #[cfg_attr(
-        not(any(test, feature = "driven")),
-        expect(dead_code, reason = "pipes are for tests")
-    )]
+    #[cfg_attr(not(test), expect(dead_code, reason = "pipes are for tests"))]
     Boxed(Box<dyn Duplex>),
+    /// A pipe that can go to another server in this process.
+    #[cfg(feature = "driven")]
+    Pipe(Box<dyn Duplex>),
     /// It was taken away: another session has it.
     Taken,
+}
+
+/// What is left of a socket that was taken apart, besides bytes.
+pub(crate) enum Carrier {
+    /// The system's socket.
+    System(StdTcpStream),
+    #[cfg(feature = "driven")]
+    Pipe(Box<dyn Duplex>),
+}
+
+impl std::fmt::Debug for Carrier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Carrier").field(&self.fd()).finish()
+    }
+}
+
+impl Carrier {
+    /// What goes to another process.
+    ///
+    /// # Errors
+    /// It is a pipe of this one.
+    pub(crate) fn fd(&self) -> io::Result<BorrowedFd<'_>> {
+        match self {
+            Self::System(stream) => Ok(stream.as_fd()),
+            #[cfg(feature = "driven")]
+            Self::Pipe(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
 }
 
 /// Why a socket did not go on.
@@ -61,6 +90,8 @@ impl Socket {
         match self {
             Self::Tcp(stream) => Ok(setsockopt(stream, ReceiveLowWater, &bytes)?),
             Self::Web(_) | Self::Boxed(_) | Self::Taken => Ok(()),
+            #[cfg(feature = "driven")]
+            Self::Pipe(_) => Ok(()),
         }
     }
 
@@ -68,6 +99,8 @@ impl Socket {
     pub(super) fn can_part(&self) -> bool {
         match self {
             Self::Tcp(_) | Self::Web(_) => true,
+            #[cfg(feature = "driven")]
+            Self::Pipe(_) => true,
             Self::Boxed(_) | Self::Taken => false,
         }
     }
@@ -80,13 +113,15 @@ impl Socket {
     ///
     /// # Errors
     /// The system's; or it is one that has none. It is gone then.
-    pub(crate) fn part(&mut self) -> io::Result<(StdTcpStream, Vec<u8>)> {
+    pub(crate) fn part(&mut self) -> io::Result<(Carrier, Vec<u8>)> {
         let (stream, carried) = match std::mem::replace(self, Self::Taken) {
             Self::Tcp(stream) => (stream, Vec::new()),
             Self::Web(socket) => socket.part(),
+            #[cfg(feature = "driven")]
+            Self::Pipe(pipe) => return Ok((Carrier::Pipe(pipe), Vec::new())),
             Self::Boxed(_) | Self::Taken => return Err(io::ErrorKind::Unsupported.into()),
         };
-        Ok((stream.into_std()?, carried))
+        Ok((Carrier::System(stream.into_std()?), carried))
     }
 
     /// Puts together what [`Socket::part`] took apart. What the system was told of the connection, its
@@ -94,7 +129,12 @@ impl Socket {
     ///
     /// # Errors
     /// The system's; or the carried bytes are of a newer program, or damaged.
-    pub(crate) fn join(stream: StdTcpStream, carried: &[u8]) -> Result<Self, NotJoined> {
+    pub(crate) fn join(carrier: Carrier, carried: &[u8]) -> Result<Self, NotJoined> {
+        let stream = match carrier {
+            Carrier::System(stream) => stream,
+            #[cfg(feature = "driven")]
+            Carrier::Pipe(pipe) => return Ok(Self::Pipe(pipe)),
+        };
         stream.set_nonblocking(true)?;
         let stream = TcpStream::from_std(stream)?;
         if carried.is_empty() {
@@ -134,6 +174,8 @@ impl AsyncRead for Socket {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Web(socket) => Pin::new(socket).poll_read(cx, buffer),
             Self::Boxed(stream) => Pin::new(stream).poll_read(cx, buffer),
+            #[cfg(feature = "driven")]
+            Self::Pipe(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Taken => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -149,6 +191,8 @@ impl AsyncWrite for Socket {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Web(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Boxed(stream) => Pin::new(stream).poll_write(cx, bytes),
+            #[cfg(feature = "driven")]
+            Self::Pipe(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Taken => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -158,6 +202,8 @@ impl AsyncWrite for Socket {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Web(socket) => Pin::new(socket).poll_flush(cx),
             Self::Boxed(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(feature = "driven")]
+            Self::Pipe(stream) => Pin::new(stream).poll_flush(cx),
             Self::Taken => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -167,6 +213,8 @@ impl AsyncWrite for Socket {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Web(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Boxed(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(feature = "driven")]
+            Self::Pipe(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Taken => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }

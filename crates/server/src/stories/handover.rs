@@ -18,7 +18,7 @@ use crate::Server;
 use crate::handover::{Frozen, Line, Origin, SessionRecord, Upgraded, Wish, upgrade};
 use crate::presence::GRACE_S;
 use crate::serve::FrozenServer;
-use crate::session::Asker;
+use crate::session::{Asker, Carrier};
 
 const NOON_MS: u64 = 1_800_000_000_000;
 
@@ -379,7 +379,7 @@ async fn of_two_links_of_a_device_the_newer_has_its_mailbox() {
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (far, near) = tokio::join!(TcpStream::connect(port.local_addr().unwrap()), port.accept());
     let (_far, stream) = (far.unwrap(), near.unwrap().0.into_std().unwrap());
-    frozen.sessions.push(Frozen { ordinal: 9, stream, record });
+    frozen.sessions.push(Frozen { ordinal: 9, stream: Carrier::System(stream), record });
     let world = thawing.thaws(frozen).await;
     assert_eq!(alice.link().hears_goodbye().await.0, Refusal::Displaced);
     let node = &world.server.node;

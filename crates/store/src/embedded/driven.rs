@@ -28,6 +28,11 @@ impl Driver {
         self.writer.turn_now();
     }
 
+    /// The end of the writer's thread, once the store is closed: it writes what was taken, and closes the file.
+    pub fn finish(self) {
+        self.writer.run();
+    }
+
     /// The next read of bodies that was asked for. It reads, and answers, when it is called.
     pub fn next_read(&mut self) -> Option<Box<dyn FnOnce() + Send>> {
         self.reads.try_recv().ok()
@@ -55,7 +60,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::{Appended, Directory, Mailboxes, Settled, Submission, Token};
+    use crate::{Appended, Directory, Mailboxes, Operations, Settled, Submission, Token};
     use godwit_base::DeviceId;
 
     #[derive(Default)]
@@ -98,5 +103,22 @@ mod tests {
         driver.next_read().unwrap()();
         assert!(driver.next_read().is_none());
         assert_eq!(crate::conformance::block_on(answer), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn what_was_taken_is_written_before_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let sink: Arc<dyn Sink> = Arc::new(Count::default());
+        let open = || Embedded::open_driven(folder.path(), Options::default(), Arc::clone(&sink));
+        let (store, driver) = open().unwrap();
+        let written = store.put_meta("name", bytes::Bytes::from_static(b"value"));
+        store.close();
+        driver.finish();
+        assert_eq!(crate::conformance::block_on(written), Ok(()));
+        drop(store);
+        let (store, mut driver) = open().unwrap();
+        let read = store.meta("name");
+        driver.next_read().unwrap()();
+        assert_eq!(crate::conformance::block_on(read).unwrap().as_deref(), Some(&b"value"[..]));
     }
 }

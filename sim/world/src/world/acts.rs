@@ -20,6 +20,7 @@ impl World {
                 self.cut(phone, phone_knows, house_knows, rest_arrives);
             }
             Act::Silence { phone, up, down } => {
+                self.spoil(phone);
                 if let Some(link) = self.link_of(phone) {
                     link.up_lost |= up;
                     link.down_lost |= down;
@@ -33,6 +34,7 @@ impl World {
                 self.cut(phone, true, false, false);
             }
             Act::Garble { phone, up } => {
+                self.spoil(phone);
                 if let Some(link) = self.link_of(phone) {
                     link.up_garbled |= up;
                     link.down_garbled |= !up;
@@ -52,14 +54,16 @@ impl World {
                 }
             }
             Act::Drain { ms } => {
-                if let Some(house) = &mut self.house {
+                if let (Some(house), None) = (&mut self.house, &self.moving) {
                     self.doom = (End::Kill, ms);
                     house.drain();
                 }
             }
+            Act::HandOver { dies, by_ms } => self.hand_over(dies, by_ms),
             Act::Remove { phone } => self.remove(phone),
             Act::Slow { by_ms, ms } => {
                 self.slow_ms = by_ms;
+                self.unwatch_if_slow();
                 self.after(ms, Happens::SpeedsUp);
             }
             Act::FullDisk { full, ms } => {
@@ -129,6 +133,7 @@ impl World {
         let Some(core) = &mut phone.device.core else { return };
         match core.remove_device(number, now) {
             Ok(()) => {
+                self.spoil(at);
                 if let Some(phone) = self.phones.get_mut(at) {
                     phone.is_removed = true;
                 }
@@ -138,7 +143,14 @@ impl World {
         }
     }
 
-    fn cut(&mut self, at: usize, phone_knows: bool, house_knows: bool, rest_arrives: bool) {
+    pub(super) fn cut(
+        &mut self,
+        at: usize,
+        phone_knows: bool,
+        house_knows: bool,
+        rest_arrives: bool,
+    ) {
+        self.spoil(at);
         let Some(id) = self.phones.get(at).and_then(|phone| phone.link) else { return };
         if house_knows {
             self.up_end(id, true);
@@ -171,6 +183,8 @@ impl World {
         if phone.device.core.is_none() || !phone.device.is_born() {
             return;
         }
+        self.spoil(at);
+        let Some(phone) = self.phones.get_mut(at) else { return };
         if after_commit {
             phone.device.commit(true);
         }
