@@ -149,7 +149,10 @@ impl Registry {
             return Bound::TooLate;
         }
         match devices.insert(device, Arc::clone(seat)) {
-            Some(older) => Bound::Displaces(older),
+            Some(older) => {
+                older.displace();
+                Bound::Displaces(older)
+            }
             None => Bound::Alone,
         }
     }

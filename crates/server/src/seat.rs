@@ -1,6 +1,6 @@
 //! What the rest of the server knows of a session: its two inboxes and when it was last heard.
 
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 
 use godwit_actor::{Inbox, Push, Weigh};
 use godwit_base::invariant;
@@ -90,6 +90,8 @@ pub(crate) struct Seat {
     heard_s: AtomicU32,
     /// Seconds for which its client is quiet at most, 0 until it has said so: the longest, an hour, fits.
     interval_s: AtomicU16,
+    /// Another link has its device: what is still read here is not submitted any more.
+    displaced: AtomicBool,
     /// One more with each link that is made, so that of two sessions of a device the newer is known.
     /// It wraps: the older of two would have to last four thousand million links to seem the newer.
     ordinal: u32,
@@ -106,6 +108,7 @@ impl Seat {
             entered_s: now_s,
             heard_s: AtomicU32::new(now_s),
             interval_s: AtomicU16::new(0),
+            displaced: AtomicBool::new(false),
             ordinal,
             marks: AtomicU32::new(0),
         }
@@ -114,6 +117,16 @@ impl Seat {
     /// How many links were made before this one; it wraps.
     pub(crate) fn ordinal(&self) -> u32 {
         self.ordinal
+    }
+
+    /// A newer link has its device.
+    pub(crate) fn displace(&self) {
+        self.displaced.store(true, Ordering::Release);
+    }
+
+    /// Whether a newer link has its device.
+    pub(crate) fn is_displaced(&self) -> bool {
+        self.displaced.load(Ordering::Acquire)
     }
 
     /// Whether this link was made after the other.

@@ -31,7 +31,7 @@ pub mod promise {
     pub const IN_ORDER: &str =
         "M4: messages of one sender are shown in the order in which they were written";
     /// M5.
-    pub const RECEIPT: &str = "M5: a receipt covers only what its device committed";
+    pub const RECEIPT: &str = "M5: a receipt covers only what its device committed, or was refused for good before it was taken";
     /// Decision 0006.
     pub const AGREED: &str = "client and server agree on what was refused";
     /// What the user was told.
@@ -159,12 +159,14 @@ impl State {
         log.iter().all(|(from, counter)| !self.senders[usize::from(*from)].failed.has(*counter))
     }
 
-    /// Receipts in the mailbox come first of all: what is said and stored later came from there.
+    /// Receipts in the mailbox come first of all: what is said and stored later came from there. What was refused
+    /// for good and taken after all is stored after its successors, and a receipt for those names it too.
     fn receipts_are_true(&self) -> bool {
         (0..self.senders.len()).all(|sender| {
             let has = |device: usize, up_to: Counter| {
                 let shown = &self.devices[device].shown[sender];
-                let taken = (1..=up_to).filter(|c| self.store.windows[sender].has(*c));
+                let (taken, full) = (&self.store.windows[sender], &self.store.full[sender]);
+                let taken = (1..=up_to).filter(|c| taken.has(*c) && !full.has(*c));
                 taken.into_iter().all(|counter| shown.contains(&counter))
             };
             let waiting = self.store.receipts[sender].iter().all(|record| match record.entry {

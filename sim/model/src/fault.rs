@@ -40,6 +40,8 @@ pub enum Fault {
     OverflowUnmarked,
     /// A link that was made earlier takes the device from a newer one (M7).
     LateAttachTakes,
+    /// A session that another link has displaced submits what it still reads.
+    DisplacedSubmits,
     /// A session that moved takes what follows a refusal.
     MoveForgetsRefusal,
     /// Sessions move while outcomes are on their way.

@@ -64,6 +64,12 @@ pub const SMALL: &[Scope] = &[
         1,
         Budget { finals: 1, ..REFUSAL },
     ),
+    scope(
+        "two messages in a row, one refused for good, a cut",
+        TWO,
+        1,
+        Budget { finals: 1, ..CUT },
+    ),
     scope("two senders, one device, a crash", EACH_ONE, 1, CRASH),
     scope("two senders, two devices", EACH_ONE, 2, NOTHING),
 ];

@@ -48,6 +48,11 @@ impl State {
         is_full: bool,
         model: &Delivery,
     ) {
+        let bound = self.links[client.index()].bound;
+        let is_displaced = which == Which::Before && bound == Some(Which::Now);
+        if is_displaced && !model.has(Fault::DisplacedSubmits) {
+            return;
+        }
         let Some(session) = self.session_mut(client, which) else { return };
         if session.refuses(counter, model) {
             return say(session, which, ToClient::AfterRefusal(counter));

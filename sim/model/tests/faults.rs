@@ -134,23 +134,7 @@ fn a_move_that_does_not_read_the_mailbox() {
     breaks(Fault::MoveGoesOnLive, 1, HAND_OVER, promise::DONE);
 }
 
-/// Not a fault of the model but of the protocol as it is (`docs/model.md`, "What does not hold"): whoever mends it
-/// will see this test fail.
-#[track_caller]
-fn does_not_hold(messages: u8, promise: &'static str) {
-    let budget = Budget { finals: 1, ..CUT };
-    let scope = Scope { name: "as it is", messages: [messages, 0], devices: 1, budget };
-    let found = check::until_broken(Delivery::new(scope), promise);
-    found.broken.iter().for_each(|broken| println!("{broken}"));
-    assert!(found.broken.iter().any(|broken| broken.promise == promise), "it holds now");
-}
-
 #[test]
-fn a_receipt_may_cover_what_was_refused_for_good_with_an_answer_that_was_lost() {
-    does_not_hold(2, promise::RECEIPT);
-}
-
-#[test]
-fn what_failed_may_be_taken_from_the_link_before() {
-    does_not_hold(1, promise::FAILED);
+fn a_displaced_session_that_submits() {
+    breaks(Fault::DisplacedSubmits, 1, Budget { finals: 1, ..CUT }, promise::FAILED);
 }

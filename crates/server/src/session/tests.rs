@@ -145,6 +145,25 @@ async fn a_turn_takes_so_many_frames_and_bytes_and_then_lets_others() {
 }
 
 #[tokio::test]
+async fn what_a_displaced_session_still_reads_is_not_submitted() {
+    let (server, _data) = lab(|_| {}).await;
+    let (mut older, mut far, mut client) = session(&server.node, 1 << 16);
+    attach(&mut older, &mut far, &mut client).await;
+    far.write_all(&frame(&mut client, submission(1, 1))).await.unwrap();
+    turn(&mut older);
+    let submitted = || server.node.meters.submissions.get();
+    assert_eq!(submitted(), 1, "before");
+    let (mut newer, mut newer_far, mut newer_client) = session(&server.node, 1 << 16);
+    attach(&mut newer, &mut newer_far, &mut newer_client).await;
+    far.write_all(&frame(&mut client, submission(2, 1))).await.unwrap();
+    turn(&mut older);
+    assert_eq!(submitted(), 1, "and after");
+    newer_far.write_all(&frame(&mut newer_client, submission(2, 1))).await.unwrap();
+    turn(&mut newer);
+    assert_eq!(submitted(), 2, "by the new link it is");
+}
+
+#[tokio::test]
 async fn who_cannot_go_to_another_process_hears_a_goodbye() {
     let (server, _data) = lab(|_| {}).await;
     let (mut session, mut far, mut client) = session(&server.node, 1 << 16);

@@ -424,6 +424,10 @@ impl Turn<'_> {
     }
 
     fn submit(&mut self, submission: Submission) -> Result<(), Over> {
+        if self.seat.is_displaced() {
+            // The device sends it on its new link, and may have heard there that it is refused for good.
+            return Ok(());
+        }
         let counter = submission.counter;
         self.tally.submissions += 1;
         if let Some(post) = submission.post.as_ref().filter(|post| post.is_shared()) {
