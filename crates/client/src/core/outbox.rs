@@ -2,6 +2,7 @@
 //! which a message can be sent anew.
 
 mod again;
+mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
 
