@@ -2,7 +2,6 @@
 //! which a message can be sent anew.
 
 mod again;
-mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -235,8 +234,12 @@ pub(crate) struct Outbox {
     /// Submitted on the present link and not answered.
     in_flight: BTreeSet<u64>,
     recovery: Recovery,
+    /// The latest that was ever submitted, as far as that is known.
+    submitted: u64,
     /// Under which counter a message travels that is shown under this one.
     moved: BTreeMap<u64, u64>,
+    /// Some went behind the others since this was asked.
+    has_moved: bool,
     changed: BTreeSet<u64>,
 }
 
@@ -283,6 +286,7 @@ impl Outbox {
                 .then_some(*counter)
         };
         let free: Vec<u64> = self.pending.iter().filter_map(is_free).collect();
+        self.has_moved |= !free.is_empty();
         for counter in free {
             self.saw(counter);
             let Some(mut message) = self.pending.remove(&counter) else { continue };
@@ -292,6 +296,11 @@ impl Outbox {
             self.pending.insert(later, message);
             self.changed.extend([counter, later]);
         }
+    }
+
+    /// Whether messages went behind the others since this was asked.
+    pub(crate) fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.has_moved)
     }
 
     /// The oldest that the server has not accepted.
@@ -356,6 +365,14 @@ impl Outbox {
 
     pub(crate) fn submitted(&mut self, counter: u64) {
         self.in_flight.insert(counter);
+        self.submitted = self.submitted.max(counter);
+    }
+
+    /// Whether a message that was never submitted was overtaken by one that was. A receipt for that one says
+    /// that everything up to it has arrived (M5).
+    pub(crate) fn is_overtaken(&self, counter: u64) -> bool {
+        let is_fresh = |message: &&Outgoing| message.rounds == 0 && !message.is_sealed();
+        counter < self.submitted && self.pending.get(&counter).filter(is_fresh).is_some()
     }
 
     /// What was sealed does not fit: it is due again, sealed anew.
@@ -556,6 +573,9 @@ impl Outbox {
             let counter = key.as_slice().try_into().map_err(|_| RowError::Damaged)?;
             let counter = u64::from_be_bytes(counter);
             let message: Outgoing = vault.open(Table::Outbox, key, value)?;
+            if message.accepted.is_some() || message.is_sealed() {
+                outbox.submitted = outbox.submitted.max(counter);
+            }
             if message.accepted.is_some() {
                 outbox.add_to_log(counter, message);
             } else {

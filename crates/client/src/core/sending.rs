@@ -254,8 +254,16 @@ impl Core {
 
     /// Seals and submits what may go out now.
     pub(super) fn pump(&mut self, now: Now) {
+        if self.pump_once(now) {
+            // What went behind all others is overtaken by none of them.
+            self.pump_once(now);
+        }
+    }
+
+    /// Whether messages have gone behind others, and may be due there.
+    fn pump_once(&mut self, now: Now) -> bool {
         if self.outbox_paused_until_ms.is_some_and(|until_ms| now.mono_ms < until_ms) {
-            return;
+            return false;
         }
         self.outbox_paused_until_ms = None;
         // A message that cannot go yet holds back those after it in the same chat (M4).
@@ -279,6 +287,7 @@ impl Core {
                 Readiness::Failed(failure) => self.fail(counter, failure, now),
             }
         }
+        self.outbox.take_moved()
     }
 
     fn chat_of(&self, target: &Target) -> Option<ChatId> {

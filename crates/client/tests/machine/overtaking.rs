@@ -1,6 +1,7 @@
 //! In a group an answer does not come before the question of somebody who had to be looked up.
 
 use godwit_base::{GroupId, MessageId};
+use godwit_client::MessageState;
 use godwit_client::core::GroupCommand;
 
 use crate::world::{World, handle};
@@ -167,4 +168,39 @@ fn it_does_not_wait_for_a_question_that_comes_no_more() {
         asked.world.settle_only(DAVE);
     }
     assert_eq!(asked.said(), [("alice".to_owned(), "answer 0".to_owned())]);
+}
+
+/// Alice says something to bob and carol, whose keys she has to fetch first; meanwhile she writes to bob alone.
+/// His receipt for that says "up to here", and must not say it of what he has not got.
+#[test]
+fn what_overtook_a_message_brings_no_receipt_for_it() {
+    const BOB: usize = 1;
+    let mut world = World::with(&["alice", "bob", "carol"]);
+    world.send("alice", "bob", "hello");
+    world.settle();
+    let with = vec![handle("alice"), handle("carol")];
+    let create = GroupCommand::Create { name: "Herons".to_owned(), with };
+    let number = world.devices[BOB].core().change_group(create).unwrap();
+    world.settle_without(ALICE);
+    let group = world.devices[BOB].core().take_group_outcome(number).unwrap().unwrap().group;
+    world.names_nobody(true);
+    world.settle_only(ALICE);
+    world.names_nobody(false);
+    world.cut(BOB);
+    world.pass(ASK_AGAIN_MS);
+    let now = world.now();
+    let to_both = world.devices[ALICE].say(group, "to both", now);
+    let to_bob = world.send("alice", "bob", "to bob");
+    world.settle_without(BOB);
+    assert_eq!(world.texts("carol", "alice"), ["to both"]);
+    let bob = world.devices[BOB].id();
+    let withheld = world.server.withhold(bob);
+    world.settle();
+    assert_eq!(world.texts("bob", "alice"), ["hello", "to bob"]);
+    assert_eq!(world.state("alice", to_bob), MessageState::Delivered);
+    assert_eq!(world.state("alice", to_both), MessageState::Accepted, "bob has it not");
+    world.server.append(bob, withheld);
+    world.settle();
+    assert_eq!(world.texts("bob", "alice"), ["hello", "to bob", "to both"]);
+    assert_eq!(world.state("alice", to_both), MessageState::Delivered);
 }

@@ -303,14 +303,19 @@ impl Core {
     fn let_pass(&mut self, id: GroupId, last: u64) {
         let span = self.outbox.oldest().map_or(0, |oldest| last.saturating_sub(oldest));
         if span >= DEDUP_WINDOW {
-            let next = &mut self.me.counters.message;
-            self.outbox.move_behind(id, || {
-                let counter = *next;
-                *next += 1;
-                counter
-            });
-            self.counters_changed = true;
+            self.move_behind(id);
         }
+    }
+
+    /// What is said in a group and was not submitted goes behind all others, under other counters.
+    pub(super) fn move_behind(&mut self, id: GroupId) {
+        let next = &mut self.me.counters.message;
+        self.outbox.move_behind(id, || {
+            let counter = *next;
+            *next += 1;
+            counter
+        });
+        self.counters_changed = true;
     }
 
     /// A key is sealed for those it is for who are members still.

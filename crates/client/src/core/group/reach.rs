@@ -42,10 +42,6 @@ pub(super) struct Sent {
     of: u32,
     at_ms: u64,
     pub(super) counted: Counted,
-    /// Counters above its own, up to this one, went out before it was sealed: what waited for its group was
-    /// passed by others. A receipt that names one of them says nothing of it.
-    #[serde(default)]
-    behind: u64,
 }
 
 /// Who has it.
@@ -66,12 +62,6 @@ impl Sent {
             Counted::There { has, read } => (*has, *read),
         };
         Reach { delivered: has.min(self.of), read: read.min(self.of), of: self.of }
-    }
-
-    /// Whether who has the message `up_to` has this one, which travels as `counter`: mailboxes keep the order in
-    /// which the server accepted.
-    const fn is_covered(&self, counter: u64, up_to: u64) -> bool {
-        counter == up_to || (counter < up_to && self.behind < up_to)
     }
 
     /// How far it has come at one of those whom it is for, as far as that is known here.
@@ -146,9 +136,7 @@ impl Reaches {
         for id in covered {
             let Some(sent) = self.sent.get_mut(&id) else { continue };
             let is_there = read_in.is_none_or(|group| group == sent.group);
-            // Within a group nothing is passed by, so what was read there is in order.
-            let is_covered = read_in.is_some() || sent.is_covered(id.1, up_to);
-            if !is_there || !is_covered || !is_for(sent, by) {
+            if !is_there || !is_for(sent, by) {
                 continue;
             }
             let before = sent.reach();
@@ -275,8 +263,7 @@ impl Core {
         let (epoch, of, at_ms) = (post.epoch, post.of, message.sent_at_ms);
         let shown = message.shown_as.unwrap_or(counter);
         let id = (self.me.device().number.0, counter);
-        let behind = self.outbox.passed_by(counter).unwrap_or_default();
-        self.groups.reaches.add(id, Sent { group, epoch, shown, of, at_ms, counted, behind });
+        self.groups.reaches.add(id, Sent { group, epoch, shown, of, at_ms, counted });
     }
 
     /// Another device of ours said something in a group.
@@ -292,7 +279,7 @@ impl Core {
         let (group, epoch) = (place.group(), place.epoch());
         let of = self.groups.others_at(group, epoch);
         let counted = counted_so(is_post);
-        let sent = Sent { group, epoch, shown, of, at_ms, counted, behind: 0 };
+        let sent = Sent { group, epoch, shown, of, at_ms, counted };
         self.groups.reaches.add((origin.0, counter), sent);
     }
 
@@ -421,8 +408,7 @@ mod tests {
     const GROUP: GroupId = GroupId([1; 16]);
 
     fn sent(of: u32, is_post: bool) -> Sent {
-        let counted = counted_so(is_post);
-        Sent { group: GROUP, epoch: 1, shown: 1, of, at_ms: 0, counted, behind: 0 }
+        Sent { group: GROUP, epoch: 1, shown: 1, of, at_ms: 0, counted: counted_so(is_post) }
     }
 
     fn arrived(by: u64, up_to: u64) -> Receipt {
@@ -463,19 +449,6 @@ mod tests {
         let state = |account| reaches.get((1, 2)).unwrap().state_at(AccountId(account));
         assert_eq!(state(5), Some(MessageState::Delivered));
         assert_eq!(state(6), Some(MessageState::Accepted));
-    }
-
-    /// 2 waited for its group, and 3 and 4 went out.
-    #[test]
-    fn a_receipt_of_what_passed_a_message_by_says_nothing_of_it() {
-        let mut reaches = Reaches::default();
-        reaches.add((1, 1), sent(2, false));
-        reaches.add((1, 2), Sent { behind: 4, ..sent(2, false) });
-        assert_eq!(reaches.take(arrived(5, 3), is_for), [(1, 1)]);
-        assert!(reaches.take(arrived(5, 4), is_for).is_empty());
-        assert_eq!(reaches.take(arrived(5, 5), is_for), [(1, 2)], "5 went out after 2");
-        assert_eq!(reaches.take(arrived(6, 2), is_for), [(1, 1), (1, 2)], "2 itself");
-        assert_eq!(reaches.take(read(7, 4), is_for), [(1, 1), (1, 2)], "read there, in order");
     }
 
     #[test]

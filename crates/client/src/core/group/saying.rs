@@ -158,6 +158,10 @@ impl Core {
         if !is_ready {
             return Readiness::NotYet;
         }
+        if self.outbox.is_overtaken(counter) {
+            self.move_behind(place.group());
+            return Readiness::NotYet; // under this counter
+        }
         match self.seal(counter, &accounts, Some(place)) {
             Readiness::Sealed => {}
             other => return other,
