@@ -31,7 +31,7 @@ pub(crate) struct Args {
 
 type Check = (&'static str, fn() -> Result<()>);
 
-const CHECKS: [Check; 14] = [
+const CHECKS: [Check; 15] = [
     ("fmt", fmt),
     ("clippy", clippy),
     ("deny", deny),
@@ -46,6 +46,7 @@ const CHECKS: [Check; 14] = [
     ("sim", sim_smoke),
     ("crash", crash_smoke),
     ("faults", faults_smoke),
+    ("upgrade", upgrade_smoke),
 ];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -158,6 +159,15 @@ fn crash_smoke() -> Result<()> {
 /// Each fault once.
 fn faults_smoke() -> Result<()> {
     crash::faults::run(&crash::faults::Args::smoke())
+}
+
+/// Other processes take over while people talk, and one of them dies midway: nobody notices. `build` makes the
+/// programs.
+fn upgrade_smoke() -> Result<()> {
+    build()?;
+    let mut bench = Command::new(root().join("target/debug/godwit-bench"));
+    bench.args(["upgrade", "--connections", "300", "--pairs", "8", "--forced", "4"]);
+    run_command(bench.args(["--upgrades", "3", "--crash-at", "handover::ready", "--json"]))
 }
 
 fn sim_smoke() -> Result<()> {

@@ -156,6 +156,11 @@ impl<T: Weigh, const ITEMS: usize, const BYTES: usize> Inbox<T, ITEMS, BYTES> {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }
 
+    /// Whether something was dropped that its owner has not fetched: it is full, or was.
+    pub fn has_overflowed(&self) -> bool {
+        self.inner().behind
+    }
+
     /// Items that wait.
     pub fn depth(&self) -> usize {
         self.inner().queue.as_ref().map_or(0, |queue| queue.items.len())

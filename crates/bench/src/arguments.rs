@@ -4,6 +4,7 @@ mod links;
 mod messages;
 mod parts;
 mod peer;
+mod upgrade;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ pub use links::{Churn, Fleet, Handshake, Idle, Presence, Storm};
 pub use messages::{Absence, Bystanders, Chat, Group, Offline, Overload, OwnChat, Relay};
 pub use parts::{Edge, Media, Proxy, Store};
 pub use peer::{Peer, PeerLoad};
+pub use upgrade::Upgrade;
 
 /// Loads a Godwit server and tells what it costs.
 ///
@@ -93,6 +95,8 @@ pub enum Load {
     Relay(Relay),
     /// All dropped at once: how they come back, and what those who stay notice
     Storm(Storm),
+    /// Other processes take over, one after another, while people talk: whether anybody notices
+    Upgrade(Upgrade),
     /// Logins and goodbyes at an even rate: CPU time, latency, and memory that is kept
     Churn(Churn),
     /// Half to ten times of what the server can do: what comes through
@@ -192,6 +196,9 @@ mod tests {
             "relay --pairs 320 --window 16 --json",
             "storm --connections 15000 --json",
             "storm --connections 15000 --kill --json",
+            "upgrade --connections 15000 --pairs 16 --upgrades 10 --json",
+            "upgrade --connections 300 --upgrades 3 --binary /usr/bin/godwitd --json",
+            "upgrade --connections 300 --upgrades 3 --crash-at handover::ready --json",
             "churn --connections 10000 --rate 1000 --seconds 60 --json",
             "overload --json",
             "bystanders --readers 200 --records 100000 --json",

@@ -3,6 +3,7 @@
 
 mod arrivals;
 mod dial;
+mod websocket;
 
 use std::cell::RefCell;
 use std::io;
@@ -22,7 +23,7 @@ use crate::loss::{Loss, Losses, SEGMENT_BYTES};
 
 use arrivals::Arrivals;
 pub use arrivals::now;
-pub use dial::{Endpoint, Via};
+pub use dial::{Endpoint, Road, Via};
 
 /// Patience for a handshake or an answer. A server in a storm may take its time; one that takes
 /// longer is broken.
@@ -59,6 +60,8 @@ pub struct Conn {
     /// None on a network that loses nothing.
     losses: Option<Box<Losses>>,
     arrivals: Arrivals,
+    /// On a WebSocket, what has come of one.
+    web: Option<Box<websocket::Incoming>>,
     /// What the server said in its handshake message.
     pub welcome: v1::Welcome,
 }
@@ -77,7 +80,23 @@ impl Conn {
         source: Option<Ipv4Addr>,
         via: Via<'_>,
     ) -> Result<Self, LoadError> {
-        let opening = dial::open(to, device, source, via);
+        Self::open_by(to, device, Road { source, ..Road::default() }, via).await
+    }
+
+    /// The same by a road of its own kind.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    ///
+    /// # Cancel safety
+    /// As [`Self::open`].
+    pub async fn open_by(
+        to: Endpoint,
+        device: &StaticKey,
+        road: Road,
+        via: Via<'_>,
+    ) -> Result<Self, LoadError> {
+        let opening = dial::open(to, device, road, via);
         let late = LoadError::TimedOut { what: "handshake", seconds: PATIENCE.as_secs() };
         timeout(PATIENCE, opening).await.map_err(|_| late)?
     }
@@ -97,15 +116,26 @@ impl Conn {
     /// Puts a keepalive among the frames.
     pub fn say_nothing(&mut self) {
         self.outbound.push(frame::KEEPALIVE);
+        self.wrap_from(self.outbound.len() - 1);
+    }
+
+    /// On a WebSocket, makes a message of what is to be said from there on.
+    fn wrap_from(&mut self, start: usize) {
+        if self.web.is_some() {
+            let bytes = self.outbound.split_off(start);
+            websocket::wrap(&bytes, &mut self.outbound);
+        }
     }
 
     fn seal(&mut self) -> Result<(), LoadError> {
         if self.plain.is_empty() {
             return Ok(());
         }
+        let start = self.outbound.len();
         encode_header(self.plain.len() + frame::TAG_BYTES, &mut self.outbound)?;
         self.transport.seal_into(&self.plain, &mut self.outbound)?;
         self.plain.clear();
+        self.wrap_from(start);
         Ok(())
     }
 
@@ -118,8 +148,26 @@ impl Conn {
     /// Safe: what was not written is written by the next flush.
     pub async fn flush(&mut self) -> Result<(), LoadError> {
         self.seal()?;
-        while !self.outbound.is_empty() {
-            let mut piece = self.outbound.as_slice();
+        self.write_down_to(0).await
+    }
+
+    /// Writes half of everything said so far: if it is one frame, the server gets the first half of that.
+    /// The rest goes with the next [`Self::flush`].
+    ///
+    /// # Errors
+    /// As [`Self::flush`].
+    ///
+    /// # Cancel safety
+    /// Less than half may have been written.
+    pub async fn flush_half(&mut self) -> Result<(), LoadError> {
+        self.seal()?;
+        self.write_down_to(self.outbound.len() / 2).await
+    }
+
+    /// Writes until no more than `rest` is left.
+    async fn write_down_to(&mut self, rest: usize) -> Result<(), LoadError> {
+        while self.outbound.len() > rest {
+            let mut piece = self.outbound.get(..self.outbound.len() - rest).unwrap_or_default();
             if let Some(losses) = &mut self.losses {
                 losses.up().await;
                 piece = piece.get(..SEGMENT_BYTES).unwrap_or(piece);
@@ -142,8 +190,9 @@ impl Conn {
     pub async fn hear(&mut self, mut each: impl FnMut(ToClient)) -> Result<(), LoadError> {
         if self.inbound.is_empty() || !self.take_frames(&mut each)? {
             let losses = self.losses.as_deref_mut();
+            let web = self.web.as_deref_mut();
             let received =
-                receive(&self.stream, losses, &mut self.arrivals, &mut self.inbound).await?;
+                receive(&self.stream, losses, &mut self.arrivals, web, &mut self.inbound).await?;
             self.traffic.down_bytes += received as u64;
             self.take_frames(&mut each)?;
         }
@@ -379,6 +428,7 @@ async fn receive(
     stream: &TcpStream,
     mut losses: Option<&mut Losses>,
     arrivals: &mut Arrivals,
+    mut web: Option<&mut websocket::Incoming>,
     inbound: &mut Vec<u8>,
 ) -> Result<usize, LoadError> {
     loop {
@@ -390,13 +440,21 @@ async fn receive(
         }
         let read = READ.with_borrow_mut(|buffer| {
             let room = buffer.get_mut(..most).unwrap_or_default();
-            arrivals.read(stream, room).inspect(|&length| {
-                inbound.extend_from_slice(buffer.get(..length).unwrap_or_default());
+            arrivals.read(stream, room).map(|length| {
+                let raw = buffer.get(..length).unwrap_or_default();
+                let taken = match &mut web {
+                    Some(web) => web.take(raw, inbound),
+                    None => {
+                        inbound.extend_from_slice(raw);
+                        Ok(())
+                    }
+                };
+                taken.map(|()| length)
             })
         });
         match read {
-            Ok(0) => return Err(LoadError::Closed),
-            Ok(length) => return Ok(length),
+            Ok(Ok(0)) => return Err(LoadError::Closed),
+            Ok(taken) => return taken,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(source) => return Err(LoadError::Io { what: "reading", source }),
         }

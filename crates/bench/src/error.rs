@@ -109,6 +109,12 @@ pub enum LoadError {
     /// Whoever drives the load did not say what it waits for.
     #[error("standard input ended before {0}")]
     NoOrder(&'static str),
+    /// Only a server that the load starts can be upgraded by it.
+    #[error("an upgrade needs a server of the load's own: leave --join out")]
+    NotOurs,
+    /// The run shows that a promise is not kept, or does not show that it is.
+    #[error("not as promised: {0}")]
+    Broken(String),
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,

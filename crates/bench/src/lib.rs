@@ -11,6 +11,7 @@
 //! | [`storm`](work::storm) | when all are dropped at once, are they back soon, and who notices? |
 //! | [`churn`](work::churn) | what does a login cost, with nothing in the mailbox or with something? |
 //! | [`overload`](work::overload) | what comes through when ten times too much is sent? |
+//! | [`upgrade`](work::upgrade) | when another process takes over again and again, does anybody notice? |
 //! | [`bystanders`](work::bystanders) | what do pairs notice of others who misbehave? |
 //! | [`2g`](work::edge) | do texts between two real clients come through a bad network, and when? |
 //! | [`store`](work::store) | what could the server do at best, were it only the store? |

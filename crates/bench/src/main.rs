@@ -14,7 +14,7 @@ use godwit_bench::proxy::{Counts, Proxy};
 use godwit_bench::server::{Choice, Site};
 use godwit_bench::work::{
     bystanders, capacity, chat, churn, edge, group, handshake, idle, media, offline, overload,
-    presence, profile, relay, store, storm,
+    presence, profile, relay, store, storm, upgrade,
 };
 use godwit_bench::worker;
 use serde::Serialize;
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     }
     let done = match &arguments.load {
         Load::Plot(plot) => plot.draw().and_then(|svg| keep(&svg, arguments.out.as_deref())),
-        _ => run(&arguments).and_then(|report| show(report.as_deref(), &arguments)),
+        _ => run(&arguments).and_then(|told| show(told.as_ref(), &arguments)),
     };
     if let Err(error) = done {
         eprintln!("godwit-bench: {error}");
@@ -39,9 +39,19 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// What came of a load.
+struct Told {
+    report: String,
+    /// What it shows that should not be.
+    wrong: Vec<String>,
+}
+
 /// Prints a report, and writes it where it is wanted.
-fn show(report: Option<&str>, arguments: &Arguments) -> Result<(), LoadError> {
-    let Some(report) = report else { return Ok(()) };
+///
+/// # Errors
+/// [`LoadError::Broken`] when it shows what should not be.
+fn show(told: Option<&Told>, arguments: &Arguments) -> Result<(), LoadError> {
+    let Some(Told { report, wrong }) = told else { return Ok(()) };
     match arguments.json {
         true => println!("{report}"),
         false => print!("{}", figures::table(report)),
@@ -50,7 +60,10 @@ fn show(report: Option<&str>, arguments: &Arguments) -> Result<(), LoadError> {
         let path = plot::report::write(folder, report)?;
         eprintln!("written to {}, with a table and a picture beside it", path.display());
     }
-    Ok(())
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(LoadError::Broken(wrong.join(", "))),
+    }
 }
 
 /// A picture goes to its file, or to standard output.
@@ -64,7 +77,7 @@ fn keep(svg: &str, file: Option<&Path>) -> Result<(), LoadError> {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<Option<String>, LoadError> {
+fn run(arguments: &Arguments) -> Result<Option<Told>, LoadError> {
     let mut spinners = match arguments.keep_awake {
         true => Some(Awake::start()?),
         false => None,
@@ -92,7 +105,7 @@ fn run(arguments: &Arguments) -> Result<Option<String>, LoadError> {
     Ok(report)
 }
 
-async fn load(arguments: &Arguments, spinners: &Processes) -> Result<Option<String>, LoadError> {
+async fn load(arguments: &Arguments, spinners: &Processes) -> Result<Option<Told>, LoadError> {
     let choice = arguments.site.choice();
     let on = OnSite { choice: &choice, spinners };
     let report = match &arguments.load {
@@ -139,9 +152,14 @@ async fn load(arguments: &Arguments, spinners: &Processes) -> Result<Option<Stri
             worker::run(&order).await?;
             return Ok(None);
         }
+        Load::Upgrade(asked) => {
+            let plan = asked.plan();
+            let report = on.report(async |s, c| upgrade::run(s, &plan, c).await).await?;
+            return Ok(Some(Told { report: json(&report), wrong: report.wrong(&plan) }));
+        }
         Load::Spin | Load::Plot(_) => return Ok(None),
     };
-    Ok(Some(report))
+    Ok(Some(Told { report, wrong: Vec::new() }))
 }
 
 /// A load on one server, which is there as long as the load runs.
@@ -155,11 +173,18 @@ impl OnSite<'_> {
         &self,
         work: impl AsyncFnOnce(&mut Site, Conditions) -> Result<R, LoadError>,
     ) -> Result<String, LoadError> {
+        Ok(json(&self.report(work).await?))
+    }
+
+    async fn report<R>(
+        &self,
+        work: impl AsyncFnOnce(&mut Site, Conditions) -> Result<R, LoadError>,
+    ) -> Result<R, LoadError> {
         let mut site = Site::open(self.choice).await?;
         let conditions = Conditions::here(site.data(), self.spinners);
         let report = work(&mut site, conditions).await;
         site.close().await?;
-        Ok(json(&report?))
+        report
     }
 }
 

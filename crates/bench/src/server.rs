@@ -1,6 +1,7 @@
 //! The server under load: one of our own, started for the run, or one that somebody names.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -57,9 +58,42 @@ struct Own {
     program: PathBuf,
     cpus: Option<&'static str>,
     child: Child,
-    /// Reads on, so that the server never waits for a reader.
+    /// Reads on, so that the server never waits for a reader. It ends with the last process that writes.
     reader: JoinHandle<()>,
+    /// The process that serves, once another than the child took over.
+    successor: Option<Successor>,
     data: TempDir,
+}
+
+/// A server's process that is not our child. Killed when dropped.
+struct Successor(u32);
+
+/// What `godwitd upgrade --json` says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Upgrade {
+    /// Another process serves.
+    pub ok: bool,
+    /// Why not.
+    pub error: String,
+    /// Which.
+    pub new_pid: u32,
+    /// Sessions that went on.
+    pub sessions: u64,
+    /// Sessions that were sent home.
+    pub dropped: u64,
+    /// From when the first session stopped until all had their turn.
+    pub silence_ms: u64,
+    /// All of it.
+    pub took_ms: u64,
+    /// Sessions in the midst of a frame from their client. None of a server that does not say.
+    pub half_frames: Option<u64>,
+    /// Sessions with sealed bytes that their socket had not taken.
+    pub unsent: Option<u64>,
+    /// Sessions with a full inbox.
+    pub full_inboxes: Option<u64>,
+    /// Sessions on WebSockets.
+    pub websockets: Option<u64>,
 }
 
 /// First line of `godwitd serve --json`.
@@ -95,7 +129,7 @@ impl Site {
                 .map_err(LoadError::io("writing a configuration"))?;
         }
         let (child, reader, link) = start(&program, choice.cpus, data.path(), ANY_PORT).await?;
-        let own = Own { program, cpus: choice.cpus, child, reader, data };
+        let own = Own { program, cpus: choice.cpus, child, reader, successor: None, data };
         let processes = own.child.id().map(|pid| Processes(vec![pid]));
         Ok(Self { endpoint: Endpoint::of(&link).await?, processes, own: Some(own) })
     }
@@ -163,6 +197,58 @@ impl Site {
         Ok(())
     }
 
+    /// Puts another process in the place of our own server, of this program or, if none is named, of its
+    /// own, and says what came of it.
+    ///
+    /// # Errors
+    /// [`LoadError::NotOurs`] for somebody else's server, [`LoadError::Io`],
+    /// [`LoadError::NotReady`] when it says nothing that is understood.
+    ///
+    /// # Cancel safety
+    /// Not: drop the site too.
+    pub async fn upgrade(&mut self, binary: Option<&Path>) -> Result<Upgrade, LoadError> {
+        let own = self.own.as_mut().ok_or(LoadError::NotOurs)?;
+        let mut command = Command::new(&own.program);
+        command.args(["upgrade", "--json", "--data"]).arg(own.data.path());
+        command.arg("--binary").arg(binary.unwrap_or(&own.program));
+        let asked = command.stdin(Stdio::null()).kill_on_drop(true).output();
+        let late = LoadError::TimedOut { what: "upgrade", seconds: START.as_secs() };
+        let said = timeout(START, asked).await.map_err(|_| late)?;
+        let said = said.map_err(LoadError::io("running godwitd upgrade"))?;
+        let not_said = || LoadError::NotReady(String::from_utf8_lossy(&said.stderr).into_owned());
+        let upgrade: Upgrade = serde_json::from_slice(&said.stdout).map_err(|_| not_said())?;
+        if upgrade.ok {
+            let before = own.successor.replace(Successor(upgrade.new_pid));
+            match before {
+                // It has handed over and ends by itself.
+                Some(before) => before.ended(),
+                None => drop(own.child.wait().await.map_err(LoadError::io("ending a server"))?),
+            }
+            self.processes = Some(Processes(vec![upgrade.new_pid]));
+        }
+        Ok(upgrade)
+    }
+
+    /// A program beside the data of our own server that is it, but dies at a fail point that is compiled in.
+    ///
+    /// # Errors
+    /// [`LoadError::NotOurs`], [`LoadError::Io`].
+    pub fn mortal(&self, point: &str) -> Result<PathBuf, LoadError> {
+        let own = self.own.as_ref().ok_or(LoadError::NotOurs)?;
+        let path = own.data.path().join("mortal");
+        let (program, failed) = (std::path::absolute(&own.program), "making a program that dies");
+        let program = program.map_err(LoadError::io(failed))?;
+        let script = format!(
+            "#!/bin/sh\nGODWIT_CRASH_AT={} exec {} \"$@\"\n",
+            quoted(&format!("{point}:1")),
+            quoted(&program.to_string_lossy())
+        );
+        std::fs::write(&path, script).map_err(LoadError::io(failed))?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700))
+            .map_err(LoadError::io(failed))?;
+        Ok(path)
+    }
+
     /// Stops our own server and deletes its data.
     ///
     /// # Errors
@@ -172,10 +258,45 @@ impl Site {
     /// Dropping the future kills the server.
     pub async fn close(self) -> Result<(), LoadError> {
         let Some(mut own) = self.own else { return Ok(()) };
-        stop(&mut own.child).await?;
+        match own.successor.take() {
+            Some(successor) => successor.stop(&mut own.reader).await?,
+            None => stop(&mut own.child).await?,
+        }
         own.reader.abort();
         own.data.close().map_err(LoadError::io("deleting the data folder"))
     }
+}
+
+impl Successor {
+    /// Asks it to end, and kills it if it does not.
+    async fn stop(self, reader: &mut JoinHandle<()>) -> Result<(), LoadError> {
+        let mut kill = Command::new("kill");
+        kill.args(["-TERM", &self.0.to_string()]).stderr(Stdio::null());
+        kill.status().await.map_err(LoadError::io("running kill"))?;
+        if timeout(STOP, reader).await.is_ok() {
+            self.ended();
+        }
+        Ok(())
+    }
+
+    /// It has ended: its number may be another's.
+    fn ended(mut self) {
+        self.0 = 0;
+    }
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        if self.0 > 0 {
+            let mut kill = std::process::Command::new("kill");
+            let _ = kill.args(["-KILL", &self.0.to_string()]).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+/// As one word of a shell.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// A new folder for data, deleted when dropped.

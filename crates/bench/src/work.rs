@@ -17,3 +17,4 @@ pub mod profile;
 pub mod relay;
 pub mod store;
 pub mod storm;
+pub mod upgrade;

@@ -19,7 +19,7 @@ use tokio::task::LocalSet;
 use crate::conn::Endpoint;
 use crate::device::Cast;
 use crate::error::LoadError;
-use crate::work::{idle, storm};
+use crate::work::{idle, storm, upgrade};
 
 /// Connections that one worker process holds, of 20,000 files that a process may open and 28,000
 /// ports that one source address has.
@@ -53,6 +53,8 @@ pub enum Duty {
         /// How long.
         seconds: u64,
     },
+    /// Keeps them, and has each ask something when it is told to.
+    Ask,
 }
 
 /// What a worker tells.
@@ -68,6 +70,8 @@ pub enum News {
     },
     /// All are back, or the time is over.
     Returned(storm::Returned),
+    /// Each of its connections has an answer, or is broken.
+    Asked(upgrade::Asked),
     /// The end: so many connections broke.
     Broken(u64),
 }
@@ -147,7 +151,7 @@ impl Worker {
     pub fn start(order: &Order) -> Result<Self, LoadError> {
         let me = std::env::current_exe().map_err(LoadError::io("finding this program"))?;
         let mut command = match order.duty {
-            Duty::Hold => Command::new(me),
+            Duty::Hold | Duty::Ask => Command::new(me),
             Duty::Return { .. } => {
                 let mut command = Command::new("nice");
                 command.args(["-n", "19"]).arg(me);
@@ -180,7 +184,9 @@ impl Worker {
             match self.next().await? {
                 News::Up(more) => bar.inc(more.into()),
                 News::AllUp { keepalive_s } => return Ok(keepalive_s),
-                News::Returned(_) | News::Broken(_) => return Err(LoadError::Worker),
+                News::Returned(_) | News::Asked(_) | News::Broken(_) => {
+                    return Err(LoadError::Worker);
+                }
             }
         }
     }
@@ -208,7 +214,26 @@ impl Worker {
             match self.next().await? {
                 News::Up(more) => bar.inc(more.into()),
                 News::Returned(returned) => return Ok(returned),
-                News::AllUp { .. } | News::Broken(_) => return Err(LoadError::Worker),
+                News::AllUp { .. } | News::Asked(_) | News::Broken(_) => {
+                    return Err(LoadError::Worker);
+                }
+            }
+        }
+    }
+
+    /// Has each of its connections ask something, and waits until all have an answer or are broken.
+    ///
+    /// # Errors
+    /// As [`Self::stands`].
+    ///
+    /// # Cancel safety
+    /// As [`Self::stands`].
+    pub async fn ask_all(&mut self) -> Result<upgrade::Asked, LoadError> {
+        self.input.write_all(b"ask\n").await.map_err(LoadError::io("telling a worker"))?;
+        match self.next().await? {
+            News::Asked(asked) => Ok(asked),
+            News::Up(_) | News::AllUp { .. } | News::Returned(_) | News::Broken(_) => {
+                Err(LoadError::Worker)
             }
         }
     }
@@ -252,6 +277,7 @@ pub async fn run(order: &Order) -> Result<(), LoadError> {
         match order.duty {
             Duty::Hold => idle::hold(order).await,
             Duty::Return { seconds } => storm::hold_and_return(order, seconds).await,
+            Duty::Ask => upgrade::hold_and_ask(order).await,
         }
     };
     LocalSet::new().run_until(work).await

@@ -20,9 +20,9 @@ mod wish;
 pub(crate) use freezer::{Freezer, Frozen};
 pub use give::{Origin, Upgraded, upgrade};
 pub(crate) use record::{
-    ChatRecord, Damaged, HelloRecord, LeftRecord, LookingRecord, NodeRecord, OLDEST, PresentRecord,
-    QuarantineRecord, RendezvousRecord, SeenRecord, SessionRecord, StrangerRecord, VERSION,
-    WhoRecord,
+    Carried, ChatRecord, Damaged, HelloRecord, LeftRecord, LookingRecord, NodeRecord, OLDEST,
+    PresentRecord, QuarantineRecord, RendezvousRecord, SeenRecord, SessionRecord, StrangerRecord,
+    VERSION, WhoRecord,
 };
 pub use take::{TakeError, take_over};
 pub(crate) use wish::Line;

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 use crate::announce::Ready;
 use crate::config::Config;
 use crate::handover::freezer::{self, FREEZE_TIME};
-use crate::handover::{Frozen, NodeRecord, Wish};
+use crate::handover::{Carried, Frozen, NodeRecord, Wish};
 use crate::keys::{self, KeyError, TicketTerm};
 use crate::media::{Media, MediaError, TicketBoxKey};
 use crate::meters::Meters;
@@ -132,6 +132,8 @@ pub(crate) struct FrozenServer {
     pub(crate) listener: StdTcpListener,
     pub(crate) record: Zeroizing<NodeRecord>,
     pub(crate) sessions: Vec<Frozen>,
+    /// What they were in the midst of.
+    pub(crate) carried: Carried,
     /// Sessions that could not be frozen.
     pub(crate) dropped: usize,
     /// Since when sessions are silent.
@@ -204,7 +206,8 @@ impl Server {
         let sessions = node.freezer.take(node.registry.entered());
         let record = freezer::pack(&node, sessions.len());
         let (dropped, since) = (node.freezer.dropped(), node.freezer.since());
-        FrozenServer { setup, listener, record, sessions, dropped, since }
+        let carried = node.freezer.carried();
+        FrozenServer { setup, listener, record, sessions, carried, dropped, since }
     }
 
     /// Goes on where another one, in this process or another, was frozen.

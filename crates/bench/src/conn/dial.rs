@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::arrivals::Arrivals;
-use super::{Conn, Traffic, receive};
+use super::{Conn, Traffic, receive, websocket};
 use crate::error::LoadError;
 use crate::loss::{Loss, Losses};
 
@@ -59,18 +59,40 @@ pub enum Via<'a> {
     Resume(&'a Ticket),
 }
 
+/// What the connection is like.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Road {
+    /// Where it comes from; any address if none.
+    pub source: Option<Ipv4Addr>,
+    /// It is a WebSocket.
+    pub web_socket: bool,
+    /// The client's system keeps little of what nobody reads.
+    pub narrow: bool,
+}
+
+/// What the system of a narrow road keeps for a client that does not read.
+const NARROW_BYTES: u32 = 16 * 1024;
+
 /// Connects and shakes hands, without a limit on time.
 pub(super) async fn open(
     to: Endpoint,
     device: &StaticKey,
-    source: Option<Ipv4Addr>,
+    road: Road,
     via: Via<'_>,
 ) -> Result<Conn, LoadError> {
     let mut losses = Losses::of(to.loss, rand::random());
     if let Some(losses) = &mut losses {
         losses.connecting().await;
     }
-    let mut stream = connect(to.address, source).await.map_err(LoadError::io("connecting"))?;
+    let mut stream = connect(to.address, road).await.map_err(LoadError::io("connecting"))?;
+    let (mut inbound, mut arrivals) = (Vec::new(), Arrivals::default());
+    let mut web = None;
+    if road.web_socket {
+        let mut incoming = Box::<websocket::Incoming>::default();
+        let ahead = become_web_socket(&mut stream, to).await?;
+        incoming.take(&ahead, &mut inbound)?;
+        web = Some(incoming);
+    }
     let hello = godwit_wire::encode(&v1::Hello {
         version: godwit_wire::VERSION,
         features: 0,
@@ -88,15 +110,19 @@ pub(super) async fn open(
     }
     // A server that turns somebody away may have closed before it was written to: what it said is
     // read all the same.
+    if web.is_some() {
+        let bytes = std::mem::take(&mut said);
+        websocket::wrap(&bytes, &mut said);
+    }
     let _ = stream.write_all(&said).await;
     let mut traffic = Traffic { up_bytes: said.len() as u64, down_bytes: 0 };
-    let (mut inbound, mut arrivals) = (Vec::new(), Arrivals::default());
     let parsed = loop {
         match ServerPreface::parse(&inbound)? {
             Some(parsed) => break parsed,
             None => {
                 let losses = losses.as_deref_mut();
-                let received = receive(&stream, losses, &mut arrivals, &mut inbound).await?;
+                let web = web.as_deref_mut();
+                let received = receive(&stream, losses, &mut arrivals, web, &mut inbound).await?;
                 traffic.down_bytes += received as u64;
             }
         }
@@ -118,14 +144,31 @@ pub(super) async fn open(
         traffic,
         losses,
         arrivals,
+        web,
         welcome: godwit_wire::decode(established.payload.as_slice())?,
     })
 }
 
-async fn connect(to: SocketAddr, source: Option<Ipv4Addr>) -> io::Result<TcpStream> {
+/// Asks for a WebSocket; what came behind the answer.
+async fn become_web_socket(stream: &mut TcpStream, to: Endpoint) -> Result<Vec<u8>, LoadError> {
+    let request = websocket::request(&to.address.to_string());
+    stream.write_all(request.as_bytes()).await.map_err(LoadError::io("asking for a WebSocket"))?;
+    let (mut answer, mut arrivals) = (Vec::new(), Arrivals::default());
+    loop {
+        receive(stream, None, &mut arrivals, None, &mut answer).await?;
+        if let Some(end) = websocket::answer_end(&answer)? {
+            return Ok(answer.split_off(end));
+        }
+    }
+}
+
+async fn connect(to: SocketAddr, road: Road) -> io::Result<TcpStream> {
     let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(source) = source {
+    if let Some(source) = road.source {
         socket.bind((source, 0).into())?;
+    }
+    if road.narrow {
+        socket.set_recv_buffer_size(NARROW_BYTES)?;
     }
     let stream = socket.connect(to).await?;
     stream.set_nodelay(true)?;

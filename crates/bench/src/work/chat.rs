@@ -4,7 +4,7 @@
 pub(super) mod pairs;
 pub mod peer;
 pub(super) mod recipient;
-mod sender;
+pub(super) mod sender;
 pub(super) mod tally;
 
 use std::time::Duration;

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use zeroize::Zeroizing;
 
-use super::{NodeRecord, SessionRecord};
+use super::{Carried, NodeRecord, SessionRecord};
 use crate::node::Node;
 use crate::registry::SHARDS;
 use crate::seat::Word;
@@ -54,6 +54,7 @@ pub(crate) struct Freezer {
     /// Who is no session by now never is.
     closed: watch::Sender<bool>,
     lie: Mutex<Vec<Frozen>>,
+    carried: Mutex<Carried>,
     dropped: AtomicUsize,
     /// When the first was told.
     since: OnceLock<Instant>,
@@ -65,6 +66,7 @@ impl Default for Freezer {
             asked: AtomicBool::new(false),
             closed: watch::Sender::new(false),
             lie: Mutex::default(),
+            carried: Mutex::default(),
             dropped: AtomicUsize::new(0),
             since: OnceLock::new(),
         }
@@ -89,6 +91,17 @@ impl Freezer {
     /// A session is data.
     pub(crate) fn lay(&self, frozen: Frozen) {
         self.lie.lock().unwrap_or_else(PoisonError::into_inner).push(frozen);
+    }
+
+    /// One that becomes data was in the midst of this.
+    pub(crate) fn count(&self, record: &SessionRecord, inbox_is_full: bool) {
+        let carried = &mut *self.carried.lock().unwrap_or_else(PoisonError::into_inner);
+        carried.count(record, inbox_is_full);
+    }
+
+    /// What all of them were in the midst of.
+    pub(crate) fn carried(&self) -> Carried {
+        *self.carried.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All of them, those first whose link was made first.

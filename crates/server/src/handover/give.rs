@@ -120,6 +120,7 @@ pub async fn upgrade(server: Server, wish: Wish, origin: &Origin) -> Result<Upgr
                 new_version,
                 sessions,
                 dropped,
+                carried: frozen.server.carried,
                 silence_ms: ms(frozen.server.since),
                 took_ms: ms(asked),
             };

@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use prost::Message;
+use serde::Serialize;
 use zeroize::{Zeroize, Zeroizing};
 
 /// The version of these records.
@@ -99,6 +100,28 @@ pub(crate) struct SessionRecord {
     /// What its WebSocket is beyond the connection, in a form of its own; empty on TCP.
     #[prost(bytes = "vec", tag = "23")]
     pub(crate) web_socket: Vec<u8>,
+}
+
+/// What sessions were in the midst of when they became data, one count each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Carried {
+    /// Half of a frame had come, or frames that were not looked at yet.
+    pub(crate) half_frames: usize,
+    /// Their socket had not taken all that was sealed.
+    pub(crate) unsent: usize,
+    /// Their inbox was full.
+    pub(crate) full_inboxes: usize,
+    /// They are on WebSockets.
+    pub(crate) websockets: usize,
+}
+
+impl Carried {
+    pub(crate) fn count(&mut self, record: &SessionRecord, inbox_is_full: bool) {
+        self.half_frames += usize::from(!record.half_read.is_empty());
+        self.unsent += usize::from(!record.unsent.is_empty());
+        self.full_inboxes += usize::from(inbox_is_full);
+        self.websockets += usize::from(!record.web_socket.is_empty());
+    }
 }
 
 /// Who speaks on the link.

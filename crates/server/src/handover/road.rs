@@ -330,6 +330,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_row_of_records_is_refused() {
+        let (_, good) = pack(&[frozen(b"one"), frozen(b"two")]);
+        let first = LENGTH_BYTES + 3;
+        assert_eq!(unpack(&[]).unwrap().len(), 0);
+        for length in 1..good.len() {
+            assert_eq!(unpack(&good[..length]).is_some(), length == first, "{length}");
+        }
+        for length in [1, u32::MAX, u32::MAX >> 1] {
+            assert!(unpack(&length.to_le_bytes()).is_none(), "{length} bytes that are not there");
+        }
+    }
+
+    #[test]
+    fn more_sockets_than_a_parcel_says_or_fewer_are_refused() {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap();
+        for (said, sent) in [(2, 1), (0, 1), (1, 0)] {
+            let (old, new) = road();
+            let head = head(Step::Sessions, said, 0).unwrap();
+            let sockets = vec![port.as_fd(); sent];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_MAX))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            assert!(sent == 0 || control.push(SendAncillaryMessage::ScmRights(&sockets)));
+            sendmsg(&old.0, &[IoSlice::new(&head)], &mut control, SendFlags::NOSIGNAL).unwrap();
+            assert!(new.receive().is_err(), "{said} said, {sent} sent");
+        }
+    }
+
+    #[test]
     fn who_says_nothing_is_waited_for_so_long() {
         let (old, _new) = road();
         let none = old.within(Duration::from_millis(1)).unwrap().receive();

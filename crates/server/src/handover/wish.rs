@@ -7,6 +7,8 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::Carried;
+
 /// Lines that wait for whoever asked: there are five, and one at the end.
 const LINES_MAX: usize = 16;
 
@@ -40,6 +42,9 @@ pub(crate) struct Report {
     pub(crate) sessions: usize,
     /// Sessions that had to be sent home.
     pub(crate) dropped: usize,
+    /// What those that went on were in the midst of.
+    #[serde(flatten)]
+    pub(crate) carried: Carried,
     /// From when the first session was stopped until all have had their turn.
     pub(crate) silence_ms: u64,
     /// From the wish to here.

@@ -71,6 +71,7 @@ impl Session {
         record.open_key = parted.open_key.to_vec();
         let record = zeroize::Zeroizing::new(record);
         let ordinal = self.seat.ordinal();
+        self.node.freezer.count(&record, self.seat.records.has_overflowed());
         self.node.freezer.lay(Frozen { ordinal, stream, record: record.sealed_bytes() });
         Over::Frozen
     }

@@ -70,20 +70,12 @@ fn raw(person: &mut Person) -> &mut TcpStream {
     }
 }
 
-async fn ticks(alice: &mut Person, bob: &mut Person, text: &str) {
-    let counter = alice.sends(text).to(bob).await;
-    alice.sees_tick(counter).await;
-    let deliver = bob.receives(text, alice).await;
-    bob.acknowledges(&deliver).await;
-    alice.sees_delivered(bob, counter).await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_conversation_goes_over_ten_times_and_back() {
     let mut world = World::new().await;
     let (mut alice, mut bob) = (world.joins("alice").await, world.joins("bob").await);
     for round in 0..10 {
-        ticks(&mut alice, &mut bob, &format!("before {round}")).await;
+        alice.writes_to(&mut bob, &format!("before {round}")).await;
         let (frozen, thawing) = world.freezes().await;
         assert_eq!((frozen.sessions.len(), frozen.dropped), (2, 0));
         // It lies in the socket until somebody serves it.
@@ -128,7 +120,7 @@ async fn a_web_socket_goes_over_in_the_middle_of_a_message() {
     alice.link = Some(Link::over(pipe, &world.join, &alice.link_key).await.unwrap());
     alice.registers().await.unwrap();
     alice.attaches().await;
-    ticks(&mut alice, &mut bob, "whole").await;
+    alice.writes_to(&mut bob, "whole").await;
     // Inside the header of the message, behind it, and inside what it carries.
     for (counter, cut) in [(2, 1), (3, 7), (4, 8), (5, 20)] {
         let frame = alice.link().frame(&[bob.sealed(counter, "in two halves")]);
@@ -177,6 +169,8 @@ async fn unsent_bytes_and_a_full_inbox_arrive_once_and_in_order() {
     for _ in 0..2 {
         let (frozen, thawing) = world.freezes().await;
         assert!(records(&frozen).iter().any(|record| !record.unsent.is_empty()));
+        let carried = frozen.carried;
+        assert_eq!((carried.unsent, carried.half_frames, carried.websockets), (1, 0, 0));
         world = thawing.thaws(frozen).await;
     }
     for number in 1..=sent {
@@ -204,7 +198,7 @@ async fn what_is_in_flight_is_settled_and_told_before() {
     alice.sees_tick(counter).await;
     bob.receives("on its way", &alice).await;
     // The server settled it once: the next is answered next.
-    ticks(&mut bob, &mut alice, "an answer").await;
+    bob.writes_to(&mut alice, "an answer").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -245,7 +239,7 @@ async fn who_stands_at_the_door_goes_and_who_dials_meanwhile_is_served() {
     });
     let _world = thawing.thaws(frozen).await;
     let mut bob = dials.await.unwrap();
-    ticks(&mut alice, &mut bob, "hello").await;
+    alice.writes_to(&mut bob, "hello").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -365,7 +359,7 @@ async fn nothing_begins_during_a_backup() {
     assert!(why.contains("a backup is under way") && why.contains("goes on as it was"), "{why}");
     drop(copying);
     let Ok(Upgraded::Back(server)) = upgraded else { panic!("nobody else serves") };
-    ticks(&mut alice, &mut bob, "nothing happened").await;
+    alice.writes_to(&mut bob, "nothing happened").await;
     drop(server);
 }
 

@@ -11,14 +11,6 @@ use super::link::Heard;
 use super::person::Person;
 use super::program::{Program, godwitd, run, text};
 
-async fn ticks(alice: &mut Person, bob: &mut Person, text: &str) {
-    let counter = alice.sends(text).to(bob).await;
-    alice.sees_tick(counter).await;
-    let deliver = bob.receives(text, alice).await;
-    bob.acknowledges(&deliver).await;
-    alice.sees_delivered(bob, counter).await;
-}
-
 fn upgrades(data: &TempDir, more: &[&str]) -> Output {
     let line = ["upgrade", "--data", data.path().to_str().unwrap(), "--json"];
     run(&[&line, more].concat())
@@ -53,7 +45,7 @@ async fn a_conversation_goes_from_process_to_process() {
     let mut pid = program.id();
     let mut last = None;
     for round in 0..3 {
-        ticks(&mut alice, &mut bob, &format!("before {round}")).await;
+        alice.writes_to(&mut bob, &format!("before {round}")).await;
         let half = bob.sealed(alice.counter + 1, "in two halves");
         alice.counter += 1;
         let half = alice.link().frame(&[half]);
@@ -95,7 +87,7 @@ async fn a_signal_asks_for_it_too() {
     let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(ready["join"], program.ready["join"]);
     assert_eq!(program.ends(), Some(0));
-    ticks(&mut alice, &mut bob, "after").await;
+    alice.writes_to(&mut bob, "after").await;
     let report = report(&upgrades(&data, &[]));
     drop(Last(report["new_pid"].as_u64().unwrap()));
 }
@@ -118,7 +110,7 @@ async fn what_is_no_godwitd_is_refused_and_nothing_happens() {
         assert!(error.contains(why) && error.contains("goes on as it was"), "{error}");
         assert_eq!(report(&done)["ok"], false);
     }
-    ticks(&mut alice, &mut bob, "nothing happened").await;
+    alice.writes_to(&mut bob, "nothing happened").await;
     let elsewhere = TempDir::new().unwrap();
     let done = upgrades(&elsewhere, &[]);
     assert!(text(&done.stderr).contains("no server runs on"), "{}", text(&done.stderr));
@@ -145,7 +137,7 @@ async fn a_new_process_that_dies_costs_nobody_a_message() {
         command.env("GODWIT_CRASH_AT", format!("{point}:1"));
         let program = Program::spawn(command);
         let (mut alice, mut bob) = (joins(&program, "alice").await, joins(&program, "bob").await);
-        ticks(&mut alice, &mut bob, "before").await;
+        alice.writes_to(&mut bob, "before").await;
         let done = upgrades(&data, &[]);
         assert_eq!(done.status.code(), Some(1), "{point}");
         let error = text(&done.stderr);
@@ -153,7 +145,7 @@ async fn a_new_process_that_dies_costs_nobody_a_message() {
             let goes_on =
                 error.contains("all sessions go on") || error.contains("goes on as it was");
             assert!(goes_on, "{point}: {error}");
-            ticks(&mut alice, &mut bob, "after").await;
+            alice.writes_to(&mut bob, "after").await;
         } else {
             assert!(error.contains("dial the old server again"), "{point}: {error}");
             for person in [&mut alice, &mut bob] {

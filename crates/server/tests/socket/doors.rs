@@ -31,11 +31,7 @@ async fn a_web_socket_carries_the_same_bytes() {
     alice.link = Some(Link::over(pipe, &world.join, &alice.link_key).await.unwrap());
     alice.registers().await.unwrap();
     alice.attaches().await;
-    let counter = alice.sends("from the browser").to(&bob).await;
-    alice.sees_tick(counter).await;
-    let deliver = bob.receives("from the browser", &alice).await;
-    bob.acknowledges(&deliver).await;
-    alice.sees_delivered(&bob, counter).await;
+    alice.writes_to(&mut bob, "from the browser").await;
     // Boundaries of messages mean nothing: one byte each is as good.
     let frame = alice.link().frame(&[bob.sealed(2, "byte by byte")]);
     for byte in frame {

@@ -183,6 +183,15 @@ impl Person {
         self.link().says(&[v1::Ack { up_to: deliver.seq }.into()]).await;
     }
 
+    /// Sends it, and everything that follows is seen: the tick, the message, its acknowledgement, two ticks.
+    pub(crate) async fn writes_to(&mut self, to: &mut Person, text: &str) {
+        let counter = self.sends(text).to(to).await;
+        self.sees_tick(counter).await;
+        let deliver = to.receives(text, self).await;
+        to.acknowledges(&deliver).await;
+        self.sees_delivered(to, counter).await;
+    }
+
     /// The server says no to that counter.
     pub(crate) async fn is_refused(&mut self, counter: u64) -> (Refusal, u32) {
         match self.link().hears().await {

@@ -130,6 +130,25 @@ fn an_upload_goes_on_after_its_client_was_killed() {
 }
 
 #[test]
+fn an_upload_goes_on_in_another_process_of_the_server() {
+    let server = Server::start();
+    let proxy = Proxy::before(&server.join);
+    let (alice, bob) = (joined(&proxy, "alice"), joined(&proxy, "bob"));
+    let desk = Desk::with("film.bin", &content(BYTES));
+    proxy.stands_after(BYTES as u64 / 2);
+    let sending = alice.start(&["send", "bob", "--file", &desk.text("film.bin")]);
+    proxy.wait_until_it_stands();
+    let _successor = server.upgrade();
+    proxy.goes_on();
+    let heard = hears(&bob);
+    assert_eq!(heard["media"]["bytes"], json!(BYTES));
+    drop(sending);
+    bob.run(&["save", id(&heard), "--out", &desk.text("saved.raw")]).succeeds();
+    assert!(std::fs::read(desk.path("saved.raw")).unwrap() == content(BYTES), "another file");
+    assert!(proxy.passed(Way::Up) < BYTES as u64 * 3 / 2, "it went on where it was");
+}
+
+#[test]
 fn a_file_leaves_the_server_when_every_device_has_it_and_then_a_save_says_what_to_do() {
     let server = Server::start();
     let (alice, bob) = (server.joined("alice"), server.joined("bob"));

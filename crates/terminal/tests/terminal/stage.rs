@@ -71,6 +71,14 @@ impl Server {
         Self::start_on(data, &address, None)
     }
 
+    /// Puts another process in its place, killed when dropped.
+    pub(crate) fn upgrade(&self) -> Successor {
+        let said = self.order(&["upgrade", "--json", "--data", self.data.path().to_str().unwrap()]);
+        let report: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(report["ok"], true, "{report}");
+        Successor(report["new_pid"].as_u64().unwrap())
+    }
+
     /// Kills the server and keeps its data.
     pub(crate) fn stop(mut self) -> TempDir {
         self.child.kill().unwrap();
@@ -95,6 +103,15 @@ impl Server {
         let home = Home::new();
         home.run(&["join", &self.join, "--as", handle]).succeeds();
         home
+    }
+}
+
+/// A process that took over.
+pub(crate) struct Successor(u64);
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-KILL", &self.0.to_string()]).status();
     }
 }
 

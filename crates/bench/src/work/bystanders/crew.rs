@@ -1,6 +1,5 @@
 //! Those who misbehave, in a thread of their own: what they do shall not make the pairs' clocks late.
 
-use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -142,20 +141,10 @@ async fn readers(
 }
 
 /// A device that takes what comes while it is told to, and does not look at its socket else.
-async fn reader(conn: Conn, number: u32, tally: Rc<Tally>, mut reads: watch::Receiver<bool>) {
-    let mut reading = pin!(recipient::run(conn, number, Rc::clone(&tally)));
-    loop {
-        let now = *reads.borrow_and_update();
-        let gone = tokio::select! {
-            end = &mut reading, if now => {
-                tally.note_end(end);
-                true
-            }
-            changed = reads.changed() => changed.is_err(),
-        };
-        if gone {
-            return;
-        }
+async fn reader(conn: Conn, number: u32, tally: Rc<Tally>, reads: watch::Receiver<bool>) {
+    let end = recipient::run_while(conn, number, Rc::clone(&tally), reads).await;
+    if end.is_err() {
+        tally.note_end(end);
     }
 }
 

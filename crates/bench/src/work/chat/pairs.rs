@@ -84,8 +84,22 @@ impl Pairs {
             conns.iter_mut().try_for_each(Conn::note_arrivals)?;
             pairs.tally.tell_the_server_apart();
         }
-        pairs.start(conns, cast, first, body_bytes);
+        pairs.start(conns, cast, first, body_bytes, None);
         Ok(pairs)
+    }
+
+    /// Pairs at rest on connections that are there already, in the order of their numbers. If `reads` says
+    /// no, those who receive do not look at their sockets.
+    pub(crate) fn on(
+        conns: Vec<Conn>,
+        cast: Cast,
+        first: u32,
+        body_bytes: usize,
+        reads: Option<&watch::Receiver<bool>>,
+    ) -> Self {
+        let pairs = Self::resting(u32::try_from(conns.len() / 2).unwrap_or(u32::MAX));
+        pairs.start(conns, cast, first, body_bytes, reads);
+        pairs
     }
 
     /// So many pairs at rest, whose tasks the caller starts.
@@ -99,7 +113,14 @@ impl Pairs {
     }
 
     /// In the order of their numbers: sender, recipient, sender, recipient.
-    fn start(&self, conns: Vec<Conn>, cast: Cast, first: u32, body_bytes: usize) {
+    fn start(
+        &self,
+        conns: Vec<Conn>,
+        cast: Cast,
+        first: u32,
+        body_bytes: usize,
+        reads: Option<&watch::Receiver<bool>>,
+    ) {
         let mut filling = vec![0; body_bytes];
         rand::rng().fill_bytes(&mut filling);
         let mut conns = conns.into_iter();
@@ -111,9 +132,15 @@ impl Pairs {
             let sender = sender::Sender::new(near, pair, to, turn, filling.clone(), tally);
             let (sending, counted) = (sender.run(self.paced()), Rc::clone(&self.tally));
             tokio::task::spawn_local(async move { counted.note_end(sending.await) });
-            let receiving = recipient::run(far, pair, Rc::clone(&self.tally));
-            let counted = Rc::clone(&self.tally);
-            tokio::task::spawn_local(async move { counted.note_end(receiving.await) });
+            let (reads, counted) = (reads.cloned(), Rc::clone(&self.tally));
+            tokio::task::spawn_local(async move {
+                let tally = Rc::clone(&counted);
+                let end = match reads {
+                    Some(reads) => recipient::run_while(far, pair, tally, reads).await,
+                    None => recipient::run(far, pair, tally).await,
+                };
+                counted.note_end(end);
+            });
         }
     }
 

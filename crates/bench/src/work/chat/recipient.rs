@@ -1,8 +1,11 @@
 //! The receiving half of a pair: takes what comes and acknowledges it, once a read.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use godwit_wire::{ToClient, ToServer, v1};
+use tokio::sync::watch;
+use tokio::time::sleep;
 
 use super::tally::Tally;
 use crate::conn::Conn;
@@ -14,6 +17,37 @@ pub(in crate::work) async fn run(
     pair: u32,
     tally: Rc<Tally>,
 ) -> Result<(), LoadError> {
+    take_all(&mut conn, pair, &tally).await
+}
+
+/// The same while it is told to. Meanwhile it does not look at its socket, but says that it is there. Ends
+/// when nobody tells it anything any more, too.
+pub(in crate::work) async fn run_while(
+    mut conn: Conn,
+    pair: u32,
+    tally: Rc<Tally>,
+    mut reads: watch::Receiver<bool>,
+) -> Result<(), LoadError> {
+    let gap = Duration::from_secs(conn.welcome.keepalive_s.max(1).into());
+    loop {
+        let now = *reads.borrow_and_update();
+        let gone = tokio::select! {
+            end = take_all(&mut conn, pair, &tally), if now => return end,
+            () = sleep(gap), if !now => false,
+            changed = reads.changed() => changed.is_err(),
+        };
+        if gone {
+            return Ok(());
+        }
+        if !now {
+            conn.say_nothing();
+            conn.flush().await?;
+        }
+    }
+}
+
+/// What was heard is acknowledged with the next flush if this is dropped before it.
+async fn take_all(conn: &mut Conn, pair: u32, tally: &Tally) -> Result<(), LoadError> {
     loop {
         let before = conn.traffic();
         let (mut newest, mut heard) = (None, Vec::new());

@@ -131,19 +131,8 @@ impl Sender {
         if let Some(head) = self.filling.first_chunk_mut() {
             *head = stamp;
         }
-        let copy = v1::SealedCopy {
-            device: 1,
-            kind: v1::CopyKind::Message.into(),
-            body: Bytes::copy_from_slice(&self.filling),
-        };
-        let account = self.to.0;
-        let recipient = v1::Recipient { account, list_version: 1, copies: vec![copy] };
         self.tally.writes(self.pair, counter);
-        self.conn.say(&ToServer::Submit(v1::Submit {
-            counter,
-            recipients: vec![recipient],
-            group: None,
-        }))
+        self.conn.say(&submission(counter, self.to, &self.filling))
     }
 
     /// After a refusal for now: everything from there on, in order.
@@ -208,6 +197,14 @@ impl Sender {
             self.tally.given_up();
         }
     }
+}
+
+/// A message to the one device of an account.
+pub(in crate::work) fn submission(counter: u64, to: AccountId, body: &[u8]) -> ToServer {
+    let (kind, body) = (v1::CopyKind::Message.into(), Bytes::copy_from_slice(body));
+    let copies = vec![v1::SealedCopy { device: 1, kind, body }];
+    let recipients = vec![v1::Recipient { account: to.0, list_version: 1, copies }];
+    ToServer::Submit(v1::Submit { counter, recipients, group: None })
 }
 
 async fn until(at: Option<Instant>) {

@@ -35,8 +35,10 @@ pub(crate) struct Tally {
     pub(crate) failed: Cell<u64>,
     /// Refused, to be sent again.
     pub(crate) refused_for_now: Cell<u64>,
-    /// Connections that ended.
+    /// Connections that ended,
     pub(crate) broken: Cell<u64>,
+    /// and of these, by a frame that did not open: a counter was used twice, or passed over.
+    pub(crate) unopened: Cell<u64>,
     sender_traffic: Cell<Traffic>,
     recipient_traffic: Cell<Traffic>,
     recording: RefCell<Option<Recording>>,
@@ -73,6 +75,7 @@ impl Tally {
             failed: Cell::default(),
             refused_for_now: Cell::default(),
             broken: Cell::default(),
+            unopened: Cell::default(),
             sender_traffic: Cell::default(),
             recipient_traffic: Cell::default(),
             recording: RefCell::default(),
@@ -194,6 +197,13 @@ impl Tally {
         self.submitted.get().saturating_sub(self.done.get() + self.failed.get())
     }
 
+    /// Messages that have their first tick.
+    pub(crate) fn ticked(&self) -> u64 {
+        let ledgers = self.ledgers.borrow();
+        let messages = ledgers.iter().flat_map(|ledger| &ledger.messages);
+        messages.filter(|flags| **flags & ACCEPTED != 0).count() as u64
+    }
+
     /// Lost, duplicated, out of order.
     pub(crate) fn verdict(&self) -> (u64, u64, u64) {
         let ledgers = self.ledgers.borrow();
@@ -205,6 +215,7 @@ impl Tally {
     /// A connection's task ended. None should before the run does.
     pub(crate) fn note_end(&self, end: Result<(), LoadError>) {
         bump(&self.broken, 1);
+        bump(&self.unopened, u64::from(matches!(end, Err(LoadError::Link(_)))));
         if let (1, Err(error)) = (self.broken.get(), end) {
             eprintln!("the first connection to break: {error}");
         }
