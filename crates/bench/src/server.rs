@@ -229,6 +229,26 @@ impl Site {
         Ok(upgrade)
     }
 
+    /// Sealed bytes that our own server has for somebody and that the socket has not taken.
+    ///
+    /// # Errors
+    /// [`LoadError::NotOurs`], [`LoadError::Io`]; [`LoadError::NotReady`] when it says nothing that is understood.
+    ///
+    /// # Cancel safety
+    /// Safe: it only asks.
+    pub async fn unsent_bytes(&self, handle: &str) -> Result<u64, LoadError> {
+        let own = self.own.as_ref().ok_or(LoadError::NotOurs)?;
+        let mut command = Command::new(&own.program);
+        command.args(["session", handle, "--json", "--data"]).arg(own.data.path());
+        let asked = command.stdin(Stdio::null()).kill_on_drop(true).output();
+        let said = asked.await.map_err(LoadError::io("running godwitd session"))?;
+        let rows: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap_or_default();
+        let unsent =
+            rows.pointer("/0/session/says/unsent_bytes").and_then(serde_json::Value::as_u64);
+        unsent
+            .ok_or_else(|| LoadError::NotReady(String::from_utf8_lossy(&said.stderr).into_owned()))
+    }
+
     /// A program beside the data of our own server that is it, but dies at a fail point that is compiled in.
     ///
     /// # Errors

@@ -149,7 +149,7 @@ impl Run {
         plan: &Plan,
         turn: u32,
     ) -> Result<(Duration, Upgrade), LoadError> {
-        self.deaf.fill().await;
+        self.deaf.fill(site).await?;
         let tally = &self.chat.tally;
         let enough = tally.done() + ROUNDS * u64::from(plan.pairs);
         self.chat.set(Pace::Window(1));

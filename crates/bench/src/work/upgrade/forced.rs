@@ -8,22 +8,34 @@ use std::time::Duration;
 use godwit_base::AccountId;
 use godwit_wire::{ToClient, ToServer, v1};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::arrive;
 use crate::conn::{Conn, Endpoint};
 use crate::device::{Cast, neighbour_of};
 use crate::error::LoadError;
+use crate::server::Site;
 use crate::work::chat::pairs::{Pace, Pairs, until_none};
 use crate::work::chat::sender::submission;
 use crate::work::chat::tally::Tally;
 use crate::work::chat::{BODY_BYTES, PATIENCE, WINDOW_MAX, recipient};
 
-/// Bytes of a message to somebody who does not read. As many as a sender may have under way come to 5.4 MB: Linux
-/// keeps 4 MiB for a socket at most (`tcp_wmem`), and as good as nothing for the client (see
-/// [`crate::conn::Road`]); the session keeps 256 KiB, its inbox 64 KiB, and the rest waits in the mailbox, whose
-/// half is 16 MiB. That it is enough, the server's count of full inboxes shows.
+/// Bytes of a message to somebody who does not read.
 const DEAF_BODY_BYTES: usize = 45_000;
+
+/// So many of them are sent at first, 5 MB: Linux keeps 4 MiB for a socket at most (`tcp_wmem`), and as good as
+/// nothing for the client (see [`crate::conn::Road`]); the session keeps [`UNSENT_BYTES`], and the rest waits in
+/// the mailbox, whose half is 16 MiB.
+const BACKLOG: u32 = 110;
+
+/// And so many once the session takes no more, 450 KB: its inbox takes one or two.
+const AND_THEN: u32 = WINDOW_MAX - BACKLOG;
+
+/// From so many unsent bytes on a session takes no records: `session.unsent_behind_bytes` of the server.
+const UNSENT_BYTES: u64 = 256 * 1024;
+
+/// Between two looks at a session.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Who has sent half of a frame, each to somebody who reads.
 pub(super) struct Halves {
@@ -139,8 +151,10 @@ impl Half {
 pub(super) struct Deaf {
     pairs: Pairs,
     reads: watch::Sender<bool>,
-    count: u32,
-    rounds: u64,
+    /// Of those who do not read.
+    handles: Vec<String>,
+    /// Messages that the server is to have by now.
+    wanted: u64,
 }
 
 impl Deaf {
@@ -153,22 +167,39 @@ impl Deaf {
         // The second of a pair receives.
         let is_narrow = |place| neighbour_of(place) < place;
         let conns = arrive(to, cast, numbers.clone(), is_narrow).await?;
-        let count = u32::try_from(conns.len() / 2).unwrap_or(u32::MAX);
+        let deaf = numbers.clone().skip(1).step_by(2);
+        let handles = deaf.map(|number| cast.device(number).handle.to_string()).collect();
         let (reads, _) = watch::channel(true);
         let hear = reads.subscribe();
         let pairs = Pairs::on(conns, cast, numbers.start, DEAF_BODY_BYTES, Some(&hear));
-        Ok(Self { pairs, reads, count, rounds: 0 })
+        Ok(Self { pairs, reads, handles, wanted: 0 })
     }
 
-    /// Nobody reads, and each is sent as much as its sender may have under way. Returns when the server has
-    /// all of it, or takes no more.
-    pub(super) async fn fill(&mut self) {
+    /// Nobody reads, and each is sent so much that its socket and its session are full, and then more for its
+    /// inbox. What does not come to that in time shows in the server's counts.
+    ///
+    /// # Errors
+    /// The server does not answer its operator.
+    pub(super) async fn fill(&mut self, site: &Site) -> Result<(), LoadError> {
         self.reads.send_replace(false);
-        self.pairs.set(Pace::Window(WINDOW_MAX));
-        self.rounds += 1;
-        let wanted = self.rounds * u64::from(self.count) * u64::from(WINDOW_MAX);
-        until_none(|| wanted.saturating_sub(self.pairs.tally.ticked()), PATIENCE).await;
+        self.send(BACKLOG, BACKLOG).await;
+        let deadline = Instant::now() + PATIENCE;
+        for handle in &self.handles {
+            while site.unsent_bytes(handle).await? < UNSENT_BYTES && Instant::now() < deadline {
+                sleep(LOOK).await;
+            }
+        }
+        self.send(AND_THEN, WINDOW_MAX).await;
         self.pairs.set(Pace::Rest);
+        Ok(())
+    }
+
+    /// Each sends so many more, of which so many are under way; returns when the server has them.
+    async fn send(&mut self, more: u32, window: u32) {
+        self.wanted += u64::from(more) * self.handles.len() as u64;
+        self.pairs.set(Pace::Window(window));
+        let (wanted, tally) = (self.wanted, &self.pairs.tally);
+        until_none(|| wanted.saturating_sub(tally.ticked()), PATIENCE).await;
     }
 
     /// All read on, until everything has come.
