@@ -125,7 +125,9 @@ fn inside(name: &str, args: &Args, binaries: &Path, dir: &Path) -> Result<()> {
         return Ok(());
     }
     let mut again = Command::new("unshare");
-    again.arg("--net").arg(std::env::current_exe()?).args(["faults", "--only", name]);
+    // A build may have put another program in our place since; this one is still ours.
+    let this = format!("/proc/{}/exe", std::process::id());
+    again.arg("--net").arg(this).args(["faults", "--only", name]);
     again.args(["--seed", &args.seed.to_string()]).arg("--dir").arg(dir);
     again.arg("--binaries").arg(binaries).env(INSIDE, "1");
     if args.big {
