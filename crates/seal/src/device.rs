@@ -50,13 +50,6 @@ pub struct KeyUpload {
     pub fallback: Option<Vec<u8>>,
 }
 
-impl KeyUpload {
-    /// Whether there is nothing to upload.
-    pub fn is_empty(&self) -> bool {
-        self.one_time.is_empty() && self.fallback.is_none()
-    }
-}
-
 /// The row of [`DeviceKeys`].
 #[derive(Serialize, Deserialize)]
 struct Stored<O> {
@@ -137,14 +130,25 @@ impl DeviceKeys {
         self.fallbacks.tidy(&mut self.olm, now_ms)
     }
 
-    /// Everything that is not on the server yet, signed. The same bytes each time until
-    /// [`DeviceKeys::mark_published`]. Store the row before it leaves.
+    /// Everything that is not on the server yet, each key signed at each call. The same bytes each time
+    /// until [`DeviceKeys::mark_published`]. Store the row before it leaves.
     pub fn upload(&self) -> KeyUpload {
         let one_time = self
             .unpublished
             .iter()
             .map(|one| (one.id, signed_key(self, Domain::OneTimeKey, one.id, &one.key, 0)));
         KeyUpload { one_time: one_time.collect(), fallback: self.signed_fallback() }
+    }
+
+    /// Whether the server has all of it, so that [`DeviceKeys::upload`] is empty. Signs nothing.
+    pub fn is_published(&self) -> bool {
+        self.unpublished.is_empty() && self.fallbacks.unpublished().is_none()
+    }
+
+    /// The server has everything that there is.
+    pub fn mark_all_published(&mut self) {
+        self.unpublished.clear();
+        self.fallbacks.mark_published();
     }
 
     /// The server has everything in `uploaded` durably. Keys made since stay unpublished.

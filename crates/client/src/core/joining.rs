@@ -56,8 +56,7 @@ impl Core {
         if self.requests.remove(&registered.request).is_none() {
             return;
         }
-        let upload = self.me.keys.upload();
-        self.me.keys.mark_published(&upload);
+        self.me.keys.mark_all_published(); // none is made between the request and this
         self.keys_changed = true;
         self.joined();
     }

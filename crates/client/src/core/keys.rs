@@ -20,11 +20,11 @@ impl Core {
         let rotated = self.me.keys.rotate_fallback(now_ms);
         let tidied = self.me.keys.tidy(now_ms);
         self.keys_changed |= made || rotated || tidied;
-        let upload = self.me.keys.upload();
         let is_offered = self.requests.values().any(|r| matches!(r, Request::Publish(_)));
-        if upload.is_empty() || is_offered {
+        if self.me.keys.is_published() || is_offered {
             return;
         }
+        let upload = self.me.keys.upload();
         let keys = to_wire(&upload);
         let request = self.next_request(Request::Publish(upload));
         let publish = v1::PublishKeys { request, keys: Some(keys) };

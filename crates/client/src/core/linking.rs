@@ -186,7 +186,7 @@ impl Core {
 
     /// Whether the server has everything of this device that others need in order to write to it.
     pub fn is_settled(&self) -> bool {
-        self.link.is_caught_up() && self.me.keys.upload().is_empty()
+        self.link.is_caught_up() && self.me.keys.is_published()
     }
 
     /// The account key as words, on the main device.

@@ -3,8 +3,8 @@
 use godwit_base::DeviceNumber;
 use godwit_base::limits::{ONE_TIME_KEYS_MAX, SIGNED_KEY_BYTES_MAX};
 use godwit_seal::{
-    Bundle, BundleError, DeviceKeys, DeviceList, FALLBACK_ROTATE_MS, LIST_AGE_MAX_MS, OpenError,
-    SealError, Trust, Verified,
+    Bundle, BundleError, DeviceKeys, DeviceList, FALLBACK_ROTATE_MS, KeyUpload, LIST_AGE_MAX_MS,
+    OpenError, SealError, Trust, Verified,
 };
 use prost::Message;
 
@@ -32,7 +32,7 @@ fn keys_stay_unpublished_until_the_server_says_so() {
     assert_eq!(device.top_up(0), 0, "100 wait to be uploaded already");
 
     device.mark_published(&first);
-    assert!(device.upload().is_empty());
+    assert!(device.is_published() && device.upload() == KeyUpload::default());
     assert_eq!(device.top_up(29), 71);
     let second = device.upload();
     assert_eq!(second.one_time.len(), 71);
@@ -41,6 +41,10 @@ fn keys_stay_unpublished_until_the_server_says_so() {
 
     device.mark_published(&first);
     assert_eq!(device.upload(), second, "a late answer to the first upload changes nothing");
+    assert!(!device.is_published());
+
+    device.mark_all_published();
+    assert!(device.is_published() && device.upload() == KeyUpload::default());
 }
 
 #[test]
