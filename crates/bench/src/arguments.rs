@@ -206,7 +206,7 @@ mod tests {
             "profile whatsapp2014 --loss 7 --json",
             "capacity --connections 15000 --json",
             "store --backlog 1000000 --in-flight 512 --json --keep-awake",
-            "store --backlog 1000000 --per-mailbox 10 --spike 1000000 --expire --json",
+            "store --backlog 1000000 --per-mailbox 10 --killed --spike 1000000 --expire --json",
         ] {
             let words = std::iter::once("godwit-bench").chain(call.split(' '));
             assert!(Arguments::try_parse_from(words).is_ok_and(|parsed| parsed.json), "{call}");

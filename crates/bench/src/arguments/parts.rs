@@ -90,6 +90,9 @@ pub struct Store {
     /// Bytes of a body
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=48_000))]
     body: u16,
+    /// Also open a copy of what a kill would leave over the backlog, with its pages in memory and without
+    #[arg(long)]
+    killed: bool,
     /// Afterwards so many records at once, which are all fetched and deleted: what the disk gets back
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=20_000_000))]
     spike: u64,
@@ -101,8 +104,17 @@ pub struct Store {
 impl Store {
     /// As a plan.
     pub fn plan(&self) -> store::Plan {
-        let Self { backlog, per_mailbox, in_flight, seconds, read_back, body, spike, expire } =
-            *self;
+        let Self {
+            backlog,
+            per_mailbox,
+            in_flight,
+            seconds,
+            read_back,
+            body,
+            killed,
+            spike,
+            expire,
+        } = *self;
         let body_bytes = body.into();
         store::Plan {
             backlog,
@@ -111,6 +123,7 @@ impl Store {
             seconds,
             body_bytes,
             read_back,
+            killed,
             spike,
             expire,
         }

@@ -3,6 +3,7 @@
 
 mod driver;
 mod expiry;
+mod killed;
 mod room;
 mod spike;
 
@@ -63,6 +64,8 @@ pub struct Plan {
     /// Fetch every record from the mailbox before it is deleted, as a session that is behind does;
     /// without it records are handed over in memory, as to a live session.
     pub read_back: bool,
+    /// Also open what a kill would leave over the backlog.
+    pub killed: bool,
     /// Records that then come at once, and are all fetched and deleted.
     pub spike: u64,
     /// In the end the backlog's time passes.
@@ -101,6 +104,7 @@ pub struct Report {
     cache_bytes_max: usize,
     disk_bytes_per_record: Option<f64>,
     file_bytes: u64,
+    killed: Option<killed::Report>,
     spike: Option<spike::Report>,
     expiry: Option<expiry::Report>,
     others_cpus: Option<f64>,
@@ -146,6 +150,7 @@ struct Standing {
     /// Memory and disk of a record.
     each: (Option<f64>, Option<f64>),
     cache_bytes_max: usize,
+    killed: Option<killed::Report>,
 }
 
 /// Runs the load on a store in `data`, an empty folder.
@@ -163,11 +168,11 @@ pub async fn run(data: &Path, plan: &Plan, conditions: Conditions) -> Result<Rep
     options.clock = Arc::<Shifted>::clone(&clock);
     let cache_bytes_max = options.cache_bytes;
     let (plan, data, people) = (plan.clone(), data.to_owned(), People::of(plan));
-    let open = {
-        let data = data.clone();
-        move || Embedded::open(&data, options.clone(), Arc::new(Line::new(sink.clone())))
+    let open = move |data: &Path| {
+        let line = Arc::new(Line::new(sink.clone()));
+        Ok::<_, LoadError>(Embedded::open(data, options.clone(), line)?)
     };
-    let store = open()?;
+    let store = open(&data)?;
     register(&store, cast, people.late().end).await?;
     let work = move || {
         let empty = Room::now(&data);
@@ -177,19 +182,20 @@ pub async fn run(data: &Path, plan: &Plan, conditions: Conditions) -> Result<Rep
             spike::lay(&mut driver, &store, plan.backlog, people.absent());
             began.elapsed()
         });
+        let killed = plan.killed.then(|| killed::run(&data, &open)).transpose()?;
         let began = Instant::now();
         drop(store);
-        let mut store = open()?;
+        let mut store = open(&data)?;
         let reopened = began.elapsed();
         let each = Room::now(&data).each_since(&empty, plan.backlog);
-        let standing = Standing { laid, reopened, each, cache_bytes_max };
-        let mut report = measure(&mut driver, &store, &plan, &standing, conditions);
+        let standing = Standing { laid, reopened, each, cache_bytes_max, killed };
+        let mut report = measure(&mut driver, &store, &plan, standing, conditions);
         if plan.spike > 0 {
             let people = people.late();
             let mut spike = spike::run(&mut driver, &store, &data, &plan, people)?;
             let began = Instant::now();
             drop(store);
-            store = open()?;
+            store = open(&data)?;
             spike.reopened(&data, began.elapsed());
             report.spike = Some(spike);
         }
@@ -207,7 +213,7 @@ fn measure(
     driver: &mut Driver,
     store: &Embedded,
     plan: &Plan,
-    standing: &Standing,
+    standing: Standing,
     conditions: Conditions,
 ) -> Report {
     let laid = standing.laid.map(|took| driver.accepted() as f64 / took.as_secs_f64());
@@ -249,6 +255,7 @@ fn measure(
         cache_bytes_max: standing.cache_bytes_max,
         disk_bytes_per_record: standing.each.1,
         file_bytes: stats.file_bytes,
+        killed: standing.killed,
         spike: None,
         expiry: None,
         others_cpus: spent.others_cpus,

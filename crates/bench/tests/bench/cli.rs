@@ -160,7 +160,22 @@ async fn the_store_needs_no_server() {
     has(&report, &["messages_per_s", "durable_ms.p50", "durable_ms.p99", "cpu_us_per_message"]);
     assert_eq!(report["refused"], 0);
     assert!(report["messages_per_s"].as_f64() > Some(0.0));
-    assert!(report["spike"].is_null() && report["expiry"].is_null());
+    for part in ["killed", "spike", "expiry"] {
+        assert!(report[part].is_null(), "{part} was not asked for");
+    }
+}
+
+#[tokio::test]
+async fn the_store_tells_how_it_comes_back_from_a_kill() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_godwit-bench"));
+    command.args("store --backlog 3000 --per-mailbox 10 --killed --seconds 1 --json".split(' '));
+    let output = command.output().await.unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    has(&report["killed"], &["warm_s", "cold_s"]);
+    assert_eq!(
+        (&report["killed"]["records"], &report["killed"]["mailboxes"]),
+        (&3_000.into(), &300.into())
+    );
 }
 
 #[tokio::test]
