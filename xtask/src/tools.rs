@@ -71,7 +71,8 @@ fn installed_by_cargo(name: &str, present: bool) -> Result<()> {
         return Ok(());
     }
     eprintln!("{name} is missing: building it (some minutes, once)");
-    run(cargo().args(["install", "--locked", "--quiet", name]))
+    // It works for seconds: optimising it would take far longer than it gives back.
+    run(cargo().args(["install", "--debug", "--locked", "--quiet", name]))
 }
 
 /// What a package merely recommends is not needed: Ceph would bring its file system and a clock.
