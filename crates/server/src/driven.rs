@@ -169,7 +169,7 @@ impl Driven {
 
 /// As the tree of a whole server, without what needs a port or a thread.
 fn tree(node: &Arc<Node>) -> Supervisor {
-    let keep = |child: ChildContext, node| upkeep::keep(child, node, false);
+    let keep = |child: ChildContext, node| upkeep::keep(child, node, upkeep::Disk::Driven);
     Supervisor::new("root", Strategy::RestForOne)
         .child(child("sessions", node, drain::run))
         .child(child("sweeper", node, sweeper::run))

@@ -493,6 +493,7 @@ impl Node {
 
     /// Changes the key of resumption tickets if it is due. Waits for the disk.
     pub(crate) fn renew_tickets(&self) {
+        fail::fail_point!("server::tickets");
         match keys::renew_ticket_keys(&self.data, self.ticket_term()) {
             Ok(None) => {}
             Ok(Some(tickets)) => {

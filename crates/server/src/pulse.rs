@@ -15,6 +15,10 @@ const BEAT: Duration = Duration::from_secs(1);
 /// time, which takes more than a busy machine, and short enough that nobody's keepalive is lost by it.
 pub(crate) const BEATS_WITHIN: Duration = Duration::from_secs(5);
 
+/// The same for a part that waits for the disk between two signs: the upkeep's first look after a long stop drops
+/// millions of records, or thousands of files from a bucket. After twice as long it is started anew.
+pub(crate) const DISK_WITHIN: Duration = Duration::from_secs(1_800);
+
 /// The second hand.
 pub(crate) struct Pulse {
     child: ChildContext,

@@ -7,7 +7,6 @@ use godwit_actor::{ChildContext, Exit};
 
 use crate::node::Node;
 use crate::pulse::Pulse;
-use crate::upkeep::BEATS_WITHIN as UPKEEPS;
 
 /// Rows of the store that are scrubbed a second: 10 million take 83 minutes. Each is read and its checksum
 /// computed, some microseconds of a reading thread; on a cold disk it may be a page each, 8 MB/s.
@@ -15,9 +14,6 @@ const ROWS: u32 = 2_000;
 
 /// Seconds between the beginnings of two scrubs of everything: a small store is not read all day long.
 pub(crate) const ROUNDS: usize = 3_600;
-
-/// It shows that it is alive between two slices, and waits for the disk within one, as the upkeep does.
-pub(crate) const BEATS_WITHIN: std::time::Duration = UPKEEPS;
 
 /// When the next slice is due.
 #[derive(Debug, Default)]

@@ -26,7 +26,7 @@ use crate::keys::{self, KeyError, TicketTerm};
 use crate::media::{Media, MediaError, TicketBoxKey};
 use crate::meters::Meters;
 use crate::node::{self, Identity, Node, Parts};
-use crate::pulse::{BEATS_WITHIN, Pulse};
+use crate::pulse::{BEATS_WITHIN, DISK_WITHIN, Pulse};
 use crate::registry::Registry;
 use crate::router::Router;
 use crate::{admin, door, drain, presence, scrubber, sweeper, upkeep, watchdog};
@@ -343,10 +343,12 @@ fn tree(node: &Arc<Node>, listener: Arc<TcpListener>, restarts: RestartBudget) -
         .budget(ROOT_RESTARTS)
         .child(
             child("store", node, |child, node| async move { keep_store(child, node).await })
+                .beats_within(BEATS_WITHIN)
                 .stop_within(Duration::from_secs(30)),
         )
         .child(
             child("sessions", node, |child, node| async move { drain::run(child, node).await })
+                .beats_within(BEATS_WITHIN)
                 .stop_within(drain_time + Duration::from_secs(1)),
         )
         .child(ChildSpec::supervisor(Restart::Permanent, services))
@@ -360,8 +362,8 @@ fn services(node: &Arc<Node>, listener: &Arc<TcpListener>) -> Supervisor {
     Supervisor::new("services", Strategy::OneForOne)
         .child(child("watchdog", node, watchdog::run).beats_within(BEATS_WITHIN))
         .child(child("sweeper", node, sweeper::run).beats_within(BEATS_WITHIN))
-        .child(child("upkeep", node, upkeep::run).beats_within(upkeep::BEATS_WITHIN))
-        .child(child("scrubber", node, scrubber::run).beats_within(scrubber::BEATS_WITHIN))
+        .child(child("upkeep", node, upkeep::run).beats_within(DISK_WITHIN))
+        .child(child("scrubber", node, scrubber::run).beats_within(DISK_WITHIN))
         .child(ChildSpec::new("tidier", Restart::Temporary, move |child| {
             upkeep::tidy(child, Arc::clone(&tidy))
         }))

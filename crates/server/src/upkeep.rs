@@ -2,7 +2,6 @@
 //! resumption tickets, rates that nobody uses any more.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use godwit_actor::{ChildContext, Exit};
 use godwit_store::StoreError;
@@ -14,17 +13,23 @@ use crate::pulse::Pulse;
 /// Seconds between two looks for what has grown old.
 const ROUNDS: usize = 60;
 
-/// It shows that it is alive between two looks, not within one: the first after a long stop drops millions of
-/// records, or thousands of files from a bucket. After twice as long without a sign it is started anew.
-pub(crate) const BEATS_WITHIN: Duration = Duration::from_secs(1_800);
-
 /// Looks until told to stop.
 pub(crate) async fn run(child: ChildContext, node: Arc<Node>) -> Exit {
-    keep(child, node, true).await
+    keep(child, node, Disk::OnThreads).await
 }
 
-/// Looks until told to stop; at the files too, if they are to be.
-pub(crate) async fn keep(child: ChildContext, node: Arc<Node>, with_files: bool) -> Exit {
+/// Who waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Disk {
+    /// Threads that are there for it.
+    OnThreads,
+    /// A simulation has one thread, which waits; it has no files.
+    #[cfg_attr(not(feature = "driven"), allow(dead_code, reason = "nobody drives"))]
+    Driven,
+}
+
+/// Looks until told to stop.
+pub(crate) async fn keep(child: ChildContext, node: Arc<Node>, disk: Disk) -> Exit {
     let mut pulse = Pulse::new(&child, "fault::upkeep");
     for round in 1.. {
         tokio::select! {
@@ -33,11 +38,19 @@ pub(crate) async fn keep(child: ChildContext, node: Arc<Node>, with_files: bool)
             () = pulse.next() => {}
         }
         if round % ROUNDS == 0 {
-            node.renew_tickets();
+            match disk {
+                Disk::OnThreads => {
+                    if let Err(exit) = renew_tickets(&node).await {
+                        return exit;
+                    }
+                }
+                Disk::Driven => node.renew_tickets(),
+            }
             node.forget_rates();
             expire(&child, &node).await;
-            if with_files {
-                media::sweep(&node).await;
+            match disk {
+                Disk::OnThreads => media::sweep(&node).await,
+                Disk::Driven => {}
             }
         }
         if let Err(exit) = pulse.beat().await {
@@ -45,6 +58,15 @@ pub(crate) async fn keep(child: ChildContext, node: Arc<Node>, with_files: bool)
         }
     }
     Exit::Stopped
+}
+
+/// Changes the tickets' key if it is due, on a thread that may wait for the disk.
+///
+/// # Errors
+/// It panicked there.
+pub(crate) async fn renew_tickets(node: &Arc<Node>) -> Result<(), Exit> {
+    let node = Arc::clone(node);
+    tokio::task::spawn_blocking(move || node.renew_tickets()).await.map_err(Exit::failed)
 }
 
 /// Once after a start: files of which nothing speaks. It takes as long as it takes, and if it fails the next

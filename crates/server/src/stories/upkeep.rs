@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "fail-points")]
+use godwit_actor::Exit;
 use godwit_base::ManualClock;
 use godwit_wire::ToClient;
 
 use super::person;
 use super::world::World;
 use crate::scrubber::{ROUNDS, Scrub};
+#[cfg(feature = "fail-points")]
+use crate::upkeep;
 
 const DAY_MS: u64 = 24 * 3_600_000;
 const NOW_MS: u64 = 1_790_000_000_000;
@@ -69,4 +73,29 @@ async fn the_store_is_scrubbed_and_then_left_alone() {
     let stats = node.store.stats();
     assert!(stats.scrubbed > 5 && stats.scrub_damaged == 0, "{stats:?}");
     assert!(scrub.rests(ROUNDS) && !scrub.rests(ROUNDS + 1), "an hour");
+}
+
+/// A disk that does not answer must not keep a worker: whoever waits for it is another thread.
+#[cfg(feature = "fail-points")]
+#[tokio::test]
+async fn the_tickets_key_is_renewed_on_no_worker_and_a_panic_there_ends_the_upkeep() {
+    use std::sync::Mutex;
+    use std::thread::{self, ThreadId};
+
+    let world = World::new().await;
+    let node = &world.server.node;
+    let worked: Arc<Mutex<Vec<ThreadId>>> = Arc::default();
+    let seen = Arc::clone(&worked);
+    fail::cfg_callback("server::tickets", move || {
+        seen.lock().unwrap().push(thread::current().id())
+    })
+    .unwrap();
+    upkeep::renew_tickets(node).await.unwrap();
+    let worked = worked.lock().unwrap().clone();
+    assert_eq!(worked.len(), 1);
+    assert_ne!(worked[0], thread::current().id(), "the only worker here");
+    fail::cfg("server::tickets", "panic").unwrap();
+    assert!(matches!(upkeep::renew_tickets(node).await, Err(Exit::Failed(_))));
+    fail::remove("server::tickets");
+    upkeep::renew_tickets(node).await.unwrap();
 }

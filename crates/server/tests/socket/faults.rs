@@ -276,9 +276,11 @@ async fn what_fails_is_started_anew_and_a_thousand_sessions_notice_nothing() {
     assert_eq!((tidier.restarts, tidier.state), (0, State::Ended), "it is not needed again");
     assert!(matches!(tidier.last_exit, Some(Exit::Panicked(_))));
     // The sessions are nobody's children: what would send them home goes, and what leans on it, but not they.
-    for action in ["panic", "return"] {
+    for action in ["panic", "return", "return(stall)"] {
         let before = world.server.tree();
-        heals(&world, &["sessions"], action).await;
+        let exit = heals(&world, &["sessions"], action).await;
+        let is_silent = exit == Exit::Failed("no sign of life in 10000 ms".into());
+        assert_eq!(is_silent, action == "return(stall)", "{action}: {exit}");
         until("services", || {
             world.server.tree().find(&["services"]).unwrap().state == State::Running
         })
@@ -360,17 +362,22 @@ async fn a_store_that_goes_wrong_loses_nothing_and_doubles_nothing() {
     eprintln!("heal: batch      panic          {:>6} ms", begun.elapsed().as_millis());
     assert_eq!(anew(&before, &world.server.tree()), <[&str; 0]>::default());
     // Outside: the writer's thread ends, and everybody is sent home and comes back.
-    for (point, what) in [("store::turn", "writer"), ("fault::store", "store")] {
+    // Nor may the one that watches it be silent: nobody would notice then that the writer ends.
+    for (point, what, action) in [
+        ("store::turn", "writer", "panic"),
+        ("fault::store", "store", "panic"),
+        ("fault::store", "store", "return(stall)"),
+    ] {
         let restarts = world.server.tree().find(&["store"]).unwrap().restarts;
         let begun = Instant::now();
-        fail::cfg(point, "1*panic").unwrap();
+        fail::cfg(point, &format!("1*{action}")).unwrap();
         until(what, || {
             let tree = world.server.tree();
             let runs = |part| tree.find(&[part]).unwrap().state == State::Running;
             tree.find(&["store"]).unwrap().restarts == restarts + 1 && runs("services")
         })
         .await;
-        eprintln!("heal: {what:<10} panic          {:>6} ms", begun.elapsed().as_millis());
+        eprintln!("heal: {what:<10} {action:<14} {:>6} ms", begun.elapsed().as_millis());
         crowd.goes_on().await;
         eprintln!("heal: {what:<10} all are back   {:>6} ms", begun.elapsed().as_millis());
     }
