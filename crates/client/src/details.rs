@@ -45,8 +45,9 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// What it makes of the message's state: delivered, or read, once all have, or have read, it.
-    pub(crate) const fn state(self) -> Option<MessageState> {
+    /// What it makes of the message's state: delivered, or read, once all have, or have read, it. For
+    /// drivers, which keep the state in the row that a core's write names.
+    pub const fn state(self) -> Option<MessageState> {
         match self {
             Self { of: 0, .. } => None,
             Self { read, of, .. } if read >= of => Some(MessageState::Read),
