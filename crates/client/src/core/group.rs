@@ -87,12 +87,13 @@ impl Known {
         self.secret.as_ref()?.open_profile(self.group.profile()?)
     }
 
-    /// The present link, if this device made it.
+    /// The present link, if this device made it. One that was taken back and followed by another's must not
+    /// come into the log again: who was put out may have it.
     fn link(&self) -> Option<InviteSecret> {
         let link = self.record.link.as_ref()?;
         let bytes = Zeroizing::new(<[u8; 32]>::try_from(link.bytes()).ok()?);
-        self.group.invite()?;
-        Some(InviteSecret::from_bytes(&bytes))
+        let (link, offer) = (InviteSecret::from_bytes(&bytes), self.group.invite()?);
+        link.is_offered(offer).then_some(link)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Groups: who is in one, agreed by all devices, against a server that lies.
 
-use godwit_base::{DeviceId, GroupId};
+use godwit_base::{DeviceId, GroupId, GroupLink};
 use godwit_client::core::{GroupCommand, GroupOutcome, PICTURE_BYTES_MAX};
 use godwit_client::{Error, GroupInfo, WarningKind};
 
@@ -123,6 +123,42 @@ fn a_link_lets_in_who_has_it() {
     }
     world.commands(0, GroupCommand::Remove(group, vec![handle("carol")])).unwrap();
     assert!(world.commands(2, GroupCommand::Join(link)).is_err(), "removed, and the link with her");
+}
+
+/// Alice put carol out, and her device still has the link by which carol came. Bob's is another one.
+#[test]
+fn who_was_put_out_comes_back_by_no_link_from_before() {
+    let mut world = World::with(&["alice", "bob", "carol", "dave"]);
+    let group = world.creates(0, "Herons", &["bob"]);
+    world.commands(0, GroupCommand::Promote(group, vec![handle("bob")])).unwrap();
+    let invites = |world: &mut World, at| {
+        world.commands(at, GroupCommand::Invite(group)).unwrap().link.unwrap()
+    };
+    let first = invites(&mut world, 0);
+    world.commands(2, GroupCommand::Join(first.clone())).unwrap();
+    world.commands(0, GroupCommand::Remove(group, vec![handle("carol")])).unwrap();
+    assert!(!world.sees(1, group).has_link, "nobody comes in by a link now");
+    let stays_out = |world: &mut World, link: &GroupLink, when: &str| {
+        let refused = world.commands(2, GroupCommand::Join(link.clone()));
+        assert!(refused.is_err(), "{when}");
+        assert_eq!(world.summary(0, group).2, names(&["alice*", "bob*"]), "{when}");
+    };
+    stays_out(&mut world, &first, "removed");
+    // The name is sealed anew, because carol knows the secret: with a link of that device, if it is the present one.
+    invites(&mut world, 1);
+    world.commands(0, GroupCommand::Rename(group, "Egrets".to_owned())).unwrap();
+    stays_out(&mut world, &first, "another's link, and another name");
+    let own = invites(&mut world, 0);
+    world.commands(3, GroupCommand::Join(own.clone())).unwrap();
+    world.commands(3, GroupCommand::Leave(group)).unwrap();
+    world.commands(0, GroupCommand::Rename(group, "Ibises".to_owned())).unwrap();
+    stays_out(&mut world, &first, "a link of alice's again");
+    world.commands(3, GroupCommand::Join(own)).unwrap();
+    assert_eq!(world.summary(3, group), world.summary(0, group), "who left has the present link");
+    assert_eq!(world.sees(3, group).name.as_deref(), Some("Ibises"));
+    // Whom an admin wants back is added.
+    world.commands(1, GroupCommand::Add(group, vec![handle("carol")])).unwrap();
+    assert_eq!(world.summary(2, group).2, names(&["alice*", "bob*", "carol", "dave"]));
 }
 
 #[test]

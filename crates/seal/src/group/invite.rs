@@ -57,6 +57,11 @@ impl InviteSecret {
         Ok(InviteOffer { key, generation, door, sealed })
     }
 
+    /// Whether the offer in the log is of this link, and not of a later one.
+    pub fn is_offered(&self, offer: &InviteOffer) -> bool {
+        *self.key().public_key().as_bytes() == offer.key
+    }
+
     /// The group's secret, from a link that is the one offered.
     pub fn open(&self, offer: &InviteOffer) -> Option<GroupSecret> {
         let place = offer.generation.to_be_bytes();
