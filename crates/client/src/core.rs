@@ -104,7 +104,7 @@ pub use contact::CONTACTS_MAX;
 pub use finding::FINDS_MAX;
 pub use godwit_seal::PICTURE_BYTES_MAX;
 pub use godwit_wire::REASON_BYTES_MAX;
-pub use group::{Asked, COMMUNITY_GROUPS_MAX, GroupCommand, GroupOutcome};
+pub use group::{Asked, COMMUNITY_GROUPS_MAX, GroupCommand, GroupOutcome, check_group_name};
 pub use identity::Seat;
 #[cfg(feature = "native")]
 pub(crate) use keys::to_wire;

@@ -170,6 +170,9 @@ pub enum Error {
     /// The group cannot be changed so.
     #[error("{0}")]
     Group(String),
+    /// Nothing is to be seen of the name that a group is to have.
+    #[error("the name is empty: give one that people can read")]
+    BlankName,
     /// Too many changes of groups wait.
     #[error("too many changes of groups wait for the server: try again when it is online")]
     GroupsBusy,

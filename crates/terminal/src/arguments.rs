@@ -10,8 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use godwit_base::{GroupId, GroupLink, Handle, IdError, JoinLink, MessageId};
 use godwit_client::ChatId;
-
-use crate::text::width;
+use godwit_client::core::check_group_name;
 
 pub(crate) use self::about::{About, Setting, Switch, Who, span};
 pub(crate) use self::people::{Mute, Profile, Report, SetProfile, Span, Whom};
@@ -433,11 +432,8 @@ fn group_id(text: &str) -> Result<GroupId, IdError> {
 }
 
 /// What a group is called: something that can be seen.
-fn group_name(text: &str) -> Result<String, String> {
-    if width(text.trim()) == 0 {
-        return Err("the name is empty: give one that people can read".to_owned());
-    }
-    Ok(text.to_owned())
+fn group_name(text: &str) -> Result<String, godwit_client::Error> {
+    check_group_name(text).map(|()| text.to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -162,6 +162,25 @@ fn who_was_put_out_comes_back_by_no_link_from_before() {
 }
 
 #[test]
+fn a_name_of_which_nothing_is_seen_is_refused_before_anything_is_asked() {
+    let mut world = World::with(&["alice"]);
+    let group = world.creates(0, "Herons", &[]);
+    let requests = world.server.group_requests;
+    for name in ["", " \t", "\u{200b}"].map(str::to_owned) {
+        for command in [
+            GroupCommand::Create { name: name.clone(), with: Vec::new() },
+            GroupCommand::CreateCommunity { name: name.clone(), of: vec![group] },
+            GroupCommand::Rename(group, name.clone()),
+        ] {
+            assert_eq!(world.devices[0].core().change_group(command), Err(Error::BlankName));
+        }
+    }
+    world.settle();
+    assert_eq!(world.server.group_requests, requests);
+    assert_eq!(world.sees(0, group).name.as_deref(), Some("Herons"));
+}
+
+#[test]
 fn so_many_changes_wait_and_the_next_is_refused_until_an_outcome_is_taken() {
     let mut world = World::with(&["alice"]);
     let create = || GroupCommand::Create { name: "x".to_owned(), with: Vec::new() };

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Known;
 use super::following::group_of;
+use super::naming::check_group_name;
 use super::rows;
 use crate::Error;
 use crate::core::asking::Request;
@@ -212,11 +213,12 @@ impl Core {
     /// of it.
     ///
     /// # Errors
-    /// [`Error::NoGroup`], [`Error::GroupsBusy`], [`Error::Revoked`].
+    /// [`Error::NoGroup`], [`Error::GroupsBusy`], [`Error::Revoked`], [`Error::BlankName`].
     pub fn change_group(&mut self, command: GroupCommand) -> Result<u64, Error> {
         if self.is_revoked {
             return Err(Error::Revoked);
         }
+        command.name().map_or(Ok(()), check_group_name)?;
         let is_join = matches!(command, GroupCommand::Join(_));
         if let Some(id) = command.group().filter(|id| !is_join && self.groups.get(*id).is_none()) {
             return Err(Error::NoGroup(id));
