@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::devices::links;
 use crate::proxy::{Proxy, Way};
-use crate::stage::{Home, Server};
+use crate::stage::{Home, Running, Server};
 
 /// A file long enough for three cuts, of chunks that differ.
 const BYTES: usize = 24_000_000;
@@ -106,46 +106,57 @@ fn three_hundred_mb_cross_with_three_cuts_in_each_direction() {
     crosses(300_000_000);
 }
 
+/// A film of alice's on its way to bob, half of it up; then nothing passes.
+struct HalfWay {
+    proxy: Proxy,
+    alice: Home,
+    bob: Home,
+    desk: Desk,
+}
+
+impl HalfWay {
+    fn to(server: &Server) -> (Self, Running) {
+        let proxy = Proxy::before(&server.join);
+        let (alice, bob) = (joined(&proxy, "alice"), joined(&proxy, "bob"));
+        let desk = Desk::with("film.bin", &content(BYTES));
+        proxy.stands_after(BYTES as u64 / 2);
+        let sending = alice.start(&["send", "bob", "--file", &desk.text("film.bin")]);
+        proxy.wait_until_it_stands();
+        (Self { proxy, alice, bob, desk }, sending)
+    }
+
+    /// Bob has it, and its first half was sent once.
+    fn arrives(&self) {
+        let heard = hears(&self.bob);
+        assert_eq!((heard.get("text"), &heard["media"]["bytes"]), (None, &json!(BYTES)));
+        let out = self.desk.text("saved.raw");
+        self.bob.run(&["save", id(&heard), "--out", &out]).succeeds();
+        assert!(std::fs::read(&out).unwrap() == content(BYTES), "another file");
+        assert!(self.proxy.passed(Way::Up) < BYTES as u64 * 3 / 2, "it went on where it was");
+        let messages = self.bob.run(&["history", "alice", "--json"]).succeeds().json();
+        assert_eq!(messages.len(), 1, "and came once");
+    }
+}
+
 #[test]
 fn an_upload_goes_on_after_its_client_was_killed() {
     let server = Server::start();
-    let proxy = Proxy::before(&server.join);
-    let (alice, bob) = (joined(&proxy, "alice"), joined(&proxy, "bob"));
-    let desk = Desk::with("film.bin", &content(BYTES));
-    proxy.stands_after(BYTES as u64 / 2);
-    let sending = alice.start(&["send", "bob", "--file", &desk.text("film.bin")]);
-    proxy.wait_until_it_stands();
+    let (film, sending) = HalfWay::to(&server);
     sending.kill();
-    proxy.goes_on();
+    film.proxy.goes_on();
     // The original may change or go: it was sealed into the home.
-    std::fs::remove_file(desk.path("film.bin")).unwrap();
-    let _opened = alice.start(&["listen", "--json"]);
-    let heard = hears(&bob);
-    assert_eq!((heard.get("text"), &heard["media"]["bytes"]), (None, &json!(BYTES)));
-    bob.run(&["save", id(&heard), "--out", &desk.text("saved.raw")]).succeeds();
-    assert!(std::fs::read(desk.path("saved.raw")).unwrap() == content(BYTES), "another file");
-    assert!(proxy.passed(Way::Up) < BYTES as u64 * 3 / 2, "it went on where it was");
-    let messages = bob.run(&["history", "alice", "--json"]).succeeds().json();
-    assert_eq!(messages.len(), 1, "and came once");
+    std::fs::remove_file(film.desk.path("film.bin")).unwrap();
+    let _opened = film.alice.start(&["listen", "--json"]);
+    film.arrives();
 }
 
 #[test]
 fn an_upload_goes_on_in_another_process_of_the_server() {
     let server = Server::start();
-    let proxy = Proxy::before(&server.join);
-    let (alice, bob) = (joined(&proxy, "alice"), joined(&proxy, "bob"));
-    let desk = Desk::with("film.bin", &content(BYTES));
-    proxy.stands_after(BYTES as u64 / 2);
-    let sending = alice.start(&["send", "bob", "--file", &desk.text("film.bin")]);
-    proxy.wait_until_it_stands();
+    let (film, _sending) = HalfWay::to(&server);
     let _successor = server.upgrade();
-    proxy.goes_on();
-    let heard = hears(&bob);
-    assert_eq!(heard["media"]["bytes"], json!(BYTES));
-    drop(sending);
-    bob.run(&["save", id(&heard), "--out", &desk.text("saved.raw")]).succeeds();
-    assert!(std::fs::read(desk.path("saved.raw")).unwrap() == content(BYTES), "another file");
-    assert!(proxy.passed(Way::Up) < BYTES as u64 * 3 / 2, "it went on where it was");
+    film.proxy.goes_on();
+    film.arrives();
 }
 
 #[test]
