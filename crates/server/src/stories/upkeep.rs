@@ -87,7 +87,7 @@ async fn the_tickets_key_is_renewed_on_no_worker_and_a_panic_there_ends_the_upke
     let worked: Arc<Mutex<Vec<ThreadId>>> = Arc::default();
     let seen = Arc::clone(&worked);
     fail::cfg_callback("server::tickets", move || {
-        seen.lock().unwrap().push(thread::current().id())
+        seen.lock().unwrap().push(thread::current().id());
     })
     .unwrap();
     upkeep::renew_tickets(node).await.unwrap();
