@@ -16,6 +16,18 @@ pub const HANDOVER_POINTS: [&str; 6] = [
     "handover::serving",
 ];
 
+/// The steps of a hand-over at which the old process may die. Before it has said *go* the new one ends too and
+/// a restart has everything; after it the new one serves.
+pub const GIVING_POINTS: [&str; 7] = [
+    "handover::heard",
+    "handover::frozen",
+    "handover::parcel",
+    "handover::given",
+    "handover::told",
+    "handover::asked",
+    "handover::gone",
+];
+
 /// Arms the crash point that the environment names.
 ///
 /// # Errors
@@ -27,12 +39,14 @@ pub fn arm() -> Result<(), String> {
     let Ok(wish) = std::env::var("GODWIT_CRASH_AT") else { return Ok(()) };
     let form = || {
         format!(
-            "GODWIT_CRASH_AT={wish}: write name:n, the name one of {POINTS:?} or {HANDOVER_POINTS:?}"
+            "GODWIT_CRASH_AT={wish}: write name:n, the name one of {POINTS:?}, {HANDOVER_POINTS:?} or \
+             {GIVING_POINTS:?}"
         )
     };
     let (name, count) = wish.rsplit_once(':').ok_or_else(form)?;
     let count: u64 = count.parse().map_err(|_| form())?;
-    if !(POINTS.contains(&name) || HANDOVER_POINTS.contains(&name)) || count == 0 {
+    let mut known = POINTS.iter().chain(&HANDOVER_POINTS).chain(&GIVING_POINTS);
+    if known.all(|point| *point != name) || count == 0 {
         return Err(form());
     }
     let passed = AtomicU64::new(0);

@@ -18,6 +18,11 @@ pub enum AskError {
     /// The socket failed.
     #[error("the server did not answer: {0}; look at its log")]
     Io(#[from] io::Error),
+    /// The server went away instead of answering.
+    #[error(
+        "the server ended before it answered; `godwitd status` says whether one runs, its log why"
+    )]
+    Ended,
     /// The server said no.
     #[error("{0}")]
     Refused(String),
@@ -52,7 +57,13 @@ pub fn ask_and_hear(
     let mut lines = BufReader::new(stream);
     let mut answer = loop {
         let mut line = String::new();
-        lines.read_line(&mut line)?;
+        match lines.read_line(&mut line) {
+            Ok(0) => return Err(AskError::Ended),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                return Err(AskError::Ended);
+            }
+            read => read?,
+        };
         let answer: Value = serde_json::from_str(&line).map_err(io::Error::from)?;
         match answer.get("progress").and_then(Value::as_str) {
             Some(progress) => hears(progress),

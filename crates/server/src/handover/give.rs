@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fail::fail_point;
 use prost::Message as _;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
@@ -105,10 +106,12 @@ pub async fn upgrade(server: Server, wish: Wish, origin: &Origin) -> Result<Upgr
             return Ok(Upgraded::Back(Box::new(server)));
         }
     };
+    fail_point!("handover::heard");
     wish.progress(format!("freezing {} sessions", server.node.registry.live()));
     let frozen = server.freeze().await;
     drop(not_copied);
     wish.progress(format!("{} sessions are frozen, the store is closed", frozen.sessions.len()));
+    fail_point!("handover::frozen");
     let (given, frozen) = give(successor, frozen).await;
     match given {
         Ok((new_pid, new_version)) => {
@@ -225,7 +228,12 @@ impl Successor {
     /// Starts the program, and hears who it is.
     fn start(binary: &Path, arguments: &[OsString], data: &Path) -> Result<Self, String> {
         let shown = binary.display();
-        let no = |why: String| format!("{shown} did not start: {why}");
+        let no = |why: String| {
+            format!(
+                "{shown} did not start: {why}; the log of the server has its last words, --binary PATH names \
+                 another"
+            )
+        };
         let (road, theirs) = Road::pair().map_err(|error| no(error.to_string()))?;
         let child = Command::new(binary)
             .args(arguments)
@@ -249,6 +257,7 @@ impl Successor {
         self.says(Step::Go, &[], &[], PARCEL_TIME).map_err(before)?;
         // Keys and sockets are the other's: whatever happens, they are not used here again (M11).
         server.sessions = Vec::new();
+        fail_point!("handover::gone");
         self.hears(Step::Serving, SERVE_TIME).map_err(|why| Lost { why, after_go: true })?;
         self.serves = true;
         Ok(())
@@ -265,11 +274,15 @@ impl Successor {
             let sockets: Result<Vec<_>, _> = some.iter().map(|one| one.stream.fd()).collect();
             let sockets = sockets.map_err(|error| error.to_string())?;
             self.says(Step::Sessions, &bytes, &sockets, PARCEL_TIME)?;
+            fail_point!("handover::parcel");
             self.hears(Step::Taken, PARCEL_TIME)?;
             rest = others;
         }
+        fail_point!("handover::given");
         self.says(Step::Yours, &[], &[], PARCEL_TIME)?;
+        fail_point!("handover::told");
         self.hears(Step::Ready, OPEN_TIME)?;
+        fail_point!("handover::asked");
         Ok(())
     }
 
@@ -317,15 +330,52 @@ impl HelloRecord {
                 self.oldest, self.newest
             ));
         }
-        let theirs = Path::new(&self.data);
-        let same = std::fs::canonicalize(data).is_ok_and(|ours| ours == theirs);
+        // As it is said: a name that is no text is not whole in it.
+        let same = std::fs::canonicalize(data).is_ok_and(|ours| ours.to_string_lossy() == self.data);
         if !same {
             return Err(format!(
                 "it would serve {} and not {}; start the server with --data DIR",
-                theirs.display(),
+                self.data,
                 data.display()
             ));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    use super::*;
+
+    #[test]
+    fn who_reads_no_record_of_ours_or_serves_another_folder_is_told_what_to_do() {
+        let (data, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let hello = |oldest, newest, at: &Path| {
+            let data = std::fs::canonicalize(at).unwrap().to_string_lossy().into_owned();
+            HelloRecord { version: "9.0.0".to_owned(), data, oldest, newest }
+        };
+        let admits = |oldest, newest| hello(oldest, newest, data.path()).admits(data.path());
+        // The edges on both sides: one version in common is enough.
+        assert_eq!(admits(VERSION, VERSION + 9), Ok(()));
+        assert_eq!(admits(0, OLDEST), Ok(()));
+        for (oldest, newest) in [(VERSION + 1, VERSION + 2), (0, OLDEST - 1)] {
+            let why = admits(oldest, newest).unwrap_err();
+            let says = format!("godwitd 9.0.0 takes records of version {oldest} to {newest}");
+            assert!(why.contains(&says) && why.contains("or restart"), "{why}");
+        }
+        let nowhere = HelloRecord { data: String::new(), ..hello(OLDEST, VERSION, data.path()) };
+        for elsewhere in [hello(OLDEST, VERSION, other.path()), nowhere] {
+            let why = elsewhere.admits(data.path()).unwrap_err();
+            assert!(why.contains("start the server with --data DIR"), "{why}");
+        }
+        // The folder under another name is the same folder, whatever its name is.
+        let link = other.path().join("link");
+        std::os::unix::fs::symlink(data.path(), &link).unwrap();
+        assert_eq!(hello(OLDEST, VERSION, data.path()).admits(&link), Ok(()));
+        let no_text = other.path().join(std::ffi::OsStr::from_bytes(b"\xff"));
+        std::fs::create_dir(&no_text).unwrap();
+        assert_eq!(hello(OLDEST, VERSION, &no_text).admits(&no_text), Ok(()));
     }
 }

@@ -130,11 +130,12 @@ impl Road {
         }
         // The sockets go with the first byte; a head of eight is sent whole or not at all.
         let head = [IoSlice::new(&head)];
-        let sent = retry_on_intr(|| sendmsg(&self.0, &head, &mut control, SendFlags::NOSIGNAL))?;
+        let sent = retry_on_intr(|| sendmsg(&self.0, &head, &mut control, SendFlags::NOSIGNAL))
+            .map_err(|error| patient(error.into()))?;
         if sent != HEAD_BYTES {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        (&self.0).write_all(bytes)
+        (&self.0).write_all(bytes).map_err(patient)
     }
 
     /// The next parcel.
@@ -157,7 +158,7 @@ impl Road {
             }
         }
         if came.bytes == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            return Err(patient(io::ErrorKind::UnexpectedEof.into()));
         }
         if let Some(rest) = head.get_mut(came.bytes..) {
             (&self.0).read_exact(rest).map_err(patient)?;
@@ -174,13 +175,15 @@ impl Road {
     }
 }
 
-/// A time that ran out, as people read it.
+/// A time that ran out or an end that is gone, as people read it.
 fn patient(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             io::Error::new(io::ErrorKind::TimedOut, "it took too long")
         }
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::BrokenPipe => {
             io::Error::new(io::ErrorKind::UnexpectedEof, "the other process ended")
         }
         _ => error,
@@ -283,7 +286,11 @@ mod tests {
         assert_eq!(arrived.local_addr().unwrap(), port.local_addr().unwrap());
         assert_eq!(new.receive().unwrap().step, Step::Go);
         drop(old);
-        assert_eq!(new.receive().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        for gone in [new.receive().map(drop), new.send(Step::Ready, b"", &[])] {
+            let gone = gone.unwrap_err();
+            assert_eq!(gone.kind(), io::ErrorKind::UnexpectedEof);
+            assert_eq!(gone.to_string(), "the other process ended");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::session::Carrier;
 /// process does.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Why nothing was taken over. The old server goes on.
+/// Why nothing was taken over.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TakeError {
@@ -28,10 +28,26 @@ pub enum TakeError {
     NoRoad(io::Error),
     /// The road ended, or what came over it is wrong.
     #[error("the old server gave no more: {0}; it goes on")]
-    Road(#[from] io::Error),
+    Road(io::Error),
+    /// The old process died before it had given all, so nobody serves.
+    #[error(
+        "the old server ended before this one could take over; nothing that was accepted is lost: \
+         start godwitd again"
+    )]
+    Orphaned,
     /// This server does not start.
     #[error(transparent)]
     Start(#[from] StartError),
+}
+
+impl From<io::Error> for TakeError {
+    /// The old process closes the road in no other way than by its end: it kills this one before.
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::Orphaned,
+            _ => Self::Road(error),
+        }
+    }
 }
 
 /// Takes over from the process that started this one. `serves` is called once the sessions have their turns,
@@ -57,7 +73,10 @@ pub async fn take_over(setup: Setup, serves: impl FnOnce()) -> Result<Server, Ta
     let server = opened.serve(Some((record, sessions))).await?;
     fail_point!("handover::serving");
     serves();
-    road.send(Step::Serving, &[], &[])?;
+    if let Err(error) = road.send(Step::Serving, &[], &[]) {
+        // It died once it had given all: whose sessions these are does not depend on it any more.
+        tracing::warn!(%error, "the old server does not hear that this one serves");
+    }
     drop(road);
     leave_stdin();
     Ok(server)
@@ -73,8 +92,11 @@ async fn take(road: &Road, setup: Setup) -> Result<Taken, TakeError> {
     let opened = Opened::open(setup, Some(listener), Some(&record)).await?;
     tracing::info!("store opened");
     fail_point!("handover::ready");
-    road.send(Step::Ready, &[], &[])?;
-    match tokio::task::block_in_place(|| expect(road, Step::Go)) {
+    let go = tokio::task::block_in_place(|| {
+        road.send(Step::Ready, &[], &[])?;
+        expect(road, Step::Go)
+    });
+    match go {
         Ok(_) => Ok((opened, record, sessions)),
         // It is gone, or goes on: either way nothing of this may be used here.
         Err(error) => {

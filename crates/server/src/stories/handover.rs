@@ -1,5 +1,7 @@
 //! Sessions become data and go on, in one process: nobody hears of it.
 
+mod held;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

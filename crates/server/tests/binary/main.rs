@@ -19,6 +19,9 @@ mod program;
 mod commands;
 #[cfg(feature = "fail-points")]
 mod crash;
+#[cfg(feature = "fail-points")]
+mod deaths;
+mod hello;
 mod life;
 mod systemd;
 mod upgrade;

@@ -6,26 +6,24 @@ use godwit_wire::Refusal;
 use tempfile::TempDir;
 
 use super::life::joins;
-#[cfg(feature = "fail-points")]
-use super::link::Heard;
 use super::person::Person;
 use super::program::{Program, godwitd, run, text};
 
-fn upgrades(data: &TempDir, more: &[&str]) -> Output {
+pub(crate) fn upgrades(data: &TempDir, more: &[&str]) -> Output {
     let line = ["upgrade", "--data", data.path().to_str().unwrap(), "--json"];
     run(&[&line, more].concat())
 }
 
-fn report(done: &Output) -> serde_json::Value {
+pub(crate) fn report(done: &Output) -> serde_json::Value {
     serde_json::from_slice(&done.stdout)
         .unwrap_or_else(|_| panic!("{} {}", text(&done.stdout), text(&done.stderr)))
 }
 
 /// The process that serves at last, killed when dropped.
-struct Last(u64);
+pub(crate) struct Last(pub(crate) u64);
 
 impl Last {
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.0.to_string();
         std::process::Command::new("kill").args(["-s", name, &id]).status().unwrap();
     }
@@ -124,40 +122,4 @@ fn nobody_takes_over_by_hand() {
     let refused = command.stdin(std::process::Stdio::null()).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("godwitd upgrade"), "{}", text(&refused.stderr));
-}
-
-/// Dies at every step once; before it has the sessions, they go on in the old process.
-#[cfg(feature = "fail-points")]
-#[tokio::test]
-async fn a_new_process_that_dies_costs_nobody_a_message() {
-    for (number, point) in (1..).zip(godwit_server::crash::HANDOVER_POINTS) {
-        let data = TempDir::new().unwrap();
-        let at = data.path().to_str().unwrap();
-        let mut command = godwitd(&["serve", "--data", at, "--listen", "127.0.0.1:0", "--json"]);
-        command.env("GODWIT_CRASH_AT", format!("{point}:1"));
-        let program = Program::spawn(command);
-        let (mut alice, mut bob) = (joins(&program, "alice").await, joins(&program, "bob").await);
-        alice.writes_to(&mut bob, "before").await;
-        let done = upgrades(&data, &[]);
-        assert_eq!(done.status.code(), Some(1), "{point}");
-        let error = text(&done.stderr);
-        if number <= 4 {
-            let goes_on =
-                error.contains("all sessions go on") || error.contains("goes on as it was");
-            assert!(goes_on, "{point}: {error}");
-            alice.writes_to(&mut bob, "after").await;
-        } else {
-            assert!(error.contains("dial the old server again"), "{point}: {error}");
-            for person in [&mut alice, &mut bob] {
-                while person.link().next().await != Heard::Closed {}
-            }
-        }
-        bob.comes_back().await;
-        alice.comes_back().await;
-        let counter = alice.sends("again").to(&bob).await;
-        alice.sees_tick(counter).await;
-        bob.receives("again", &alice).await;
-        program.signal("TERM");
-        assert_eq!(program.ends(), Some(0), "{point}");
-    }
 }
