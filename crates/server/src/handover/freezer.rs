@@ -43,8 +43,8 @@ pub(crate) struct Frozen {
     /// The links of one device must come back in the order in which they were made.
     pub(crate) ordinal: u32,
     pub(crate) stream: Carrier,
-    /// An encoded [`SessionRecord`], which holds keys.
-    pub(crate) record: Zeroizing<Vec<u8>>,
+    /// Whole: it is bytes on the road alone, and read where it leaves the road.
+    pub(crate) record: Box<Zeroizing<SessionRecord>>,
 }
 
 /// Of one node.
@@ -200,13 +200,6 @@ pub(crate) fn thaw(node: &Arc<Node>, record: &NodeRecord, frozen: Vec<Frozen>) -
         tokio::spawn(session);
     }
     lost
-}
-
-impl Frozen {
-    /// Whether it can be a session again.
-    pub(crate) fn is_whole(&self) -> bool {
-        SessionRecord::read(&self.record).is_ok()
-    }
 }
 
 impl std::fmt::Debug for Frozen {

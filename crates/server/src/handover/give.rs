@@ -331,7 +331,8 @@ impl HelloRecord {
             ));
         }
         // As it is said: a name that is no text is not whole in it.
-        let same = std::fs::canonicalize(data).is_ok_and(|ours| ours.to_string_lossy() == self.data);
+        let same =
+            std::fs::canonicalize(data).is_ok_and(|ours| ours.to_string_lossy() == self.data);
         if !same {
             return Err(format!(
                 "it would serve {} and not {}; start the server with --data DIR",

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use prost::Message as _;
 use rustix::io::retry_on_intr;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -16,7 +17,7 @@ use rustix::net::{
 };
 use zeroize::Zeroizing;
 
-use super::Frozen;
+use super::{Damaged, Frozen, SessionRecord};
 
 /// Sockets of one parcel: the system takes 253, and counts those that are under way as open files of the
 /// user. Each parcel is waited for, so these are all.
@@ -218,7 +219,7 @@ pub(super) fn pack(sessions: &[Frozen]) -> (usize, Zeroizing<Vec<u8>>) {
     let mut count = 0;
     let mut length = 0;
     for one in sessions.iter().take(SOCKETS_MAX) {
-        let more = LENGTH_BYTES + one.record.len();
+        let more = LENGTH_BYTES + one.record.encoded_len();
         if count > 0 && length + more > PARCEL_BYTES_WANTED {
             break;
         }
@@ -227,24 +228,32 @@ pub(super) fn pack(sessions: &[Frozen]) -> (usize, Zeroizing<Vec<u8>>) {
     // As long as it becomes, or growing would leave keys behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(length));
     for one in sessions.iter().take(count) {
-        let length = u32::try_from(one.record.len()).unwrap_or(u32::MAX);
+        let length = u32::try_from(one.record.encoded_len()).unwrap_or(u32::MAX);
         bytes.extend_from_slice(&length.to_le_bytes());
-        bytes.extend_from_slice(&one.record);
+        one.record.encode_raw(&mut *bytes);
     }
     (count, bytes)
 }
 
-/// The records in a parcel. None if they are not what [`pack`] makes.
-pub(super) fn unpack(mut bytes: &[u8]) -> Option<Vec<Zeroizing<Vec<u8>>>> {
+/// The records in a parcel, whole.
+///
+/// # Errors
+/// They are not what [`pack`] makes.
+pub(super) fn unpack(mut bytes: &[u8]) -> Result<Vec<Zeroizing<SessionRecord>>, Damaged> {
     let mut records = Vec::new();
     while !bytes.is_empty() {
-        let (length, rest) = bytes.split_first_chunk::<LENGTH_BYTES>()?;
-        let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-        let (record, rest) = rest.split_at_checked(length)?;
-        records.push(Zeroizing::new(record.to_vec()));
+        let (first, rest) = split(bytes).ok_or(Damaged("it is cut off"))?;
+        records.push(SessionRecord::read(first)?);
         bytes = rest;
     }
-    Some(records)
+    Ok(records)
+}
+
+/// The first of several records, and the others.
+fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<LENGTH_BYTES>()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    rest.split_at_checked(length)
 }
 
 const LENGTH_BYTES: usize = 4;
@@ -254,21 +263,40 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::handover::WhoRecord;
     use crate::session::Carrier;
+
+    /// Bytes of a record that says as little as a record can: two keys of 32, each behind a head of 2, and
+    /// who it is in 2.
+    const PLAIN: usize = 2 * (2 + 32) + 2;
+    /// What stands before the first half of a frame in a record at most: its number in 2, its length in 3.
+    const HALF_READ_HEAD_MAX: usize = 5;
 
     fn road() -> (Road, Road) {
         let (ours, theirs) = Road::pair().unwrap();
         (ours, Road(theirs.into()))
     }
 
-    fn frozen(record: &[u8]) -> Frozen {
+    /// A record of so many bytes.
+    fn record(length: usize) -> Zeroizing<SessionRecord> {
+        let mut record = SessionRecord {
+            seal_key: vec![1; 32],
+            open_key: vec![2; 32],
+            who: WhoRecord::Device.into(),
+            ..SessionRecord::default()
+        };
+        while let more @ 1.. = length - record.encoded_len() {
+            // Up to the last bytes, since the length of the length is not known before.
+            let grown = record.half_read.len() + more.saturating_sub(HALF_READ_HEAD_MAX).max(1);
+            record.half_read.resize(grown, 3);
+        }
+        Zeroizing::new(record)
+    }
+
+    fn frozen(length: usize) -> Frozen {
         let port = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(port.local_addr().unwrap()).unwrap();
-        Frozen {
-            ordinal: 0,
-            stream: Carrier::System(stream),
-            record: Zeroizing::new(record.to_vec()),
-        }
+        Frozen { ordinal: 0, stream: Carrier::System(stream), record: Box::new(record(length)) }
     }
 
     #[test]
@@ -321,32 +349,38 @@ mod tests {
 
     #[test]
     fn records_come_apart_as_they_were_put_together_and_a_parcel_is_full_at_last() {
-        let sessions = [frozen(b"one"), frozen(b""), frozen(&[3; 300])];
+        let sessions = [frozen(PLAIN), frozen(PLAIN + 100), frozen(PLAIN + 300)];
         let (count, bytes) = pack(&sessions);
         let records = unpack(&bytes).unwrap();
         assert_eq!(count, 3);
-        assert!(records.iter().zip(&sessions).all(|(record, one)| *record == one.record));
-        assert!(unpack(&bytes[..bytes.len() - 1]).is_none());
-        let half = vec![1; PARCEL_BYTES_WANTED / 2 - LENGTH_BYTES];
-        let large = [frozen(&half), frozen(&half), frozen(b"")];
+        assert!(records.iter().zip(&sessions).all(|(record, one)| *record == *one.record));
+        assert!(unpack(&bytes[..bytes.len() - 1]).is_err());
+        let half = PARCEL_BYTES_WANTED / 2 - LENGTH_BYTES;
+        let large = [frozen(half), frozen(half), frozen(PLAIN)];
         assert_eq!(pack(&large).0, 2, "two fill it");
-        let larger = [frozen(&[1; PARCEL_BYTES_WANTED]), frozen(b"")];
-        assert_eq!(pack(&larger).0, 1, "one that is larger goes alone");
-        let many: Vec<_> = (0..=SOCKETS_MAX).map(|_| frozen(b"x")).collect();
+        let larger = [frozen(half), frozen(half + 1), frozen(PLAIN)];
+        assert_eq!(pack(&larger).0, 1, "a byte more does not fit");
+        let alone = [frozen(PARCEL_BYTES_WANTED), frozen(PLAIN)];
+        assert_eq!(pack(&alone).0, 1, "one that is larger goes alone");
+        let many: Vec<_> = (0..=SOCKETS_MAX).map(|_| frozen(PLAIN)).collect();
         assert_eq!(pack(&many).0, SOCKETS_MAX);
     }
 
     #[test]
     fn what_is_no_row_of_records_is_refused() {
-        let (_, good) = pack(&[frozen(b"one"), frozen(b"two")]);
-        let first = LENGTH_BYTES + 3;
+        let (_, good) = pack(&[frozen(PLAIN), frozen(PLAIN)]);
+        let first = LENGTH_BYTES + PLAIN;
         assert_eq!(unpack(&[]).unwrap().len(), 0);
         for length in 1..good.len() {
-            assert_eq!(unpack(&good[..length]).is_some(), length == first, "{length}");
+            assert_eq!(unpack(&good[..length]).is_ok(), length == first, "{length}");
         }
         for length in [1, u32::MAX, u32::MAX >> 1] {
-            assert!(unpack(&length.to_le_bytes()).is_none(), "{length} bytes that are not there");
+            assert!(unpack(&length.to_le_bytes()).is_err(), "{length} bytes that are not there");
         }
+        let mut nobody = frozen(PLAIN);
+        nobody.record.who = 0;
+        let said = unpack(&pack(&[frozen(PLAIN), nobody]).1).unwrap_err();
+        assert_eq!(said, Damaged("nobody speaks on it"), "what is no session is no row either");
     }
 
     #[test]

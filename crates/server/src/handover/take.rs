@@ -144,20 +144,22 @@ fn receive(road: &Road) -> io::Result<(TcpListener, Zeroizing<NodeRecord>, Vec<F
         }
     }
     fail_point!("handover::yours");
-    if sessions.len() as u64 != record.sessions || !sessions.iter().all(Frozen::is_whole) {
-        return Err(wrong("not all sessions arrived whole"));
+    if sessions.len() as u64 != record.sessions {
+        return Err(wrong("not all sessions arrived"));
     }
     Ok((listener.into(), record, sessions))
 }
 
 fn unpack(parcel: Parcel) -> io::Result<Vec<Frozen>> {
     let Parcel { bytes, sockets, .. } = parcel;
-    let records = road::unpack(&bytes).filter(|records| records.len() == sockets.len());
-    let records = records.ok_or_else(|| io::Error::other("sessions arrived damaged"))?;
+    let records = road::unpack(&bytes).map_err(io::Error::other)?;
+    if records.len() != sockets.len() {
+        return Err(io::Error::other("sessions arrived without their sockets"));
+    }
     let session = |(record, socket): (_, OwnedFd)| Frozen {
         ordinal: 0,
         stream: Carrier::System(socket.into()),
-        record,
+        record: Box::new(record),
     };
     Ok(records.into_iter().zip(sockets).map(session).collect())
 }

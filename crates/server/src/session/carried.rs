@@ -8,6 +8,7 @@ use godwit_link::Transport;
 use godwit_wire::{Refusal, v1};
 use prost::Message as _;
 use tokio::time::sleep;
+use zeroize::Zeroizing;
 
 use super::inbound::Inbound;
 use super::looking::Looking;
@@ -69,10 +70,10 @@ impl Session {
         (record.sealed, record.opened) = (parted.sealed, parted.opened);
         record.seal_key = parted.seal_key.to_vec();
         record.open_key = parted.open_key.to_vec();
-        let record = zeroize::Zeroizing::new(record);
+        let record = Box::new(Zeroizing::new(record));
         let ordinal = self.seat.ordinal();
         self.node.freezer.count(&record, self.seat.records.has_overflowed());
-        self.node.freezer.lay(Frozen { ordinal, stream, record: record.sealed_bytes() });
+        self.node.freezer.lay(Frozen { ordinal, stream, record });
         Over::Frozen
     }
 
@@ -81,8 +82,7 @@ impl Session {
     /// # Errors
     /// [`NotThawed`]: this one does not; its socket is closed.
     pub(crate) fn thaw(node: &Arc<Node>, frozen: Frozen) -> Result<Self, NotThawed> {
-        let Frozen { stream, record, .. } = frozen;
-        let mut record = SessionRecord::read(&record)?;
+        let Frozen { stream, mut record, .. } = frozen;
         let mut machine = Machine::unpack(&record)?;
         let socket = Socket::join(stream, &record.web_socket)?;
         let transport = Transport::join(&record.keys()?);

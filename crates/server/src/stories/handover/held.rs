@@ -51,7 +51,7 @@ async fn outcomes_of_a_failed_batch_are_told_before_and_what_follows_is_refused_
     disk.goes_on();
     let (frozen, thawing) = freezing.await.unwrap();
     assert_eq!((frozen.sessions.len(), frozen.dropped), (2, 0));
-    let from: Vec<_> = records(&frozen).iter().map(|record| record.refused_from).collect();
+    let from: Vec<_> = records(&frozen).map(|record| record.refused_from).collect();
     assert!(from.contains(&1), "{from:?}");
     let _world = thawing.thaws(frozen).await;
     assert_eq!(alice.is_refused(1).await.0, Refusal::Unavailable);
@@ -136,12 +136,11 @@ async fn who_is_not_read_is_not_read_elsewhere_either_until_its_time() {
     alice.link().says(&[v1::TermsRequest { request: 1 }.into()]).await;
     let (mut frozen, thawing) = world.freezes().await;
     let now_s = node.now_s();
-    let held = records(&frozen).iter().position(|record| record.heard_s > now_s).unwrap();
-    let mut record = records(&frozen).swap_remove(held);
-    assert_eq!(record.heard_s, now_s + COPIES);
+    let mut all = frozen.sessions.iter_mut().map(|one| &mut **one.record);
+    let held = all.find(|record| record.heard_s > now_s).unwrap();
+    assert_eq!(held.heard_s, now_s + COPIES);
     // As if it were held so long that no machine is slow enough to miss it.
-    record.heard_s = now_s + LONGER_S;
-    frozen.sessions[held].record = record.sealed_bytes();
+    held.heard_s = now_s + LONGER_S;
     let world = thawing.thaws(frozen).await;
     assert_eq!(stage(&world, "alice").await, "held");
     assert_eq!(stage(&world, "bob0").await, "open");
