@@ -19,6 +19,10 @@ use godwit_bench::work::{
 use godwit_bench::worker;
 use serde::Serialize;
 
+// The load `store` runs the store in this process: with the allocator that it has in the server.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Err(wrong) = arguments.check() {
