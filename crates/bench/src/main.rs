@@ -13,8 +13,8 @@ use godwit_bench::plot;
 use godwit_bench::proxy::{Counts, Proxy};
 use godwit_bench::server::{Choice, Site};
 use godwit_bench::work::{
-    bystanders, capacity, chat, churn, edge, group, handshake, idle, media, offline, overload,
-    presence, profile, relay, store, storm, upgrade,
+    bystanders, capacity, chat, churn, edge, group, handshake, idle, locally, media, offline,
+    overload, presence, profile, relay, store, storm, upgrade,
 };
 use godwit_bench::worker;
 use serde::Serialize;
@@ -150,7 +150,7 @@ async fn load(arguments: &Arguments, spinners: &Processes) -> Result<Option<Told
             let conditions = Conditions::here(data.path(), spinners);
             json(&store::run(data.path(), &asked.plan(), conditions).await?)
         }
-        Load::Peer(peer) => peer_load(peer, spinners).await?,
+        Load::Peer(peer) => locally(peer_load(peer, spinners)).await?,
         Load::Worker { order } => {
             let order = serde_json::from_str(order).map_err(|_| LoadError::Worker)?;
             worker::run(&order).await?;
@@ -186,7 +186,7 @@ impl OnSite<'_> {
     ) -> Result<R, LoadError> {
         let mut site = Site::open(self.choice).await?;
         let conditions = Conditions::here(site.data(), self.spinners);
-        let report = work(&mut site, conditions).await;
+        let report = locally(work(&mut site, conditions)).await;
         site.close().await?;
         report
     }

@@ -18,3 +18,14 @@ pub mod relay;
 pub mod store;
 pub mod storm;
 pub mod upgrade;
+
+use tokio::task::LocalSet;
+
+/// Runs a load, with all that it starts, on this thread; what is left of it ends when this returns, so that no
+/// connection of one load is there in the next.
+///
+/// # Cancel safety
+/// As the load says.
+pub async fn locally<F: Future>(load: F) -> F::Output {
+    LocalSet::new().run_until(load).await
+}

@@ -14,12 +14,11 @@ use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::task::LocalSet;
 
 use crate::conn::Endpoint;
 use crate::device::Cast;
 use crate::error::LoadError;
-use crate::work::{idle, storm, upgrade};
+use crate::work::{idle, locally, storm, upgrade};
 
 /// Connections that one worker process holds, of 20,000 files that a process may open and 28,000
 /// ports that one source address has.
@@ -280,7 +279,7 @@ pub async fn run(order: &Order) -> Result<(), LoadError> {
             Duty::Ask => upgrade::hold_and_ask(order).await,
         }
     };
-    LocalSet::new().run_until(work).await
+    locally(work).await
 }
 
 /// Says something to the owner.

@@ -6,7 +6,6 @@ mod talker;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::task::LocalSet;
 use tokio::time::sleep;
 
 use crate::device::Cast;
@@ -124,13 +123,12 @@ pub struct Disturbed {
 /// # Errors
 /// [`LoadError`] when it cannot be set up; what goes wrong later is counted in the report.
 ///
+/// # Panics
+/// Outside [`locally`](crate::work::locally).
+///
 /// # Cancel safety
-/// Dropping the future drops the pairs; who misbehaves ends with the process.
+/// Dropping the future of [`locally`](crate::work::locally) drops the pairs; who misbehaves ends with the process.
 pub async fn run(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
-    LocalSet::new().run_until(run_here(site, plan, conditions)).await
-}
-
-async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
     let cast = Cast::new(rand::random());
     let pairs = Pairs::arrive(site.endpoint(), cast, 0, plan.pairs, BODY_BYTES).await?;
     pairs.set(Pace::Every(pairs.distance(plan.rate)));

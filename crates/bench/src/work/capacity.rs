@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::error::LoadError;
 use crate::machine::{self, Conditions, Processes};
 use crate::server::{Choice, Site};
-use crate::work::{idle, profile};
+use crate::work::{idle, locally, profile};
 
 /// Part of the memory that connections may take: the rest is the store's, its pages in the kernel, and the
 /// system's.
@@ -83,7 +83,7 @@ pub async fn run(choice: &Choice, plan: &Plan, spinners: &Processes) -> Result<R
     let idle = idle::run(choice, &plan.idle, spinners).await?;
     let site = Site::open(choice).await?;
     let conditions = Conditions::here(site.data(), spinners);
-    let profile = profile::run(&site, &plan.profile, conditions).await;
+    let profile = locally(profile::run(&site, &plan.profile, conditions)).await;
     site.close().await?;
     let profile = profile?;
 

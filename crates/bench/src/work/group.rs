@@ -6,7 +6,7 @@ use bytes::Bytes;
 use godwit_base::AccountId;
 use godwit_wire::{ToClient, ToServer, v1};
 use serde::Serialize;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::conn::Conn;
@@ -73,13 +73,12 @@ pub struct Report {
 /// # Errors
 /// [`LoadError`] when it cannot be set up or a connection breaks.
 ///
+/// # Panics
+/// Outside [`locally`](crate::work::locally).
+///
 /// # Cancel safety
-/// Dropping the future drops all connections.
+/// Dropping the future of [`locally`](crate::work::locally) drops all connections.
 pub async fn run(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
-    LocalSet::new().run_until(run_here(site, plan, conditions)).await
-}
-
-async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
     let cast = Cast::new(rand::random());
     let mut members = crowd::arrive(site.endpoint(), cast, 0..plan.members).await?;
     let mut sender = members.swap_remove(0);

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use godwit_link::{Initiator, LinkError, Responder, ServerKeys, StaticKey, Ticket, TicketKeys};
 use serde::Serialize;
-use tokio::task::LocalSet;
 
 use crate::conn::{Conn, Endpoint, Via};
 use crate::crowd;
@@ -53,13 +52,12 @@ pub struct Report {
 /// # Errors
 /// [`LoadError`] when the devices cannot be registered.
 ///
+/// # Panics
+/// Outside [`locally`](crate::work::locally).
+///
 /// # Cancel safety
-/// Dropping the future drops all connections.
+/// Dropping the future of [`locally`](crate::work::locally) drops all connections.
 pub async fn run(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
-    LocalSet::new().run_until(run_here(site, plan, conditions)).await
-}
-
-async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
     let cast = Cast::new(rand::random());
     crowd::register(site.endpoint(), cast, 0..plan.at_once).await?;
     let (full, full_spent) = storm(site, plan, cast, false, &conditions).await?;

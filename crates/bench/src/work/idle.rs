@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::io::AsyncReadExt;
-use tokio::task::LocalSet;
 use tokio::time::sleep;
 
 use crate::crowd;
@@ -17,6 +16,7 @@ use crate::error::LoadError;
 use crate::machine::{Conditions, Processes, Spent, kernel_bytes, socket_bytes};
 use crate::progress;
 use crate::server::{Choice, Site};
+use crate::work::locally;
 use crate::worker::standing::{Keepers, connect};
 use crate::worker::{Duty, News, Order, PER_WORKER_MAX, Worker, shares, tell};
 
@@ -153,7 +153,7 @@ async fn open_sites(
     let mut sites = Vec::new();
     for numbers in shares(plan.connections, plan.per_server) {
         let mut site = Site::open(choice).await?;
-        LocalSet::new().run_until(crowd::register(site.endpoint(), cast, numbers.clone())).await?;
+        locally(crowd::register(site.endpoint(), cast, numbers.clone())).await?;
         // What the registrations left in the allocator would hide what the connections take.
         site.restart().await?;
         sites.push((site, numbers));

@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::task::LocalSet;
 
 use crate::conn::{Conn, Endpoint};
 use crate::crowd;
@@ -85,17 +84,12 @@ pub struct Report {
 /// # Errors
 /// [`LoadError`] when it cannot be set up or a connection breaks.
 ///
+/// # Panics
+/// Outside [`locally`](crate::work::locally).
+///
 /// # Cancel safety
-/// Dropping the future drops all connections.
+/// Dropping the future of [`locally`](crate::work::locally) drops all connections.
 pub async fn run(
-    site: &mut Site,
-    plan: &Plan,
-    conditions: Conditions,
-) -> Result<Report, LoadError> {
-    LocalSet::new().run_until(run_here(site, plan, conditions)).await
-}
-
-async fn run_here(
     site: &mut Site,
     plan: &Plan,
     conditions: Conditions,

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::task::LocalSet;
 use tokio::time::sleep;
 
 use crate::device::Cast;
@@ -97,13 +96,12 @@ pub struct Step {
 /// # Errors
 /// [`LoadError`] when it cannot be set up; what goes wrong later is counted in the report.
 ///
+/// # Panics
+/// Outside [`locally`](crate::work::locally).
+///
 /// # Cancel safety
-/// Dropping the future drops all connections.
+/// Dropping the future of [`locally`](crate::work::locally) drops all connections.
 pub async fn run(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
-    LocalSet::new().run_until(run_here(site, plan, conditions)).await
-}
-
-async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
     let cast = Cast::new(rand::random());
     let pairs = Pairs::arrive(site.endpoint(), cast, 0, plan.pairs, plan.body_bytes).await?;
     let run = Run { site, plan, pairs, conditions };

@@ -8,7 +8,6 @@ use std::time::Duration;
 use godwit_wire::{ToClient, ToServer, v1};
 use serde::Serialize;
 use tokio::sync::mpsc;
-use tokio::task::LocalSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::conn::{Conn, Traffic};
@@ -92,13 +91,12 @@ struct Stage {
 /// # Errors
 /// [`LoadError`] when it cannot be set up; what goes wrong later is counted in the report.
 ///
+/// # Panics
+/// Outside [`locally`](crate::work::locally).
+///
 /// # Cancel safety
-/// Dropping the future drops all connections.
+/// Dropping the future of [`locally`](crate::work::locally) drops all connections.
 pub async fn run(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
-    LocalSet::new().run_until(run_here(site, plan, conditions)).await
-}
-
-async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
     let cast = Cast::new(rand::random());
     let conns = crowd::arrive(site.endpoint(), cast, 0..plan.connections).await?;
     sleep(plan.settle).await;

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::mpsc;
-use tokio::task::LocalSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 
 use crate::conn::{Conn, Endpoint};
@@ -160,13 +159,12 @@ pub(crate) struct Seen {
 /// # Errors
 /// [`LoadError`] when it cannot be set up; what goes wrong later is counted in the report.
 ///
+/// # Panics
+/// Outside [`locally`](crate::work::locally).
+///
 /// # Cancel safety
-/// Dropping the future drops all connections.
+/// Dropping the future of [`locally`](crate::work::locally) drops all connections.
 pub async fn run(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
-    LocalSet::new().run_until(run_here(site, plan, conditions)).await
-}
-
-async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
     let cast = Cast::new(rand::random());
     let mut conns = crowd::arrive(site.endpoint(), cast, 0..plan.connections).await?;
     // Not before all are here: that is set-up.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use godwit_wire::{OPEN_CHATS_MAX, ToClient, ToServer, v1};
 use serde::Serialize;
 use tokio::sync::Notify;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::conn::Conn;
@@ -114,13 +114,12 @@ struct Round {
 /// # Errors
 /// [`LoadError`] when it cannot be set up; what goes wrong later is counted in the report.
 ///
+/// # Panics
+/// Outside [`locally`](crate::work::locally).
+///
 /// # Cancel safety
-/// Dropping the future drops all connections.
+/// Dropping the future of [`locally`](crate::work::locally) drops all connections.
 pub async fn run(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
-    LocalSet::new().run_until(run_here(site, plan, conditions)).await
-}
-
-async fn run_here(site: &Site, plan: &Plan, conditions: Conditions) -> Result<Report, LoadError> {
     let cast = Cast::new(rand::random());
     let groups = plan.pairs.div_ceil(plan.window);
     let conns = crowd::arrive(site.endpoint(), cast, 0..2 * groups * plan.window).await?;

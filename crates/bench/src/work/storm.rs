@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::crowd;
@@ -130,17 +130,12 @@ pub struct Returned {
 /// # Errors
 /// [`LoadError`] when it cannot be set up; what goes wrong later is counted in the report.
 ///
+/// # Panics
+/// Outside [`locally`](crate::work::locally).
+///
 /// # Cancel safety
-/// Dropping the future ends the workers and drops all connections.
+/// Dropping the future of [`locally`](crate::work::locally) ends the workers and drops all connections.
 pub async fn run(
-    site: &mut Site,
-    plan: &Plan,
-    conditions: Conditions,
-) -> Result<Report, LoadError> {
-    LocalSet::new().run_until(run_here(site, plan, conditions)).await
-}
-
-async fn run_here(
     site: &mut Site,
     plan: &Plan,
     conditions: Conditions,

@@ -10,8 +10,6 @@ mod report;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::task::LocalSet;
-
 use crate::conn::{Conn, Endpoint, Road, Via};
 use crate::crowd;
 use crate::device::Cast;
@@ -89,17 +87,12 @@ impl Plan {
 /// # Errors
 /// [`LoadError`] when it cannot be set up; what goes wrong later is in the report.
 ///
+/// # Panics
+/// Outside [`locally`](crate::work::locally).
+///
 /// # Cancel safety
-/// Dropping the future ends its workers and drops all connections.
+/// Dropping the future of [`locally`](crate::work::locally) ends its workers and drops all connections.
 pub async fn run(
-    site: &mut Site,
-    plan: &Plan,
-    conditions: Conditions,
-) -> Result<Report, LoadError> {
-    LocalSet::new().run_until(run_here(site, plan, conditions)).await
-}
-
-async fn run_here(
     site: &mut Site,
     plan: &Plan,
     conditions: Conditions,

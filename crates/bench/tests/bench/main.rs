@@ -21,7 +21,7 @@ use godwit_bench::peer::Protocol;
 use godwit_bench::peer::conn::PeerEndpoint;
 use godwit_bench::server::{Choice, Site};
 use godwit_bench::work::{
-    bystanders, chat, churn, handshake, offline, overload, presence, profile, relay,
+    bystanders, chat, churn, handshake, locally, offline, overload, presence, profile, relay,
 };
 
 async fn site(double: &Double) -> Site {
@@ -46,7 +46,7 @@ async fn chat(fault: Fault, window: u32) -> chat::Report {
         patience: Duration::from_millis(300),
     };
     let double = Double::start(fault).await;
-    chat::run(&site(&double).await, &plan, conditions()).await.unwrap()
+    locally(chat::run(&site(&double).await, &plan, conditions())).await.unwrap()
 }
 
 fn offline_plan() -> offline::Plan {
@@ -81,7 +81,7 @@ async fn others_stay_connected_while_pairs_chat() {
         patience: Duration::from_millis(300),
     };
     let double = Double::start(Fault::None).await;
-    let report = chat::run(&site(&double).await, &plan, conditions()).await.unwrap();
+    let report = locally(chat::run(&site(&double).await, &plan, conditions())).await.unwrap();
     assert_eq!((report.connections, double.attached(), report.broken_connections), (11, 11, 0));
     assert!(report.phase.messages_per_s > 0.0, "{report:?}");
 }
@@ -123,7 +123,7 @@ async fn an_even_pace_is_kept() {
     };
     let double = Double::start(Fault::None).await;
     let began = std::time::Instant::now();
-    chat::run(&site(&double).await, &plan, conditions()).await.unwrap();
+    locally(chat::run(&site(&double).await, &plan, conditions())).await.unwrap();
     // A full window would make thousands; the pace makes what the clock allows and no more.
     let most = 200.0 * began.elapsed().as_secs_f64() + f64::from(plan.pairs);
     let seen = double.submitted();
@@ -134,7 +134,8 @@ async fn an_even_pace_is_kept() {
 async fn offline_messages_wait_and_come_once() {
     let double = Double::start(Fault::None).await;
     let plan = offline_plan();
-    let report = offline::run(&mut site(&double).await, &plan, conditions()).await.unwrap();
+    let report =
+        locally(offline::run(&mut site(&double).await, &plan, conditions())).await.unwrap();
     assert_eq!(report.accepted, 200);
     assert_eq!((report.lost, report.duplicated, report.failed), (0, 0, 0));
 }
@@ -143,13 +144,16 @@ async fn offline_messages_wait_and_come_once() {
 async fn offline_faults_are_counted_one_by_one() {
     let plan = offline_plan();
     let double = Double::start(Fault::LoseEvery(50)).await;
-    let report = offline::run(&mut site(&double).await, &plan, conditions()).await.unwrap();
+    let report =
+        locally(offline::run(&mut site(&double).await, &plan, conditions())).await.unwrap();
     assert_eq!((report.accepted, report.lost, report.duplicated), (200, 4, 0));
     let double = Double::start(Fault::RepeatEvery(20)).await;
-    let report = offline::run(&mut site(&double).await, &plan, conditions()).await.unwrap();
+    let report =
+        locally(offline::run(&mut site(&double).await, &plan, conditions())).await.unwrap();
     assert_eq!((report.accepted, report.lost, report.duplicated), (200, 0, 10));
     let double = Double::start(Fault::RefuseEvery(10)).await;
-    let report = offline::run(&mut site(&double).await, &plan, conditions()).await.unwrap();
+    let report =
+        locally(offline::run(&mut site(&double).await, &plan, conditions())).await.unwrap();
     assert_eq!((report.accepted, report.lost, report.duplicated), (200, 0, 0));
 }
 
@@ -173,7 +177,7 @@ async fn a_chat_on_another_server_is_judged_as_ours_is() {
             warm_up: Duration::ZERO,
             patience: Duration::from_millis(300),
         };
-        let report = chat::peer::run(&to, None, &plan, conditions()).await.unwrap();
+        let report = locally(chat::peer::run(&to, None, &plan, conditions())).await.unwrap();
         assert_eq!((report.lost > 0, report.duplicated, report.broken_connections), (loses, 0, 0));
         assert!(report.phase.messages_per_s > 0.0 || loses, "{report:?}");
         // The body twice, and what MQTT and the receipt need around it.
@@ -188,7 +192,8 @@ async fn messages_to_the_absent_on_another_server_are_counted_one_by_one() {
         let bounds = offline::peer::Bounds { enqueue: Duration::from_secs(60), pause: false };
         let to = broker(lose_every).await;
         let plan = offline_plan();
-        let report = offline::peer::run(&to, None, &plan, &bounds, conditions()).await.unwrap();
+        let report =
+            locally(offline::peer::run(&to, None, &plan, &bounds, conditions())).await.unwrap();
         assert_eq!((report.accepted, report.lost, report.duplicated), (200, lost, 0), "{report:?}");
     }
 }
@@ -204,7 +209,8 @@ async fn a_change_of_presence_that_is_not_told_is_seen() {
     };
     for (fault, loses) in [(Fault::None, false), (Fault::LoseEvery(10), true)] {
         let double = Double::start(fault).await;
-        let report = presence::run(&site(&double).await, &plan, conditions()).await.unwrap();
+        let report =
+            locally(presence::run(&site(&double).await, &plan, conditions())).await.unwrap();
         assert!(report.changes > 0 && report.told > 0, "{report:?}");
         assert_eq!((report.lost > 0, report.broken_connections), (loses, 0), "{report:?}");
     }
@@ -222,7 +228,8 @@ async fn a_signal_that_is_not_passed_on_is_seen() {
         };
         for (fault, loses) in [(Fault::None, false), (Fault::LoseEvery(7), true)] {
             let double = Double::start(fault).await;
-            let report = relay::run(&site(&double).await, &plan, conditions()).await.unwrap();
+            let report =
+                locally(relay::run(&site(&double).await, &plan, conditions())).await.unwrap();
             assert!(report.messages_per_s > 0.0 && report.delivery_ms.is_some(), "{report:?}");
             assert_eq!((report.lost > 0, report.broken_connections), (loses, 0), "{report:?}");
         }
@@ -233,7 +240,7 @@ async fn a_signal_that_is_not_passed_on_is_seen() {
 async fn handshakes_are_made_both_ways() {
     let double = Double::start(Fault::None).await;
     let plan = handshake::Plan { seconds: 1, at_once: 4 };
-    let report = handshake::run(&site(&double).await, &plan, conditions()).await.unwrap();
+    let report = locally(handshake::run(&site(&double).await, &plan, conditions())).await.unwrap();
     assert_eq!(report.failed, 0);
     assert!(report.full_per_s > 0.0 && report.resumed_per_s > 0.0);
     let (full, resumed) = double.handshakes();
@@ -249,7 +256,7 @@ async fn churn(fault: Fault) -> churn::Report {
         patience: Duration::from_secs(20),
     };
     let double = Double::start(fault).await;
-    churn::run(&site(&double).await, &plan, conditions()).await.unwrap()
+    locally(churn::run(&site(&double).await, &plan, conditions())).await.unwrap()
 }
 
 #[tokio::test]
@@ -284,7 +291,7 @@ async fn profile(fault: Fault, loss_percent: u8) -> profile::Report {
         patience: Duration::from_secs(2),
     };
     let double = Double::start(fault).await;
-    profile::run(&site(&double).await, &plan, conditions()).await.unwrap()
+    locally(profile::run(&site(&double).await, &plan, conditions())).await.unwrap()
 }
 
 #[tokio::test]
@@ -328,7 +335,7 @@ async fn overload(fault: Fault) -> overload::Report {
         patience: Duration::from_millis(300),
     };
     let double = Double::start(fault).await;
-    overload::run(&site(&double).await, &plan, conditions()).await.unwrap()
+    locally(overload::run(&site(&double).await, &plan, conditions())).await.unwrap()
 }
 
 #[tokio::test]
@@ -365,7 +372,7 @@ async fn bystanders(fault: Fault) -> bystanders::Report {
         patience: Duration::from_millis(500),
     };
     let double = Double::start(fault).await;
-    bystanders::run(&site(&double).await, &plan, conditions()).await.unwrap()
+    locally(bystanders::run(&site(&double).await, &plan, conditions())).await.unwrap()
 }
 
 fn others(report: &bystanders::Report) -> [bystanders::Done; 4] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet, LocalSet, spawn_blocking};
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use super::Plan;
 use super::talker::Talker;
@@ -16,6 +16,7 @@ use crate::error::LoadError;
 use crate::work::chat::pairs::until_none;
 use crate::work::chat::tally::Tally;
 use crate::work::chat::{BODY_BYTES, WINDOW_MAX, recipient};
+use crate::work::locally;
 use crate::work::offline::{self, drain, enqueue};
 
 /// What they do.
@@ -70,7 +71,7 @@ impl Crew {
         let mut thread = spawn_blocking(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(LoadError::io("starting a runtime"))?;
-            runtime.block_on(LocalSet::new().run_until(perform(deed, to, &plan, cues)))
+            runtime.block_on(locally(perform(deed, to, &plan, cues)))
         });
         if is_ready.await.is_err() {
             let end = (&mut thread).await.map_err(|_| LoadError::Worker)?;

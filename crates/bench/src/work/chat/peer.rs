@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use tokio::sync::watch;
-use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::pairs::{Pace, Pairs};
@@ -25,18 +24,12 @@ pub const AT_ONCE: usize = 32;
 /// # Errors
 /// [`LoadError`] when not everybody can log in; what goes wrong later is counted in the report.
 ///
+/// # Panics
+/// Outside [`locally`](crate::work::locally).
+///
 /// # Cancel safety
-/// Dropping the future drops all connections.
+/// Dropping the future of [`locally`](crate::work::locally) drops all connections.
 pub async fn run(
-    to: &PeerEndpoint,
-    server: Option<&Processes>,
-    plan: &Plan,
-    conditions: Conditions,
-) -> Result<Report, LoadError> {
-    LocalSet::new().run_until(run_here(to, server, plan, conditions)).await
-}
-
-async fn run_here(
     to: &PeerEndpoint,
     server: Option<&Processes>,
     plan: &Plan,

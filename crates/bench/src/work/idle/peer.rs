@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
 
-use tokio::task::LocalSet;
 use tokio::time::sleep;
 
 use super::{Memory, Plan, Report, SETTLE, Seen};
@@ -19,18 +18,12 @@ use crate::work::chat::peer::log_in;
 /// # Errors
 /// [`LoadError`] when not everybody can log in.
 ///
+/// # Panics
+/// Outside [`locally`](crate::work::locally).
+///
 /// # Cancel safety
-/// Dropping the future drops all connections.
+/// Dropping the future of [`locally`](crate::work::locally) drops all connections.
 pub async fn run(
-    to: &PeerEndpoint,
-    server: Option<&Processes>,
-    plan: &Plan,
-    conditions: Conditions,
-) -> Result<Report, LoadError> {
-    LocalSet::new().run_until(run_here(to, server, plan, conditions)).await
-}
-
-async fn run_here(
     to: &PeerEndpoint,
     server: Option<&Processes>,
     plan: &Plan,

@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Counts, Plan, Report, percentiles};
@@ -96,19 +95,12 @@ impl Ledger {
 /// # Errors
 /// [`LoadError`] when it cannot be set up or a sender's connection breaks.
 ///
+/// # Panics
+/// Outside [`locally`](crate::work::locally).
+///
 /// # Cancel safety
-/// Dropping the future drops all connections.
+/// Dropping the future of [`locally`](crate::work::locally) drops all connections.
 pub async fn run(
-    to: &PeerEndpoint,
-    server: Option<Processes>,
-    plan: &Plan,
-    bounds: &Bounds,
-    conditions: Conditions,
-) -> Result<Report, LoadError> {
-    LocalSet::new().run_until(run_here(to, server, plan, bounds, conditions)).await
-}
-
-async fn run_here(
     to: &PeerEndpoint,
     mut server: Option<Processes>,
     plan: &Plan,

@@ -9,7 +9,7 @@ use godwit_wire::{ToClient, ToServer, v1};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::conn::{Conn, Endpoint};
@@ -18,6 +18,7 @@ use crate::device::Cast;
 use crate::error::LoadError;
 use crate::progress;
 use crate::work::chat::tally::bump;
+use crate::work::locally;
 use crate::worker::standing::connect;
 use crate::worker::{Duty, News, Order, PER_WORKER_MAX, Worker, shares, tell};
 
@@ -36,7 +37,7 @@ pub(super) struct Held(Vec<Worker>);
 impl Held {
     /// Registers these devices and has workers hold a connection of each.
     pub(super) async fn arrive(to: Endpoint, cast: Cast, count: u32) -> Result<Self, LoadError> {
-        LocalSet::new().run_until(crowd::register(to, cast, 0..count)).await?;
+        locally(crowd::register(to, cast, 0..count)).await?;
         let bar = progress::bar("connecting", count.into());
         let mut workers = Vec::new();
         for numbers in shares(count, PER_WORKER_MAX) {
