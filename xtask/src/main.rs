@@ -5,6 +5,7 @@ mod edges;
 mod fuzz;
 mod model;
 mod peers;
+mod previous;
 mod promises;
 mod s3;
 mod secrets;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::previous::Release;
 use crate::s3::{self, S3};
 use crate::shell::{cargo, root, run as run_command};
 use crate::{crash, fuzz, model, sim, tools};
@@ -161,13 +162,22 @@ fn faults_smoke() -> Result<()> {
     crash::faults::run(&crash::faults::Args::smoke())
 }
 
-/// Other processes take over while people talk, and one of them dies midway: nobody notices. `build` makes the
-/// programs.
+/// Other processes take over while people talk, and one of them dies midway: nobody notices. From the previous
+/// release to this one, to one that dies, to another of this one, back to the previous release, and to this one
+/// again. `build` makes the programs of this one.
 fn upgrade_smoke() -> Result<()> {
     build()?;
-    let mut bench = Command::new(root().join("target/debug/godwit-bench"));
+    let programs = root().join("target/debug");
+    let mut bench = Command::new(programs.join("godwit-bench"));
     bench.args(["upgrade", "--connections", "300", "--pairs", "8", "--forced", "4"]);
-    run_command(bench.args(["--upgrades", "3", "--crash-at", "handover::ready", "--json"]))
+    bench.args(["--crash-at", "handover::ready", "--json"]);
+    match Release::previous()?.server()? {
+        Some(before) => {
+            bench.arg("--server").arg(before).arg("--binary").arg(programs.join("godwitd"));
+            run_command(bench.args(["--upgrades", "5"]))
+        }
+        None => run_command(bench.args(["--upgrades", "3"])),
+    }
 }
 
 fn sim_smoke() -> Result<()> {
