@@ -180,6 +180,11 @@ impl Index {
         self.turned.drain(..)
     }
 
+    /// The same for nobody: whoever asks is told of all mailboxes. After a start that is one for each.
+    pub(crate) fn forget_turned(&mut self) {
+        self.turned = Vec::new();
+    }
+
     /// Whose mailboxes hold something.
     pub(crate) fn owners(&self) -> impl Iterator<Item = DeviceId> {
         self.mailboxes.keys().copied()
@@ -380,5 +385,8 @@ mod tests {
         assert_eq!(index.owners().collect::<Vec<_>>(), [BOB]);
         index.forget(BOB);
         assert_eq!(index.take_turned().collect::<Vec<_>>(), [turned(true), turned(false)]);
+        index.push(Seq(5), BOB, message(1, 5));
+        index.forget_turned();
+        assert_eq!((index.take_turned().count(), index.turned.capacity()), (0, 0));
     }
 }

@@ -145,7 +145,7 @@ impl Shared {
         state::prepare(&database)?;
         let (mut state, rolled) = state::load(&database)?;
         self.roll.replace(rolled);
-        state.index.take_turned(); // what was loaded is told whole
+        state.index.forget_turned(); // what was loaded is told whole
         self.waiting.replace(state.index.owners());
         drop(self.replace_database(database));
         Ok(state)
