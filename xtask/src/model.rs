@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::shell::{cargo, root, run as run_command};
+use crate::shell::{cargo_of_proofs, run as run_command};
 use crate::tools;
 
 #[derive(clap::Args)]
@@ -31,20 +31,13 @@ pub(crate) fn check() -> Result<()> {
     run_command(
         of_model(&["clippy", "--release", "--all-targets"]).args(["--", "-D", "warnings"]),
     )?;
-    let what = ["check", "bans", "licenses", "sources"];
-    run_command(here().args(["deny", "--all-features", "--config", "../deny.toml"]).args(what))?;
+    let deny = ["deny", "--all-features", "--config", "../deny.toml", "check"];
+    run_command(cargo_of_proofs(&deny).args(["bans", "licenses", "sources"]))?;
     run_command(&mut of_model(&["test", "--release"]))
 }
 
-fn here() -> Command {
-    let mut cargo = cargo();
-    cargo.current_dir(root().join("sim"));
-    cargo
-}
-
 fn of_model(what: &[&str]) -> Command {
-    let mut cargo = here();
-    cargo.args(what);
+    let mut cargo = cargo_of_proofs(what);
     if what != ["fmt"] {
         cargo.arg("--locked");
     }

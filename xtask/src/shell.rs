@@ -19,6 +19,15 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// Cargo in the workspace of the model and the simulation. The target folder is that of the product: what is built
+/// from the same is built once.
+pub(crate) fn cargo_of_proofs(args: &[&str]) -> Command {
+    let mut cargo = cargo();
+    cargo.current_dir(root().join("sim")).env("CARGO_TARGET_DIR", root().join("target"));
+    cargo.args(args);
+    cargo
+}
+
 /// Runs a command to its end, its output passed through.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = show(command);

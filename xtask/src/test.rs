@@ -182,5 +182,5 @@ fn upgrade_smoke() -> Result<()> {
 
 fn sim_smoke() -> Result<()> {
     sim::tests()?;
-    sim::run(&sim::Args { seeds: SIM_SEEDS, rest: Vec::new() })
+    sim::run(&sim::Args { seeds: SIM_SEEDS, night: false, rest: Vec::new() })
 }
