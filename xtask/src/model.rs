@@ -10,7 +10,7 @@ use crate::tools;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Larger bounds as well, for a night: about 16 bytes of memory a state, of which there may be hundreds of millions.
+    /// Larger bounds as well: hours, and about 16 bytes of memory a state.
     #[arg(long)]
     pub(crate) deep: bool,
 }

@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::delivery::Delivery;
 use crate::fault::Fault;
-use crate::state::{Client, DEVICES, Feed, State, ToClient, ToServer, Which, Work};
+use crate::merge::Arrived;
+use crate::state::{Client, DEVICES, State, ToClient, ToServer, Which, Work};
 
 /// One step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub enum Action {
     LoseLink(Client),
     /// A client is killed.
     CrashClient(Client),
+    /// The same where steps are merged: of what it had said last only this arrives.
+    CrashEarly(Client, Arrived),
     /// The server is killed.
     CrashServer,
     /// A batch cannot be made durable.
@@ -158,9 +161,11 @@ impl Action {
             Self::LoseLink(_) => (LINK, "lose_link"),
             Self::Fail => (WRITER, "fail"),
             Self::Full => (SUBMIT, "full_mailbox"),
-            Self::FileReceipts | Self::CrashClient(_) | Self::CrashServer | Self::HandOver(_) => {
-                return None;
-            }
+            Self::FileReceipts
+            | Self::CrashClient(_)
+            | Self::CrashEarly(..)
+            | Self::CrashServer
+            | Self::HandOver(_) => return None,
         })
     }
 
@@ -171,6 +176,7 @@ impl Action {
             Self::Busy(..)
                 | Self::LoseLink(_)
                 | Self::CrashClient(_)
+                | Self::CrashEarly(..)
                 | Self::CrashServer
                 | Self::Fail
                 | Self::Full
@@ -231,16 +237,8 @@ impl State {
         if self.session(client, Which::Before).is_some() {
             add(Action::Leave(client));
         }
-        let Some(session) = self.session(client, Which::Now) else { return };
-        match session.feed {
-            Feed::Off => {}
-            Feed::Behind => add(Action::ReadPage(client)),
-            Feed::Reading(_) => add(Action::Page(client)),
-            Feed::Live if !session.inbox.is_empty() || session.behind => {
-                add(Action::Records(client));
-            }
-            Feed::Live => {}
-        }
+        let now = self.session(client, Which::Now);
+        now.and_then(|session| session.own_step(client)).into_iter().for_each(add);
     }
 
     /// What can go wrong.
@@ -301,6 +299,13 @@ impl State {
     /// What an action makes of this.
     pub(crate) fn after(&self, action: Action, model: &Delivery) -> Self {
         let mut next = self.clone();
+        next.take(action, model);
+        next
+    }
+
+    /// The step happens.
+    pub(crate) fn take(&mut self, action: Action, model: &Delivery) {
+        let next = self;
         match action {
             Action::Send(sender) => next.send(usize::from(sender), model),
             Action::Pump(sender) => next.pump_again(usize::from(sender), model),
@@ -328,6 +333,11 @@ impl State {
                 next.left.crashes -= 1;
                 next.client_crashes(client);
             }
+            Action::CrashEarly(client, arrived) => {
+                next.left.crashes -= 1;
+                next.lose_on_the_way(client, arrived);
+                next.client_crashes(client);
+            }
             Action::CrashServer => {
                 next.left.crashes -= 1;
                 next.server_crashes(model);
@@ -346,7 +356,6 @@ impl State {
                 next.hand_over(&closed, model);
             }
         }
-        next
     }
 }
 
@@ -379,6 +388,7 @@ impl fmt::Display for Action {
             Self::Tell | Self::Fail | Self::Full => f.write_str(name),
             Self::FileReceipts => f.write_str("a batch for a receipt"),
             Self::CrashClient(client) => write!(f, "{client} is killed"),
+            Self::CrashEarly(client, arrived) => write!(f, "{client} is killed, {arrived:?}"),
             Self::CrashServer => f.write_str("the server is killed"),
             Self::HandOver(closed) => {
                 f.write_str("hand-over, closed:")?;

@@ -1,15 +1,16 @@
 //! A run of the checker, and what it found.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-use stateright::{Checker, HasDiscoveries, Model};
+use stateright::{Checker, HasDiscoveries, Model, Representative};
 
 use crate::action::{Action, Place};
 use crate::delivery::Delivery;
 use crate::state::State;
+use crate::symmetry::representative_of_merged;
 
 /// What a search found.
 #[derive(Debug)]
@@ -38,7 +39,8 @@ pub struct Broken {
 /// Looks at every state, until one is found that breaks a promise.
 pub fn all(model: Delivery) -> Found {
     let began = Instant::now();
-    let search = model.checker().symmetry().finish_when(HasDiscoveries::AnyFailures);
+    let search = model.checker().finish_when(HasDiscoveries::AnyFailures);
+    let search = search.symmetry_fn(representative(&model));
     found(&model, &search.spawn_dfs().join(), began)
 }
 
@@ -49,11 +51,16 @@ pub fn until_broken(model: Delivery, promise: &'static str) -> Found {
     found(&model, &search.spawn_bfs().join(), began)
 }
 
+/// Of the states that differ only by who is which, the one that stands for all.
+fn representative(model: &Delivery) -> fn(&State) -> State {
+    if model.merges { representative_of_merged } else { State::representative }
+}
+
 fn found(model: &Delivery, checker: &impl Checker<Delivery>, began: Instant) -> Found {
-    let broken = checker.discoveries().into_iter().map(|(promise, path)| Broken {
-        promise,
-        steps: path.into_actions().iter().map(|action| model.format_action(action)).collect(),
-    });
+    let broken = checker
+        .discoveries()
+        .into_iter()
+        .map(|(promise, path)| Broken { promise, steps: told(model, path.into_vec()) });
     Found {
         states: checker.unique_state_count(),
         steps: checker.state_count(),
@@ -61,6 +68,38 @@ fn found(model: &Delivery, checker: &impl Checker<Delivery>, began: Instant) -> 
         took: began.elapsed(),
         broken: broken.collect(),
     }
+}
+
+/// The steps of a way, with those that are one with the step before.
+fn told(model: &Delivery, way: Vec<(State, Option<Action>)>) -> Vec<String> {
+    let mut steps = Vec::new();
+    for (state, action) in way {
+        let Some(action) = action else { continue };
+        steps.push(action.to_string());
+        if model.merges {
+            let next = state.after(action, model);
+            next.closed(model, &mut |action| steps.push(action.to_string()));
+        }
+    }
+    steps
+}
+
+/// What a killed server leaves, in every state of a search with crashes alone, and every state at rest.
+pub fn outcomes(model: &Delivery) -> BTreeSet<State> {
+    let representative = representative(model);
+    let mut outcomes = BTreeSet::new();
+    let mut met: HashSet<u64> = HashSet::new();
+    let mut rest = model.init_states();
+    let mut actions = Vec::new();
+    while let Some(state) = rest.pop() {
+        if !met.insert(fingerprint(&representative(&state))) {
+            continue;
+        }
+        outcomes.extend(state.outcomes(model));
+        model.actions(&state, &mut actions);
+        rest.extend(actions.drain(..).filter_map(|action| model.next_state(&state, action)));
+    }
+    outcomes
 }
 
 /// What a walk through every state met.

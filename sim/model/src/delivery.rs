@@ -5,7 +5,7 @@ use stateright::{Model, Property};
 use crate::action::Action;
 use crate::fault::Fault;
 use crate::scope::Scope;
-use crate::state::{Counter, Entry, Set, State, ToClient, Word};
+use crate::state::{Client, Counter, Entry, Seq, Set, State, ToClient, ToServer, Word, Work};
 
 /// The delivery protocol, in one scope, perhaps built wrong.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +14,8 @@ pub struct Delivery {
     pub scope: Scope,
     /// What is done wrong; nothing, in the protocol as it is.
     pub fault: Option<Fault>,
+    /// Steps that make no difference are one with what follows (`merge.rs`).
+    pub(crate) merges: bool,
 }
 
 /// Names of what must hold, as the checker tells them.
@@ -22,7 +24,8 @@ pub mod promise {
     pub const TICKED: &str =
         "M1: what is ticked lies in the mailbox or is committed, for every device";
     /// M2.
-    pub const KEPT: &str = "M2: what has left a mailbox was committed by its device";
+    pub const KEPT: &str =
+        "M2: what has left a mailbox, or is acknowledged, was committed by its device";
     /// M3, at the server.
     pub const STORED_ONCE: &str = "M3: a message is stored once";
     /// M3, at the recipient.
@@ -44,7 +47,19 @@ pub mod promise {
 impl Delivery {
     /// The protocol as it is.
     pub const fn new(scope: Scope) -> Self {
-        Self { scope, fault: None }
+        Self { scope, fault: None, merges: false }
+    }
+
+    /// With this done wrong.
+    #[must_use]
+    pub const fn with(self, fault: Fault) -> Self {
+        Self { fault: Some(fault), ..self }
+    }
+
+    /// Without the moments that make no difference, if nothing but crashes goes wrong in its scope.
+    #[must_use]
+    pub const fn merged(self) -> Self {
+        Self { merges: self.scope.has_only_crashes(), ..self }
     }
 
     /// Whether this is done wrong.
@@ -58,16 +73,21 @@ impl Model for Delivery {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        vec![State::first(&self.scope)]
+        let first = State::first(&self.scope);
+        vec![if self.merges { first.closed(self, &mut |_| ()) } else { first }]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         state.steps(&mut |action| actions.push(action));
+        if self.merges {
+            state.steps_of_merged(&mut |action| actions.push(action));
+        }
         state.troubles(self, &mut |action| actions.push(action));
     }
 
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
-        Some(state.after(action, self))
+        let next = state.after(action, self);
+        Some(if self.merges { next.closed(self, &mut |_| ()) } else { next })
     }
 
     fn format_action(&self, action: &Action) -> String {
@@ -92,7 +112,19 @@ impl Model for Delivery {
 }
 
 impl State {
-    fn there(&self) -> impl Iterator<Item = usize> {
+    /// Whether nothing is broken, as far as that shows before everything rests.
+    pub(crate) fn holds(&self) -> bool {
+        self.ticked_is_kept()
+            && self.deleted_is_committed()
+            && self.is_stored_once()
+            && self.is_shown_once()
+            && self.is_shown_in_order()
+            && self.receipts_are_true()
+            && !self.disagrees()
+            && self.failed_is_nowhere()
+    }
+
+    pub(crate) fn there(&self) -> impl Iterator<Item = usize> {
         (0..self.devices.len()).filter(|device| self.has_device(*device))
     }
 
@@ -123,9 +155,26 @@ impl State {
             || waits.into_iter().any(|(from, of)| (usize::from(*from), *of) == (sender, counter))
     }
 
+    /// The newest record of a device's mailbox that has left it, or that the device says it has.
+    fn acknowledged(&self, device: usize) -> Seq {
+        let client = Client::of_device(device);
+        let link = &self.links[client.index()];
+        let said = link.now.iter().chain(&link.before).flat_map(|session| &session.up);
+        let said = said.filter_map(|said| match said {
+            ToServer::Ack(up_to) => Some(*up_to),
+            ToServer::Attach | ToServer::Submit(_) => None,
+        });
+        let store = &self.store;
+        let batch = match store.batch {
+            Some(Work::Acknowledge(of, up_to)) if of == client => up_to,
+            Some(Work::Acknowledge(..) | Work::Submit(_)) | None => 0,
+        };
+        said.fold(store.deleted[device].max(store.acks[client.index()]).max(batch), Seq::max)
+    }
+
     fn deleted_is_committed(&self) -> bool {
         self.there().all(|device| {
-            let deleted = self.store.log.iter().take(self.store.deleted[device].into());
+            let deleted = self.store.log.iter().take(self.acknowledged(device).into());
             deleted.into_iter().all(|(from, counter)| {
                 self.devices[device].shown[usize::from(*from)].contains(counter)
             })
@@ -183,7 +232,7 @@ impl State {
     }
 
     /// Whether nothing happens any more unless something goes wrong.
-    fn is_at_rest(&self) -> bool {
+    pub(crate) fn is_at_rest(&self) -> bool {
         let mut rests = true;
         self.steps(&mut |_| rests = false);
         rests

@@ -6,6 +6,7 @@
 //! - [`state`]: everything that there is at one moment;
 //! - `client`, `session`, `store`: what each part does in one step;
 //! - [`action`]: the steps, named as the functions of `docs/route.md`;
+//! - `merge`: the moments that a search with crashes alone leaves out, and why it may;
 //! - [`fault`]: ways to build it wrong, each of which a property must find;
 //! - [`delivery`]: the model, and what must hold;
 //! - [`check`]: a run of the checker, and what it found.
@@ -15,6 +16,7 @@ pub mod check;
 mod client;
 pub mod delivery;
 pub mod fault;
+mod merge;
 pub mod scope;
 mod session;
 pub mod state;

@@ -16,7 +16,7 @@ pub const CLIENTS: usize = SENDERS + DEVICES;
 /// Messages of one sender at most: as many as the bits of a [`Set`] in use.
 pub const MESSAGES_MAX: usize = 3;
 /// Records of the recipient at most: every message, and some more if a fault stores twice.
-const LOG_MAX: usize = 6;
+pub const LOG_MAX: usize = 6;
 /// What may wait between two parts. A search in which it is not enough ends with a panic that says so.
 const WAITING_MAX: usize = 8;
 /// Records that an inbox holds before it is behind. The product's holds 64.

@@ -1,10 +1,12 @@
 //! What the store does: `crates/store/src/embedded`, writer, batch and holds, and the router that is told.
 
+use arrayvec::ArrayVec;
+
 use crate::delivery::Delivery;
 use crate::fault::Fault;
 use crate::state::{
-    Client, Counter, DEVICES, Entry, INBOX_MAX, Link, Record, SENDERS, Seq, Set, State, Store,
-    Submission, Which, Word, Work,
+    Client, Counter, DEVICES, Entry, INBOX_MAX, LOG_MAX, Link, Record, SENDERS, Seq, Set, State,
+    Store, Submission, Which, Word, Work,
 };
 
 impl Store {
@@ -19,8 +21,15 @@ impl Store {
     /// Takes it into a batch.
     pub(crate) fn begin(&mut self, work: Work) {
         match work {
-            Work::Submit(_) => drop(self.queue.remove(0)),
-            Work::Acknowledge(client, _) => self.acks[client.index()] = 0,
+            Work::Submit(one) => {
+                if let Some(at) = self.queue.iter().position(|other| *other == one) {
+                    self.queue.remove(at);
+                }
+            }
+            Work::Acknowledge(client, up_to) => {
+                let ack = &mut self.acks[client.index()];
+                *ack = if *ack == up_to { 0 } else { *ack };
+            }
         }
         self.batch = Some(work);
     }
@@ -96,7 +105,7 @@ impl Store {
 
 impl State {
     /// Records of a client's mailbox after a place, in order.
-    pub(crate) fn waiting(&self, client: Client, after: Seq) -> Vec<Record> {
+    pub(crate) fn waiting(&self, client: Client, after: Seq) -> ArrayVec<Record, LOG_MAX> {
         match (client.as_sender(), client.as_device()) {
             (Some(sender), _) => {
                 let receipts = self.store.receipts[sender].iter().copied();
@@ -111,7 +120,7 @@ impl State {
                 };
                 rest.map(record).collect()
             }
-            (None, None) => Vec::new(),
+            (None, None) => ArrayVec::new(),
         }
     }
 

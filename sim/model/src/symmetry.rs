@@ -7,9 +7,24 @@ use crate::state::{Client, Entry, Record, SENDERS, State, ToClient, Work};
 
 impl Representative for State {
     fn representative(&self) -> Self {
-        let senders = self.swapped(true, false);
-        let devices = self.swapped(false, true);
-        let both = self.swapped(true, true);
+        self.least(|_| ())
+    }
+}
+
+/// The same where steps are merged, and the order of submissions of different senders is none.
+pub(crate) fn representative_of_merged(state: &State) -> State {
+    state.least(State::sort_queue)
+}
+
+impl State {
+    fn least(&self, sort: impl Fn(&mut Self)) -> Self {
+        let swapped = |senders: bool, devices: bool| {
+            let mut state = self.swapped(senders, devices);
+            sort(&mut state);
+            state
+        };
+        let (senders, devices) = (swapped(true, false), swapped(false, true));
+        let both = swapped(true, true);
         let least = [&senders, &devices, &both].into_iter().fold(self, |a, b| a.min(b));
         least.clone()
     }

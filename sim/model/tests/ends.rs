@@ -13,7 +13,7 @@ fn one(crashes: u8, cuts: u8, refusals: u8, hand_overs: u8) -> Scope {
 /// The client asks for the latest that was refused, the server refuses it because of the first, for ever.
 #[test]
 fn going_back_to_the_latest_of_several_refusals_never_ends() {
-    let walk = walk(&Delivery { scope: one(0, 0, 1, 0), fault: Some(Fault::AwaitsLatest) });
+    let walk = walk(&Delivery::new(one(0, 0, 1, 0)).with(Fault::AwaitsLatest));
     let steps = walk.circle.unwrap_or_default();
     assert_eq!(steps, ["hears: sender 0, Now, Submit(2)", "on_refused: sender 0, AfterRefusal(2)"]);
 }

@@ -17,12 +17,12 @@ const HAND_OVER: Budget = Budget { hand_overs: 1, ..NOTHING };
 #[track_caller]
 fn breaks(fault: Fault, messages: u8, budget: Budget, promise: &'static str) {
     let scope = Scope { name: "a fault", messages: [messages, 0], devices: 1, budget };
-    let found = check::until_broken(Delivery { scope, fault: Some(fault) }, promise);
+    let found = check::until_broken(Delivery::new(scope).with(fault), promise);
     found.broken.iter().for_each(|broken| println!("{broken}"));
     let is_found = found.broken.iter().any(|broken| broken.promise == promise);
     assert!(is_found, "the fault is not found among {} states", found.states);
 
-    let found = check::all(Delivery { scope, fault: None });
+    let found = check::all(Delivery::new(scope));
     found.broken.iter().for_each(|broken| println!("{broken}"));
     assert!(found.broken.is_empty(), "without the fault");
 }
