@@ -156,6 +156,14 @@ impl Core {
         account == self.me.device().account
     }
 
+    /// Whether something on its way has copies for other devices of ours than there are now. The server will
+    /// send it back, and what is sealed now must not pass it (M4), also if nobody is left to copy it to.
+    pub(super) fn own_copies_come_back(&self) -> bool {
+        let own = self.me.device().account;
+        let version = self.contacts.get(own).map(|own| own.list.version());
+        version.is_some_and(|version| self.outbox.awaits_answer_of_other_list(own, version))
+    }
+
     /// Our own account, if a message to `account` is copied to other devices of ours.
     pub(super) fn copied_to(&self, message: &Outgoing, account: AccountId) -> Option<AccountId> {
         let own = self.me.device().account;

@@ -325,6 +325,9 @@ impl Core {
         if message.is_sealed() {
             return Readiness::Sealed;
         }
+        if self.own_copies_come_back() {
+            return Readiness::NotYet;
+        }
         let is_retry = message.kind == Kind::Retry;
         let account = match &message.target {
             Target::Group(id) => return self.group_ready(counter, *id, now),

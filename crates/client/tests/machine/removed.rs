@@ -167,3 +167,28 @@ fn what_does_not_open_is_lost_at_once() {
     assert_eq!(removed.world.warnings("bob", WarningKind::Undecryptable), 1);
     assert!(removed.world.server.submitted.is_empty(), "no request");
 }
+
+/// The first message has a copy for the removed device and comes back; the next one has no copy of ours at all.
+#[test]
+fn what_is_said_after_the_last_other_device_is_gone_does_not_pass_what_was_copied_to_it() {
+    let mut world = World::with(&["alice", "bob"]);
+    let other = world.add_device("alice");
+    world.send("alice", "bob", "hello");
+    world.settle();
+    let (alice, number) = (world.index("alice"), world.devices[other].id().number);
+    let now = world.now();
+    world.devices[alice].core().remove_device(number, now).unwrap();
+    world.drive(alice);
+    world.send("alice", "bob", "one");
+    world.drive(alice);
+    world.carry_up(alice, usize::MAX);
+    // The server's answers come bytewise: to the list, and then to the message.
+    while world.devices[alice].core().devices().len() > 1 {
+        world.carry_down(alice, 1);
+    }
+    world.send("alice", "bob", "two");
+    world.drive(alice);
+    world.carry_up(alice, usize::MAX);
+    world.settle();
+    assert_eq!(world.texts("bob", "alice"), ["hello", "one", "two"]);
+}
