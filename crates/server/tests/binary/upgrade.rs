@@ -69,7 +69,8 @@ async fn a_conversation_goes_from_process_to_process() {
     let mut carol = Person::new(&alice.join, "carol");
     carol.dials().await.unwrap();
     carol.registers().await.unwrap();
-    last.unwrap().signal("TERM");
+    let last = last.unwrap(); // not for the moment of a signal: dropped it is killed
+    last.signal("TERM");
     assert_eq!(bob.link().hears_goodbye().await.0, Refusal::Draining);
 }
 
